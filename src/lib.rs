@@ -1,0 +1,12 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod admin;
+pub mod backend;
+pub mod config;
+pub mod listen;
+pub mod net;
+pub mod observe;
+pub mod protocol;
+pub mod route;
+pub mod session;
+pub mod tls;

@@ -1,0 +1,51 @@
+//! Settings of listeners.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::protocol::{ClearLogin, Protocol};
+
+/// One listener as meant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Label in logs and metrics: `name:`, or the URL as written.
+    pub name: String,
+    /// Where it listens. `[::]` is dual-stack.
+    pub bind: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// TLS from the first byte, or offered.
+    pub tls: TlsMode,
+    /// Whether a login is taken without TLS.
+    pub cleartext_login: ClearLogin,
+    /// From these networks a PROXY header is required; elsewhere one closes the connection.
+    pub proxy_protocol: Vec<IpNet>,
+    /// CA of client certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Every login goes there; no map is asked.
+    pub backend: Option<String>,
+    /// Networks that may connect; empty: all.
+    pub allow: Vec<IpNet>,
+    /// List shown before login instead of ours.
+    pub capabilities: Option<Vec<String>>,
+    /// Text of the greeting.
+    pub greeting: String,
+}
+
+impl Config {
+    /// Whether an address may connect.
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// `imaps`, `pop3s`: from the first byte.
+    Implicit,
+    /// `imap`, `pop3`: STARTTLS or STLS is offered.
+    Upgrade,
+}

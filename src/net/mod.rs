@@ -1,0 +1,124 @@
+//! Byte streams: one type for clear text, TLS and the built-in store, and who is at the other end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connection to a client or a host, whatever carries it.
+pub enum Stream {
+    /// Clear text.
+    Tcp(TcpStream),
+    /// TLS towards a client.
+    FrontTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// TLS towards a host.
+    HostTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// Inside the process: the built-in store, and tests.
+    Memory(DuplexStream),
+}
+
+impl Stream {
+    /// The TLS version and cipher suite in use, if any: `TLSv1.3`.
+    pub fn tls(&self) -> Option<TlsFacts> {
+        match self {
+            Stream::FrontTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
+            Stream::HostTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
+            Stream::Tcp(_) | Stream::Memory(_) => None,
+        }
+    }
+
+    /// The TCP connection under it, if there is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(tcp) => Some(tcp),
+            Stream::FrontTls(tls) => Some(tls.get_ref().0),
+            Stream::HostTls(tls) => Some(tls.get_ref().0),
+            Stream::Memory(_) => None,
+        }
+    }
+}
+
+/// What is known of a TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `TLSv1.2`, `TLSv1.3`.
+    pub version: &'static str,
+    /// The suite as rustls names it.
+    pub cipher: Option<rustls::CipherSuite>,
+}
+
+impl TlsFacts {
+    fn of(state: &rustls::CommonState) -> Self {
+        TlsFacts {
+            version: match state.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: state.negotiated_cipher_suite().map(|suite| suite.suite()),
+        }
+    }
+}
+
+/// Who is at the other end of a client's connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's real address and port (from the PROXY header where one was required).
+    pub client: SocketAddr,
+    /// The address and port it connected to.
+    pub local: SocketAddr,
+}
+
+/// One match for every poll: the four kinds differ in nothing else.
+macro_rules! each {
+    ($stream:expr, $s:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($s) => $call,
+            Stream::FrontTls($s) => $call,
+            Stream::HostTls($s) => $call,
+            Stream::Memory($s) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, s => s.is_write_vectored())
+    }
+}

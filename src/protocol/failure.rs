@@ -1,0 +1,207 @@
+//! Why a login failed: whose side it is, whether another host may help, and what the log calls it.
+//!
+//! What the client is told is each protocol's business, one `match` in its `reply.rs`. The rule
+//! behind it: a host's outage is never told as a wrong password (clients would ask their user for it
+//! again), and what a host said goes to the log only.
+
+use std::fmt;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The client showed something wrong.
+    Client,
+    /// The gateway's settings, limits or sources.
+    Gateway,
+    /// The mail host.
+    Host,
+}
+
+/// Why a login failed. The strings are for the operator's log, never for the client, but for those
+/// of `NotAllowed` and `Maintenance`, which an operator wrote for the user, and `Refused::alert`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The name or the password is wrong, or they cannot be valid (empty, control characters).
+    Credentials,
+    /// A login before TLS where that is not allowed.
+    PrivacyRequired,
+    /// An operator turned this user away; the text is for the user (`reject:` in the map).
+    NotAllowed {
+        /// The operator's words, if any.
+        text: Option<String>,
+    },
+    /// A limit or a penalty: connections, sessions, failed logins.
+    TooMany {
+        /// Which limit, for the log: `per_user`, `failed_logins`, …
+        limit: &'static str,
+    },
+    /// No entry of the map matches. Told exactly as `Credentials`.
+    NoRoute,
+    /// A source of the map did not answer.
+    MapUnavailable {
+        /// What went wrong.
+        cause: String,
+    },
+    /// The backend is closed by its operator (`maintenance:`); the text is for the user.
+    Maintenance {
+        /// The operator's words.
+        text: String,
+    },
+    /// No host could be reached (DNS, refused, dropped before credentials were sent).
+    Unreachable {
+        /// What went wrong.
+        cause: String,
+    },
+    /// The host did not answer in time.
+    TimedOut {
+        /// The [`state`](super::Client::state) it stopped in, or `connect`, `tls`.
+        state: &'static str,
+    },
+    /// The host's TLS failed: certificate, name, pin, no STARTTLS where it is required.
+    HostTls {
+        /// What went wrong.
+        cause: String,
+    },
+    /// The host cannot be used as it is set up: no endpoint for the protocol, no usable login.
+    HostSetup {
+        /// What went wrong.
+        cause: String,
+    },
+    /// The host broke the protocol.
+    HostProtocol {
+        /// What should have come.
+        expected: &'static str,
+        /// What came, sanitised and cut to 200 characters.
+        got: String,
+    },
+    /// The connection goes in a circle.
+    Loop,
+    /// The host said no, with a code we know.
+    Refused {
+        /// The code.
+        code: Code,
+        /// The text of an `[ALERT]`, sanitised and cut to 200 characters: users must see it.
+        alert: Option<String>,
+    },
+}
+
+/// A host's reason for a refusal that is passed on (RFC 5530 §3 unless noted).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// `[AUTHENTICATIONFAILED]`, also what a bare NO means.
+    AuthenticationFailed,
+    /// `[AUTHORIZATIONFAILED]`.
+    AuthorizationFailed,
+    /// `[UNAVAILABLE]`; another host may help.
+    Unavailable,
+    /// `[LIMIT]`.
+    Limit,
+    /// `[EXPIRED]`.
+    Expired,
+    /// `[CONTACTADMIN]`.
+    ContactAdmin,
+    /// `[PRIVACYREQUIRED]`.
+    PrivacyRequired,
+    /// `[INUSE]`, POP3 `[IN-USE]` (RFC 2449 §8.1.2).
+    InUse,
+    /// `[SERVERBUG]`, POP3 `[SYS/PERM]` (RFC 3206 §4).
+    ServerBug,
+}
+
+impl Code {
+    /// The code as RFC 5530 writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::Limit => "LIMIT",
+            Code::Expired => "EXPIRED",
+            Code::ContactAdmin => "CONTACTADMIN",
+            Code::PrivacyRequired => "PRIVACYREQUIRED",
+            Code::InUse => "INUSE",
+            Code::ServerBug => "SERVERBUG",
+        }
+    }
+}
+
+impl Failure {
+    /// Whose fault it is.
+    pub fn side(&self) -> Side {
+        match self {
+            Failure::Credentials | Failure::PrivacyRequired | Failure::NotAllowed { .. } => {
+                Side::Client
+            }
+            Failure::TooMany { .. }
+            | Failure::NoRoute
+            | Failure::MapUnavailable { .. }
+            | Failure::Maintenance { .. } => Side::Gateway,
+            Failure::Unreachable { .. }
+            | Failure::TimedOut { .. }
+            | Failure::HostTls { .. }
+            | Failure::HostSetup { .. }
+            | Failure::HostProtocol { .. }
+            | Failure::Loop
+            | Failure::Refused { .. } => Side::Host,
+        }
+    }
+
+    /// The RFC 5530 word for it: what an IMAP client reads in brackets, and what logs and metrics
+    /// call the result for every protocol.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failure::Credentials | Failure::NoRoute => "AUTHENTICATIONFAILED",
+            Failure::PrivacyRequired => "PRIVACYREQUIRED",
+            Failure::NotAllowed { .. } => "AUTHORIZATIONFAILED",
+            Failure::TooMany { .. } => "LIMIT",
+            Failure::MapUnavailable { .. }
+            | Failure::Maintenance { .. }
+            | Failure::Unreachable { .. }
+            | Failure::TimedOut { .. } => "UNAVAILABLE",
+            Failure::HostTls { .. } | Failure::HostSetup { .. } => "CONTACTADMIN",
+            Failure::HostProtocol { .. } | Failure::Loop => "SERVERBUG",
+            Failure::Refused { code, .. } => code.as_str(),
+        }
+    }
+
+    /// Whether the client's name or password was found wrong, by us or by the host: such failures
+    /// are delayed, counted, and never tried on another host.
+    pub fn is_credentials(&self) -> bool {
+        matches!(
+            self,
+            Failure::Credentials
+                | Failure::NoRoute
+                | Failure::Refused {
+                    code: Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired,
+                    ..
+                }
+        )
+    }
+}
+
+/// For the operator's log.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Credentials => f.write_str("wrong name or password"),
+            Failure::PrivacyRequired => f.write_str("login without TLS refused"),
+            Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
+            Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),
+            Failure::NoRoute => f.write_str("no entry of the users map matches"),
+            Failure::MapUnavailable { cause } => write!(f, "users map not available: {cause}"),
+            Failure::Maintenance { .. } => f.write_str("backend in maintenance"),
+            Failure::Unreachable { cause } => write!(f, "host not reached: {cause}"),
+            Failure::TimedOut { state } => write!(f, "host timed out in state={state}"),
+            Failure::HostTls { cause } => write!(f, "tls to the host failed: {cause}"),
+            Failure::HostSetup { cause } => write!(f, "host cannot be used: {cause}"),
+            Failure::HostProtocol { expected, got } => {
+                write!(
+                    f,
+                    "host broke the protocol: expected {expected}, got {got:?}"
+                )
+            }
+            Failure::Loop => f.write_str("the host is this gateway, or one that leads back here"),
+            Failure::Refused { code, .. } => write!(f, "refused by the host: {}", code.as_str()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Lines from strangers: bounded, cut below the grammar.

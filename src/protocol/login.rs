@@ -1,0 +1,205 @@
+//! What a client shows when it logs in: names and secrets that cannot break a line.
+//!
+//! [`UserName`] and [`Secret`] hold no control characters by construction, so nothing a client
+//! typed can end a command towards a host, a log line, a cache key or an HTTP header early. Parse
+//! once here; everything below can rely on it.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A login attempt, as a client made it.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The name as typed.
+    pub user: UserName,
+    /// What proves it.
+    pub credentials: Credentials,
+    /// How it was shown.
+    pub mechanism: Mechanism,
+}
+
+/// What a client proves its name with.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A password, to be sent to the host by whatever login the host can do.
+    Password(Secret),
+}
+
+/// How credentials were shown, for logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// IMAP LOGIN (RFC 9051 §6.2.3).
+    Login,
+    /// POP3 USER and PASS (RFC 1939 §7).
+    UserPass,
+    /// SASL PLAIN (RFC 4616).
+    SaslPlain,
+    /// SASL LOGIN (draft-murchison-sasl-login).
+    SaslLogin,
+}
+
+impl Mechanism {
+    /// The word of the log: `LOGIN`, `USER`, `PLAIN`, `SASL-LOGIN`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mechanism::Login => "LOGIN",
+            Mechanism::UserPass => "USER",
+            Mechanism::SaslPlain => "PLAIN",
+            Mechanism::SaslLogin => "SASL-LOGIN",
+        }
+    }
+}
+
+/// Why octets are no [`UserName`] or [`Secret`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Nothing there.
+    Empty,
+    /// A control character (C0, DEL; for names also C1).
+    Control,
+    /// A name that is not UTF-8.
+    NotUtf8,
+    /// Longer than [`UserName::MAX`] or [`Secret::MAX`].
+    TooLong,
+}
+
+/// A user's login name: UTF-8, not empty, no control characters, at most 512 octets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserName(Box<str>);
+
+impl UserName {
+    /// Longest name in octets. RFC 5321 bounds an address by 254; some sites use DNs.
+    pub const MAX: usize = 512;
+
+    /// Takes octets as a client sent them.
+    pub fn new(octets: &[u8]) -> Result<Self, Unfit> {
+        if octets.is_empty() {
+            return Err(Unfit::Empty);
+        }
+        if octets.len() > Self::MAX {
+            return Err(Unfit::TooLong);
+        }
+        let text = std::str::from_utf8(octets).map_err(|_| Unfit::NotUtf8)?;
+        if text.chars().any(char::is_control) {
+            return Err(Unfit::Control);
+        }
+        Ok(UserName(text.into()))
+    }
+
+    /// The name as it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the last `@`, or the whole name.
+    pub fn local(&self) -> &str {
+        self.0.rsplit_once('@').map_or(&*self.0, |(local, _)| local)
+    }
+
+    /// The part behind the last `@`, if there is one.
+    pub fn domain(&self) -> Option<&str> {
+        self.0.rsplit_once('@').map(|(_, domain)| domain)
+    }
+
+    /// The key of hash, pins, locks and limits: ASCII-lowercased.
+    pub fn canonical(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A password or token: not empty, no NUL, CR, LF or other ASCII control character. Wiped from
+/// memory when dropped; `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Longest secret in octets; OAuth tokens of 12 KiB must work.
+    pub const MAX: usize = 24 * 1024;
+
+    /// Takes octets as a client sent them. They need not be UTF-8: old clients send Latin-1.
+    pub fn new(octets: &[u8]) -> Result<Self, Unfit> {
+        if octets.is_empty() {
+            return Err(Unfit::Empty);
+        }
+        if octets.len() > Self::MAX {
+            return Err(Unfit::TooLong);
+        }
+        if octets.iter().any(u8::is_ascii_control) {
+            return Err(Unfit::Control);
+        }
+        Ok(Secret(Zeroizing::new(octets.to_vec())))
+    }
+
+    /// The octets themselves: for the host's login only.
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hold_no_control_characters() {
+        for (octets, want) in [
+            (&b""[..], Err(Unfit::Empty)),
+            (b"a\rb", Err(Unfit::Control)),
+            (b"a\nb", Err(Unfit::Control)),
+            (b"a\0b", Err(Unfit::Control)),
+            (b"a\x7fb", Err(Unfit::Control)),
+            ("a\u{85}b".as_bytes(), Err(Unfit::Control)),
+            (b"a\xffb", Err(Unfit::NotUtf8)),
+            (&[b'a'; 513], Err(Unfit::TooLong)),
+        ] {
+            assert_eq!(
+                UserName::new(octets).map(|u| u.to_string()),
+                want.map(|()| String::new())
+            );
+        }
+        assert_eq!(
+            UserName::new("jürgen@x".as_bytes()).unwrap().as_str(),
+            "jürgen@x"
+        );
+    }
+
+    #[test]
+    fn names_split_at_the_last_at_sign() {
+        let user = UserName::new(b"\"a@b\"@Example.ORG").unwrap();
+        assert_eq!(
+            (user.local(), user.domain()),
+            ("\"a@b\"", Some("Example.ORG"))
+        );
+        assert_eq!(user.canonical(), "\"a@b\"@example.org");
+        let plain = UserName::new(b"bob").unwrap();
+        assert_eq!((plain.local(), plain.domain()), ("bob", None));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret = Secret::new("hünter 2\"\\".as_bytes()).unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret(***)");
+        assert_eq!(Secret::new(b"a\r\nb"), Err(Unfit::Control));
+        assert_eq!(Secret::new(b""), Err(Unfit::Empty));
+        assert!(Secret::new(b"latin1 \xfc").is_ok());
+    }
+}

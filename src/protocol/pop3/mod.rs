@@ -1,0 +1,5 @@
+//! POP3 up to login (RFC 1939, 2449, 5034), and a maildrop served from an IMAP mailbox.
+
+pub mod config;
+
+pub use config::Settings;

@@ -1,0 +1,1 @@
+//! SASL mechanisms (RFC 4422), both directions.

@@ -1,0 +1,5 @@
+//! THE STORY: one client connection, from greeting to goodbye.
+
+pub mod config;
+
+pub use config::{Limits, Rate, Timeouts};

@@ -1,0 +1,5 @@
+//! TLS towards clients: certificates, tickets, ALPN.
+
+pub mod config;
+
+pub use config::{Config, Pair, Version};
