@@ -1,6 +1,7 @@
 //! The servers we log in to: a named set of hosts, which of them a user belongs to, and how a
 //! logged-in connection is made.
 
+pub mod balance;
 pub mod config;
 
 pub use config::Config;
