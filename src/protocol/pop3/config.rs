@@ -1,5 +1,7 @@
 //! Settings of POP3 served from IMAP: `pop3:` of proxy.yaml as meant.
 
+use super::unique_id::Template;
+
 /// How a maildrop is made from a mailbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -51,7 +53,7 @@ pub enum UidlFormat {
     Uw,
     /// A template over `{uid}`, `{uidvalidity}` (each with `:hex`, `:hex8`) and `{emailid}`, checked
     /// when it was made.
-    Template(String),
+    Template(Template),
 }
 
 /// `mark_seen`

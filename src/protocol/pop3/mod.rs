@@ -1,5 +1,8 @@
 //! POP3 up to login (RFC 1939, 2449, 5034), and a maildrop served from an IMAP mailbox.
 
 pub mod config;
+pub mod grammar;
+pub mod multiline;
+pub mod unique_id;
 
 pub use config::Settings;
