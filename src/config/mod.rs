@@ -3,6 +3,8 @@
 //! [`Config`] is the file as meant. Each part owns its own settings type; this module only fills
 //! them in, so no part imports `config`.
 
+pub mod yaml;
+
 use std::collections::BTreeMap;
 
 use crate::{admin, backend, listen, observe, route, session, tls};

@@ -1,12 +1,20 @@
 //! Who goes where: the users map and the answer it gives.
+//!
+//! A [`Router`] is asked once for each login, before any host is. It knows names of backends, not
+//! their hosts. [`explain`] says the same in words.
 
 pub mod config;
+pub mod rule;
+pub mod table;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use config::{Config, Destination, Entry, Place};
+pub use rule::Template;
+pub use table::{Found, How, Map};
 
-use crate::protocol::UserName;
+use crate::protocol::{Failure, Protocol, UserName};
 
 /// The answer to "where does this user go": a backend, the login to use there, and which entry of
 /// the map said so.
@@ -20,4 +28,282 @@ pub struct Route {
     pub host: Option<String>,
     /// The entry that matched.
     pub entry: Arc<Entry>,
+}
+
+/// A login that asks for its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The name as typed.
+    pub user: &'a UserName,
+    /// What the client speaks.
+    pub protocol: Protocol,
+    /// The name of the listener it came in by; none where nobody came in (`explain`).
+    pub listener: Option<&'a str>,
+}
+
+/// A listener whose logins all go to one backend: `listeners: - backend:`.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// The listener's name.
+    pub listener: String,
+    /// The backend's name.
+    pub backend: String,
+    /// Where the listener stands.
+    pub place: Place,
+}
+
+/// Finds each user's way.
+#[derive(Debug)]
+pub struct Router {
+    config: Config,
+    pins: HashMap<String, Arc<Entry>>,
+}
+
+/// What was decided for a name, for [`Router::route`] and for explaining.
+#[derive(Debug)]
+pub struct Decision {
+    /// The name that was looked up: as typed, with `default_domain` where it had none.
+    pub user: UserName,
+    /// The entry that matched, and how.
+    pub matched: Option<(Arc<Entry>, Matched)>,
+    /// The name to log in with; an error is for the log.
+    pub login: Result<UserName, String>,
+}
+
+/// What kind of entry decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched {
+    /// The listener has a backend of its own.
+    Listener,
+    /// An entry of the map.
+    Map(How),
+}
+
+impl Router {
+    /// A router over a map and the listeners that have a backend of their own.
+    pub fn new(config: Config, pins: impl IntoIterator<Item = Pin>) -> Self {
+        let pins = pins.into_iter().map(|pin| {
+            let entry = Entry {
+                key: format!("listener {}", pin.listener),
+                to: Destination::backend(pin.backend),
+                place: pin.place,
+            };
+            (pin.listener, Arc::new(entry))
+        });
+        Router {
+            config,
+            pins: pins.collect(),
+        }
+    }
+
+    /// Where a login goes. Fails with [`Failure::NoRoute`] where no entry matches (told as a wrong
+    /// password), with [`Failure::NotAllowed`] where the entry rejects.
+    #[allow(
+        clippy::unused_async,
+        reason = "sources of the map that are asked over the network come behind the same call"
+    )]
+    pub async fn route(&self, ask: Ask<'_>) -> Result<Route, Failure> {
+        let decision = self.decide(ask);
+        let Some((entry, _)) = decision.matched else {
+            return Err(Failure::NoRoute);
+        };
+        match &entry.to {
+            Destination::Reject(text) => Err(Failure::NotAllowed {
+                text: Some(text.clone()),
+            }),
+            Destination::Backend { backend, host, .. } => match decision.login {
+                Ok(login) => Ok(Route {
+                    backend: backend.clone(),
+                    login,
+                    host: host.clone(),
+                    entry,
+                }),
+                Err(reason) => {
+                    tracing::warn!(user = %ask.user, entry = %entry.key, line = entry.place.line, %reason, "no usable login");
+                    Err(Failure::NoRoute)
+                }
+            },
+        }
+    }
+
+    /// The whole decision, also where it is a no.
+    pub fn decide(&self, ask: Ask<'_>) -> Decision {
+        let user = self.full_name(ask.user);
+        if let Some(entry) = ask.listener.and_then(|name| self.pins.get(name)) {
+            return Decision {
+                login: Ok(user.clone()),
+                matched: Some((entry.clone(), Matched::Listener)),
+                user,
+            };
+        }
+        let map = &self.config.map;
+        let found = map.find(&user).or_else(|| map.default_entry());
+        let Some((found, entry)) = found.and_then(|f| f.entry().map(|entry| (f, entry))) else {
+            return Decision {
+                login: Ok(user.clone()),
+                matched: None,
+                user,
+            };
+        };
+        let login = match &entry.to {
+            Destination::Backend {
+                login: Some(template),
+                ..
+            } => template.fill(&user, found.groups.as_ref()),
+            Destination::Backend { login: None, .. } | Destination::Reject(_) => Ok(user.clone()),
+        };
+        let how = found.how;
+        drop(found);
+        Decision {
+            user,
+            matched: Some((Arc::new(entry), Matched::Map(how))),
+            login,
+        }
+    }
+
+    /// The name with `default_domain`, where it has none. A name that gets too long by it stays as it
+    /// is: it matches nothing longer either.
+    fn full_name(&self, user: &UserName) -> UserName {
+        match &self.config.default_domain {
+            Some(domain) if user.domain().is_none() => {
+                let full = format!("{user}@{domain}");
+                UserName::new(full.as_bytes()).unwrap_or_else(|_| user.clone())
+            }
+            _ => user.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> UserName {
+        UserName::new(name.as_bytes()).unwrap()
+    }
+
+    fn ask(user: &UserName) -> Ask<'_> {
+        Ask {
+            user,
+            protocol: Protocol::Imap,
+            listener: None,
+        }
+    }
+
+    fn router(entries: Vec<(&str, Destination)>, default_domain: Option<&str>) -> Router {
+        let mut map = Map::default();
+        for (line, (key, to)) in (1..).zip(entries) {
+            map.insert(key, to, &Place::default().at(line)).unwrap();
+        }
+        let config = Config {
+            map: Arc::new(map),
+            default_domain: default_domain.map(Into::into),
+        };
+        let pin = Pin {
+            listener: "pinned".into(),
+            backend: "own".into(),
+            place: Place::default().at(77),
+        };
+        Router::new(config, [pin])
+    }
+
+    fn login(template: &str, groups: &[&str]) -> Destination {
+        Destination::Backend {
+            backend: "b".into(),
+            login: Some(Template::new(template, groups).unwrap()),
+            host: Some("h".into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_route_names_backend_login_host_and_entry() {
+        let router = router(
+            vec![
+                ("@old.example", login("{local}@new.example", &[])),
+                ("/^(?<n>[^@]+)-sales@/", login("{n}", &["n"])),
+                ("@typed", Destination::backend("c")),
+            ],
+            None,
+        );
+        let route = router.route(ask(&name("Bob@OLD.example"))).await.unwrap();
+        assert_eq!(route.login.as_str(), "Bob@new.example");
+        assert_eq!(route.backend, "b");
+        assert_eq!(route.host.as_deref(), Some("h"));
+        assert_eq!(
+            (route.entry.key.as_str(), route.entry.place.line),
+            ("@old.example", 1)
+        );
+        let route = router.route(ask(&name("Eve-Sales@x"))).await.unwrap();
+        assert_eq!(route.login.as_str(), "Eve");
+        let route = router.route(ask(&name("Eve@Typed"))).await.unwrap();
+        assert_eq!((route.login.as_str(), route.host), ("Eve@Typed", None));
+    }
+
+    #[tokio::test]
+    async fn no_match_reject_and_bad_templates_fail() {
+        let router = router(
+            vec![
+                ("mallory@x", Destination::Reject("call us".into())),
+                ("bob", login("{domain}", &[])),
+                ("/^(?<n>.?)!/", login("{n}", &["n"])),
+            ],
+            None,
+        );
+        for (user, want) in [
+            ("nobody", Failure::NoRoute),
+            ("bob", Failure::NoRoute),
+            ("!", Failure::NoRoute),
+            (
+                "mallory@X",
+                Failure::NotAllowed {
+                    text: Some("call us".into()),
+                },
+            ),
+        ] {
+            let got = router.route(ask(&name(user))).await.unwrap_err();
+            assert_eq!(got, want, "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_default_domain_is_added_to_bare_names() {
+        let router = router(
+            vec![
+                ("@example.org", Destination::backend("org")),
+                ("*", Destination::backend("rest")),
+            ],
+            Some("example.org"),
+        );
+        let route = router.route(ask(&name("bob"))).await.unwrap();
+        assert_eq!(
+            (route.backend.as_str(), route.login.as_str()),
+            ("org", "bob@example.org")
+        );
+        let route = router.route(ask(&name("bob@x"))).await.unwrap();
+        assert_eq!(
+            (route.backend.as_str(), route.login.as_str()),
+            ("rest", "bob@x")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_a_backend_asks_no_map() {
+        let router = router(vec![("*", Destination::Reject("no".into()))], None);
+        let user = name("bob");
+        let pinned = Ask {
+            listener: Some("pinned"),
+            ..ask(&user)
+        };
+        let route = router.route(pinned).await.unwrap();
+        assert_eq!(route.backend, "own");
+        assert_eq!(
+            (route.entry.key.as_str(), route.entry.place.line),
+            ("listener pinned", 77)
+        );
+        let other = Ask {
+            listener: Some("other"),
+            ..ask(&user)
+        };
+        assert!(router.route(other).await.is_err());
+    }
 }

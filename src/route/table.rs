@@ -1,0 +1,500 @@
+//! The users map as a compact table: a million entries in some 50 MB, looked up without allocating.
+//!
+//! Keys lie one behind the other in one buffer, each with a slot of 16 octets; destinations are kept
+//! once however many entries lead there. Names, domains and parent domains are found by hash, patterns
+//! are tried in file order. Letters compare without regard to ASCII case.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use regex::{Captures, Regex};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::config::{Destination, Entry, Place};
+use super::rule::{self, Key};
+use crate::protocol::UserName;
+
+/// The users map: built by [`insert`](Map::insert), asked by [`find`](Map::find).
+#[derive(Clone, Default)]
+pub struct Map {
+    keys: Vec<u8>,
+    slots: Vec<Slot>,
+    destinations: Vec<Destination>,
+    known: HashMap<Destination, u32>,
+    files: Vec<Arc<Path>>,
+    exact: Index,
+    domain: Index,
+    below: Index,
+    patterns: Vec<(Regex, u32)>,
+    default: Option<u32>,
+}
+
+/// An entry: where its key lies, where it leads, where it stands.
+#[derive(Clone, Copy)]
+struct Slot {
+    key: u32,
+    line: u32,
+    to: u32,
+    /// Longest key: [`MAX_KEY`].
+    len: u16,
+    file: u16,
+}
+
+/// Longest key in octets; patterns may be longer than names.
+pub const MAX_KEY: usize = 4096;
+
+/// Why an entry was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The key is none; what is expected.
+    Key(&'static str),
+    /// The pattern does not compile, and why.
+    Pattern(String),
+    /// The same source has this key already, there.
+    Duplicate(Place),
+    /// The table is full: 4 GiB of keys, or 65,535 files.
+    Full,
+}
+
+/// An entry that matches a name.
+pub struct Found<'m, 'n> {
+    map: &'m Map,
+    slot: u32,
+    /// What kind of key matched.
+    pub how: How,
+    /// The groups of a pattern.
+    pub groups: Option<Captures<'n>>,
+}
+
+/// What kind of key matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The name itself.
+    Exact,
+    /// `@example.org`
+    Domain,
+    /// `@*.example.org`
+    Below,
+    /// `/regex/`
+    Pattern,
+    /// `*`
+    Default,
+}
+
+impl Map {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Takes an entry. The first of two sources that have the same key wins; a source (a file) that
+    /// has a key twice is refused the second.
+    pub fn insert(&mut self, key: &str, to: Destination, place: &Place) -> Result<(), Refused> {
+        let parsed = Key::parse(key).map_err(Refused::Key)?;
+        if key.len() > MAX_KEY {
+            return Err(Refused::Key("expected a key of at most 4096 octets"));
+        }
+        let file = self.file(&place.file)?;
+        let earlier = match parsed {
+            Key::Exact(name) => self.exact.find(self, name, Prefix::None),
+            Key::Domain(domain) => self.domain.find(self, domain, Prefix::At),
+            Key::Below(domain) => self.below.find(self, domain, Prefix::AtStarDot),
+            Key::Default => self.default,
+            Key::Pattern(_) => self
+                .patterns
+                .iter()
+                .map(|(_, slot)| *slot)
+                .find(|slot| self.key(*slot) == key),
+        };
+        if let Some(slot) = earlier {
+            let place = self.place(slot);
+            return match self.slot(slot).file == file {
+                true => Err(Refused::Duplicate(place)),
+                false => Ok(()),
+            };
+        }
+        let compiled = match parsed {
+            Key::Pattern(pattern) => Some(rule::pattern(pattern).map_err(Refused::Pattern)?),
+            _ => None,
+        };
+        let slot = self.push(key, to, place.line, file)?;
+        match parsed {
+            Key::Exact(name) => self.exact.add(slot, hash(name)),
+            Key::Domain(domain) => self.domain.add(slot, hash(domain)),
+            Key::Below(domain) => self.below.add(slot, hash(domain)),
+            Key::Default => self.default = Some(slot),
+            Key::Pattern(_) => self.patterns.extend(compiled.map(|regex| (regex, slot))),
+        }
+        // Indexes grow when they are three quarters full; their hashes come from the keys.
+        let slots = &self.slots;
+        let keys = &self.keys;
+        let rehash = |slot: u32, cut: usize| {
+            let key = slots.get(slot as usize).and_then(|s| s.key(keys));
+            hash(key.and_then(|key| key.get(cut..)).unwrap_or_default())
+        };
+        self.exact.grow(|slot| rehash(slot, 0));
+        self.domain.grow(|slot| rehash(slot, 1));
+        self.below.grow(|slot| rehash(slot, 3));
+        Ok(())
+    }
+
+    /// Lets go of what only [`insert`](Map::insert) needs.
+    pub fn shrink(&mut self) {
+        self.known = HashMap::new();
+        self.keys.shrink_to_fit();
+        self.slots.shrink_to_fit();
+        self.destinations.shrink_to_fit();
+    }
+
+    /// The most specific entry for a name: the name itself, its domain, the longest parent domain,
+    /// patterns in file order. [`default`](Map::default_entry) is asked separately: other sources
+    /// come before it.
+    pub fn find<'m, 'n>(&'m self, user: &'n UserName) -> Option<Found<'m, 'n>> {
+        let found = |slot, how| Found {
+            map: self,
+            slot,
+            how,
+            groups: None,
+        };
+        let name = user.as_str();
+        if let Some(slot) = self.exact.find(self, name, Prefix::None) {
+            return Some(found(slot, How::Exact));
+        }
+        if let Some(domain) = user.domain() {
+            if let Some(slot) = self.domain.find(self, domain, Prefix::At) {
+                return Some(found(slot, How::Domain));
+            }
+            if !self.below.is_empty() {
+                let mut rest = domain;
+                while let Some((_, parent)) = rest.split_once('.') {
+                    if let Some(slot) = self.below.find(self, parent, Prefix::AtStarDot) {
+                        return Some(found(slot, How::Below));
+                    }
+                    rest = parent;
+                }
+            }
+        }
+        self.patterns.iter().find_map(|(regex, slot)| {
+            regex.captures(name).map(|groups| Found {
+                groups: Some(groups),
+                ..found(*slot, How::Pattern)
+            })
+        })
+    }
+
+    /// The entry `"*"`.
+    pub fn default_entry(&self) -> Option<Found<'_, '_>> {
+        self.default.map(|slot| Found {
+            map: self,
+            slot,
+            how: How::Default,
+            groups: None,
+        })
+    }
+
+    /// Every destination some entry leads to, once each.
+    pub fn destinations(&self) -> &[Destination] {
+        &self.destinations
+    }
+
+    fn file(&mut self, path: &Arc<Path>) -> Result<u16, Refused> {
+        // The last one nearly always: entries come file by file.
+        if let Some(at) = self.files.iter().rposition(|known| known == path) {
+            return u16::try_from(at).map_err(|_| Refused::Full);
+        }
+        self.files.push(path.clone());
+        u16::try_from(self.files.len() - 1).map_err(|_| Refused::Full)
+    }
+
+    fn push(&mut self, key: &str, to: Destination, line: u32, file: u16) -> Result<u32, Refused> {
+        let slot = u32::try_from(self.slots.len()).map_err(|_| Refused::Full)?;
+        let start = u32::try_from(self.keys.len()).map_err(|_| Refused::Full)?;
+        if slot == u32::MAX {
+            return Err(Refused::Full);
+        }
+        let next = u32::try_from(self.destinations.len()).map_err(|_| Refused::Full)?;
+        let to = *self.known.entry(to).or_insert_with_key(|to| {
+            self.destinations.push(to.clone());
+            next
+        });
+        self.keys.extend_from_slice(key.as_bytes());
+        self.slots.push(Slot {
+            key: start,
+            line,
+            to,
+            len: u16::try_from(key.len()).map_err(|_| Refused::Full)?,
+            file,
+        });
+        Ok(slot)
+    }
+
+    fn slot(&self, slot: u32) -> Slot {
+        const NONE: Slot = Slot {
+            key: 0,
+            line: 0,
+            to: u32::MAX,
+            len: 0,
+            file: u16::MAX,
+        };
+        self.slots.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    fn key(&self, slot: u32) -> &str {
+        self.slot(slot).key(&self.keys).unwrap_or_default()
+    }
+
+    fn place(&self, slot: u32) -> Place {
+        let slot = self.slot(slot);
+        match self.files.get(usize::from(slot.file)) {
+            Some(file) => Place {
+                file: file.clone(),
+                line: slot.line,
+            },
+            None => Place::default().at(slot.line),
+        }
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("entries", &self.slots.len())
+            .field("patterns", &self.patterns.len())
+            .field("destinations", &self.destinations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn key(self, keys: &[u8]) -> Option<&str> {
+        let start = self.key as usize;
+        let octets = keys.get(start..start.checked_add(usize::from(self.len))?)?;
+        std::str::from_utf8(octets).ok()
+    }
+}
+
+impl<'m> Found<'m, '_> {
+    /// Where it leads.
+    pub fn to(&self) -> Option<&'m Destination> {
+        let slot = self.map.slot(self.slot);
+        self.map.destinations.get(slot.to as usize)
+    }
+
+    /// The key as written.
+    pub fn key(&self) -> &'m str {
+        self.map.key(self.slot)
+    }
+
+    /// The entry as a value of its own, for the answer.
+    pub fn entry(&self) -> Option<Entry> {
+        Some(Entry {
+            key: self.key().to_owned(),
+            to: self.to()?.clone(),
+            place: self.map.place(self.slot),
+        })
+    }
+}
+
+/// What stands before the part of a key that is looked up.
+#[derive(Clone, Copy)]
+enum Prefix {
+    None = 0,
+    At = 1,
+    AtStarDot = 3,
+}
+
+/// A hash index over slots: open addressing, linear probing. A cell holds the slot's number plus one.
+///
+/// Who can choose the keys is who writes the map, so crafted collisions are not a concern; at most
+/// three quarters of the cells are taken, which bounds what a crafted look-up can cost.
+#[derive(Clone, Default)]
+struct Index {
+    cells: Vec<u32>,
+    used: usize,
+}
+
+impl Index {
+    fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    fn find(&self, map: &Map, part: &str, prefix: Prefix) -> Option<u32> {
+        if self.used == 0 {
+            return None;
+        }
+        let mut at = hash(part);
+        loop {
+            let slot = self.cell(at).checked_sub(1)?;
+            let key = map.key(slot).as_bytes();
+            let same = key.get(prefix as usize..);
+            if same.is_some_and(|key| key.eq_ignore_ascii_case(part.as_bytes())) {
+                return Some(slot);
+            }
+            at = at.wrapping_add(1);
+        }
+    }
+
+    fn cell(&self, at: u64) -> u32 {
+        let mask = (self.cells.len() as u64).wrapping_sub(1);
+        self.cells.get((at & mask) as usize).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, slot: u32, hash: u64) {
+        if self.cells.is_empty() {
+            self.cells = vec![0; 8];
+        }
+        self.used += 1;
+        let mask = (self.cells.len() as u64) - 1;
+        let mut at = hash;
+        loop {
+            match self.cells.get_mut((at & mask) as usize) {
+                Some(cell) if *cell == 0 => {
+                    *cell = slot + 1;
+                    return;
+                }
+                Some(_) => at = at.wrapping_add(1),
+                None => return,
+            }
+        }
+    }
+
+    fn grow(&mut self, rehash: impl Fn(u32) -> u64) {
+        if self.used * 4 <= self.cells.len() * 3 {
+            return;
+        }
+        let doubled = vec![0; self.cells.len() * 2];
+        let old = std::mem::replace(&mut self.cells, doubled);
+        self.used = 0;
+        for slot in old.into_iter().filter_map(|cell| cell.checked_sub(1)) {
+            self.add(slot, rehash(slot));
+        }
+    }
+}
+
+/// The hash of a name without regard to ASCII case, without allocating for any name a client can show.
+fn hash(name: &str) -> u64 {
+    let mut lower = [0; UserName::MAX];
+    match lower.get_mut(..name.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(name.as_bytes());
+            lower.make_ascii_lowercase();
+            xxh3_64(lower)
+        }
+        None => xxh3_64(name.to_ascii_lowercase().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> UserName {
+        UserName::new(name.as_bytes()).unwrap()
+    }
+
+    fn place(file: &str, line: u32) -> Place {
+        Place {
+            file: Path::new(file).into(),
+            line,
+        }
+    }
+
+    fn map(keys: &[&str]) -> Map {
+        let mut map = Map::default();
+        for (line, key) in (1..).zip(keys) {
+            map.insert(key, Destination::backend(*key), &place("a", line))
+                .unwrap();
+        }
+        map.shrink();
+        map
+    }
+
+    #[test]
+    fn the_most_specific_key_wins() {
+        let map = map(&[
+            "*",
+            "/^sales-/",
+            "/^s/",
+            "@*.org",
+            "@*.example.org",
+            "@example.org",
+            "@*.A.example.org",
+            "alice@example.org",
+            "bob",
+        ]);
+        for (user, want) in [
+            ("alice@example.org", "alice@example.org"),
+            ("ALICE@EXAMPLE.ORG", "alice@example.org"),
+            ("carol@Example.org", "@example.org"),
+            ("carol@b.example.org", "@*.example.org"),
+            ("carol@b.a.example.org", "@*.A.example.org"),
+            ("carol@a.example.org", "@*.example.org"),
+            ("carol@c.b.a.EXAMPLE.org", "@*.A.example.org"),
+            ("carol@x.org", "@*.org"),
+            ("sales-carol@x.net", "/^sales-/"),
+            ("SUE@x.net", "/^s/"),
+            ("sue@org", "/^s/"),
+            ("sue@x.org", "@*.org"),
+            ("bob", "bob"),
+            ("Bob", "bob"),
+            ("bob@x.net", "-"),
+            ("x@", "-"),
+            ("@", "-"),
+            ("x@.", "-"),
+        ] {
+            let user = name(user);
+            let found = map.find(&user);
+            assert_eq!(found.map_or("-", |f| f.key()), want, "{user}");
+        }
+        assert_eq!(map.default_entry().unwrap().key(), "*");
+    }
+
+    #[test]
+    fn one_source_has_a_key_once_and_the_first_source_wins() {
+        let mut map = map(&["alice@x", "@x", "@*.x", "/a/", "*"]);
+        for (line, key) in [(1, "Alice@X"), (2, "@X"), (3, "@*.X"), (4, "/a/"), (5, "*")] {
+            assert_eq!(
+                map.insert(key, Destination::backend("other"), &place("a", 9)),
+                Err(Refused::Duplicate(place("a", line)))
+            );
+            assert_eq!(
+                map.insert(key, Destination::backend("other"), &place("b", 9)),
+                Ok(())
+            );
+        }
+        assert_eq!(map.len(), 5);
+        assert_eq!(
+            map.insert("/(/", Destination::backend("other"), &place("a", 9)),
+            Err(Refused::Pattern("unclosed group".into()))
+        );
+    }
+
+    #[test]
+    fn many_entries_are_all_found() {
+        let mut map = Map::default();
+        for n in 0..20_000 {
+            let to = Destination::backend(format!("b{}", n % 7));
+            map.insert(
+                &format!("User{n}@example{}.org", n % 100),
+                to,
+                &place("a", n),
+            )
+            .unwrap();
+        }
+        assert_eq!(map.destinations().len(), 7);
+        for n in 0..20_000 {
+            let user = name(&format!("uSER{n}@Example{}.org", n % 100));
+            let entry = map.find(&user).unwrap().entry().unwrap();
+            assert_eq!(entry.place, place("a", n));
+            assert_eq!(entry.to, Destination::backend(format!("b{}", n % 7)));
+        }
+        assert!(map.find(&name("user20000@example0.org")).is_none());
+    }
+}
