@@ -18,6 +18,8 @@ pub enum Stream {
     HostTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     /// Inside the process: the built-in store, and tests.
     Memory(DuplexStream),
+    /// Nothing: what is left where a stream was taken away to be upgraded.
+    Gone(tokio::io::Empty),
 }
 
 impl Stream {
@@ -26,8 +28,13 @@ impl Stream {
         match self {
             Stream::FrontTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
             Stream::HostTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
-            Stream::Tcp(_) | Stream::Memory(_) => None,
+            Stream::Tcp(_) | Stream::Memory(_) | Stream::Gone(_) => None,
         }
+    }
+
+    /// Takes the stream away and leaves [`Stream::Gone`].
+    pub fn take(&mut self) -> Stream {
+        std::mem::replace(self, Stream::Gone(tokio::io::empty()))
     }
 
     /// The TCP connection under it, if there is one.
@@ -36,7 +43,7 @@ impl Stream {
             Stream::Tcp(tcp) => Some(tcp),
             Stream::FrontTls(tls) => Some(tls.get_ref().0),
             Stream::HostTls(tls) => Some(tls.get_ref().0),
-            Stream::Memory(_) => None,
+            Stream::Memory(_) | Stream::Gone(_) => None,
         }
     }
 }
@@ -79,6 +86,7 @@ macro_rules! each {
             Stream::FrontTls($s) => $call,
             Stream::HostTls($s) => $call,
             Stream::Memory($s) => $call,
+            Stream::Gone($s) => $call,
         }
     };
 }

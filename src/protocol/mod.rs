@@ -201,6 +201,18 @@ impl Handover {
     }
 }
 
+#[cfg(test)]
+impl Handover {
+    /// A hand-over out of thin air, for tests of what comes after a login.
+    pub(crate) fn for_tests(
+        to_client: &[u8],
+        to_host: &[u8],
+        observer: impl Observer + 'static,
+    ) -> Self {
+        Handover::new(to_client.to_vec(), to_host.to_vec(), Box::new(observer))
+    }
+}
+
 impl fmt::Debug for Handover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handover")

@@ -1,0 +1,84 @@
+//! Plays a [`protocol::Server`](crate::protocol::Server) over a client's stream until somebody logs
+//! in or leaves. The only such loop; it has no protocol words of its own.
+//!
+//! The one place that upgrades a client's connection to TLS: bytes that came in clear are in the
+//! server's buffer only, and it forgets them in `tls_started` (RFC 9051 §6.2.1, RFC 2595 §4).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::net::Stream;
+use crate::protocol::{Login, READ_CHUNK, Server, Step};
+
+/// How a stretch of conversation ended.
+pub(super) enum Said {
+    /// Somebody shows credentials.
+    Login(Login),
+    /// The server said goodbye; everything is written.
+    Closed,
+    /// The client left.
+    Left,
+}
+
+/// What an upgrade to TLS needs.
+#[derive(Clone)]
+pub struct Upgrade {
+    /// The settings of the listener.
+    pub config: Arc<rustls::ServerConfig>,
+    /// For the handshake.
+    pub timeout: Duration,
+}
+
+/// Converses until a login, a goodbye or the client's end of stream.
+///
+/// # Errors
+/// The stream's, and those of a failed handshake.
+pub(super) async fn converse(
+    stream: &mut Stream,
+    server: &mut dyn Server,
+    upgrade: Option<&Upgrade>,
+) -> io::Result<Said> {
+    loop {
+        match server.step() {
+            Step::Read => {
+                let mut chunk = [0; 2048];
+                const { assert!(2048 <= READ_CHUNK) };
+                let n = stream.read(&mut chunk).await?;
+                if n == 0 {
+                    return Ok(Said::Left);
+                }
+                server.receive(chunk.get(..n).unwrap_or_default());
+            }
+            Step::Write(bytes) => {
+                stream.write_all(&bytes).await?;
+                stream.flush().await?;
+            }
+            Step::StartTls => {
+                *stream = start_tls(stream.take(), upgrade).await?;
+                server.tls_started();
+            }
+            Step::Login(login) => return Ok(Said::Login(login)),
+            Step::Close => return Ok(Said::Closed),
+        }
+    }
+}
+
+/// The TLS handshake as server, under its own deadline.
+///
+/// # Errors
+/// The handshake's, `TimedOut`, or `Unsupported` where the stream cannot be upgraded.
+pub async fn start_tls(stream: Stream, upgrade: Option<&Upgrade>) -> io::Result<Stream> {
+    let (Stream::Tcp(tcp), Some(upgrade)) = (stream, upgrade) else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    let handshake = TlsAcceptor::from(upgrade.config.clone()).accept(tcp);
+    match timeout(upgrade.timeout, handshake).await {
+        Ok(tls) => Ok(Stream::FrontTls(Box::new(tls?))),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "tls handshake")),
+    }
+}

@@ -1,0 +1,271 @@
+//! How many: connections in all and of one address, sessions of one user, and the penalty that
+//! grows with an address's failed logins.
+//!
+//! Counts are held by guards, so whatever ends a session gives its place back. Addresses of IPv6
+//! count by /64: a subscriber has that many. Tables are bounded; what is counted is the real client.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use super::config::Limits;
+
+/// Longest delay of a failed login's answer.
+const DELAY_MAX: Duration = Duration::from_secs(15);
+
+/// An address's failures are forgotten after this long without a new one.
+const FAILURES_FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// Most addresses whose failures are remembered; past it those that are due go, then any.
+const FAILURES_MAX: usize = 100_000;
+
+/// The live counts of the process.
+#[derive(Default)]
+pub struct Tables {
+    connections: AtomicUsize,
+    per_ip: Count<IpAddr>,
+    per_user: Count<String>,
+    per_user_ip: Count<(String, IpAddr)>,
+    failures: DashMap<IpAddr, Failures>,
+}
+
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+/// A limit that is reached, by the name of its key in proxy.yaml.
+pub type Reached = &'static str;
+
+impl Tables {
+    /// Takes a place for a connection.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn connect(self: &Arc<Self>, limits: &Limits, ip: IpAddr) -> Result<Connection, Reached> {
+        let mut place = Connection {
+            tables: self.clone(),
+            ip: None,
+        };
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= limits.connections {
+            return Err("connections");
+        }
+        if trusted(limits, ip) {
+            return Ok(place);
+        }
+        let ip = bucket(ip);
+        if !self.per_ip.take(&ip, limits.per_ip) {
+            return Err("per_ip");
+        }
+        place.ip = Some(ip);
+        Ok(place)
+    }
+
+    /// Takes a place for a session of a user.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn log_in(
+        self: &Arc<Self>,
+        limits: &Limits,
+        canonical: &str,
+        ip: IpAddr,
+    ) -> Result<UserSession, Reached> {
+        let ip = bucket(ip);
+        let user = canonical.to_owned();
+        if !self.per_user.take(&user, limits.per_user) {
+            return Err("per_user");
+        }
+        let key = (user, ip);
+        if !self.per_user_ip.take(&key, limits.per_user_ip) {
+            self.per_user.give(&key.0);
+            return Err("per_user_ip");
+        }
+        Ok(UserSession {
+            tables: self.clone(),
+            key,
+        })
+    }
+
+    /// Notes a failed login; how long its answer is to be held back.
+    pub fn failed(&self, limits: &Limits, ip: IpAddr) -> Duration {
+        let base = limits.failure_delay;
+        if trusted(limits, ip) {
+            return base.min(DELAY_MAX);
+        }
+        let now = Instant::now();
+        if self.failures.len() >= FAILURES_MAX {
+            self.failures
+                .retain(|_, f| now.duration_since(f.last) < FAILURES_FORGOTTEN);
+            if self.failures.len() >= FAILURES_MAX {
+                self.failures.clear();
+            }
+        }
+        let mut entry = self.failures.entry(bucket(ip)).or_insert(Failures {
+            count: 0,
+            last: now,
+        });
+        if now.duration_since(entry.last) >= FAILURES_FORGOTTEN {
+            entry.count = 0;
+        }
+        let doublings = entry.count.min(16);
+        entry.count = entry.count.saturating_add(1);
+        entry.last = now;
+        base.saturating_mul(1 << doublings).min(DELAY_MAX)
+    }
+
+    /// Forgets an address's failures: somebody there knows a password.
+    pub fn succeeded(&self, ip: IpAddr) {
+        self.failures.remove(&bucket(ip));
+    }
+
+    /// Connections at the moment.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether an address is exempt from limits by address and from penalties.
+pub fn trusted(limits: &Limits, ip: IpAddr) -> bool {
+    limits.trusted.iter().any(|net| net.contains(&ip))
+}
+
+/// What an address is counted as: IPv4 itself (also when mapped into IPv6), IPv6 its /64.
+fn bucket(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+/// A connection's place; given back when dropped.
+pub struct Connection {
+    tables: Arc<Tables>,
+    ip: Option<IpAddr>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tables.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(ip) = self.ip {
+            self.tables.per_ip.give(&ip);
+        }
+    }
+}
+
+/// A user's session's place; given back when dropped.
+pub struct UserSession {
+    tables: Arc<Tables>,
+    key: (String, IpAddr),
+}
+
+impl Drop for UserSession {
+    fn drop(&mut self) {
+        self.tables.per_user.give(&self.key.0);
+        self.tables.per_user_ip.give(&self.key);
+    }
+}
+
+/// How many of each key; keys with none are not kept.
+struct Count<K: std::hash::Hash + Eq>(DashMap<K, u32>);
+
+impl<K: std::hash::Hash + Eq> Default for Count<K> {
+    fn default() -> Self {
+        Count(DashMap::new())
+    }
+}
+
+impl<K: std::hash::Hash + Eq + Clone> Count<K> {
+    fn take(&self, key: &K, most: u32) -> bool {
+        match self.0.entry(key.clone()) {
+            dashmap::Entry::Occupied(mut entry) if *entry.get() < most => *entry.get_mut() += 1,
+            dashmap::Entry::Vacant(entry) if most > 0 => drop(entry.insert(1)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn give(&self, key: &K) {
+        if let dashmap::Entry::Occupied(mut entry) = self.0.entry(key.clone()) {
+            *entry.get_mut() = entry.get().saturating_sub(1);
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let tables = Arc::new(Tables::default());
+        let limits = Limits {
+            connections: 3,
+            per_ip: 2,
+            ..Limits::default()
+        };
+        let a = tables.connect(&limits, ip("192.0.2.1")).unwrap();
+        let _b = tables.connect(&limits, ip("192.0.2.1")).unwrap();
+        let full = tables.connect(&limits, ip("192.0.2.1"));
+        assert_eq!(full.err(), Some("per_ip"));
+        assert_eq!(tables.connections(), 2);
+        let _c = tables.connect(&limits, ip("192.0.2.2")).unwrap();
+        let full = tables.connect(&limits, ip("192.0.2.3"));
+        assert_eq!(full.err(), Some("connections"));
+        drop(a);
+        assert_eq!(tables.connections(), 2);
+        assert!(tables.connect(&limits, ip("::ffff:192.0.2.1")).is_ok());
+        assert_eq!(tables.per_ip.0.len(), 2);
+    }
+
+    #[test]
+    fn a_user_has_so_many_sessions_in_all_and_from_one_address() {
+        let tables = Arc::new(Tables::default());
+        let limits = Limits {
+            per_user: 3,
+            per_user_ip: 2,
+            ..Limits::default()
+        };
+        let log_in = |address: &str| tables.log_in(&limits, "alice", ip(address));
+        let a = log_in("2001:db8::1").unwrap();
+        let _b = log_in("2001:db8::2").unwrap();
+        assert_eq!(log_in("2001:db8::3").err(), Some("per_user_ip"));
+        let _c = log_in("192.0.2.1").unwrap();
+        assert_eq!(log_in("192.0.2.1").err(), Some("per_user"));
+        drop(a);
+        assert!(log_in("2001:db8::3").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_answered_later_each_time() {
+        let tables = Tables::default();
+        let limits = Limits {
+            trusted: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Limits::default()
+        };
+        let seconds = |address: &str| tables.failed(&limits, ip(address)).as_secs();
+        let of_stranger = || seconds("192.0.2.1");
+        let delays: Vec<u64> = (0..5).map(|_| of_stranger()).collect();
+        assert_eq!(delays, [2, 4, 8, 15, 15]);
+        assert_eq!([seconds("10.0.0.1"), seconds("10.0.0.1")], [2, 2]);
+        tables.succeeded(ip("192.0.2.1"));
+        assert_eq!(seconds("192.0.2.1"), 2);
+        tokio::time::advance(FAILURES_FORGOTTEN).await;
+        assert_eq!(seconds("192.0.2.1"), 2);
+    }
+}

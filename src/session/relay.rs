@@ -1,0 +1,393 @@
+//! Bytes both ways between a client and its host, until one of them is done.
+//!
+//! An idle relay holds no copy buffer: a thread lends one for the time of a read and the write that
+//! follows; only what the other side does not take is kept, at most one buffer a direction, and
+//! less when many peers are slow at once. A side that ends its half still hears the other's.
+//! The relay does not understand mail: an [`Observer`] is fed every octet and knows where a goodbye
+//! may stand.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until};
+
+use super::ended::{Ended, EndedBy};
+use super::registry::Live;
+use crate::net::Stream;
+use crate::protocol::{Farewell, Handover, Observer, Verdict};
+
+/// Octets moved at a time: four full TLS records, so that a bulk transfer costs few system calls.
+const BUFFER: usize = 64 * 1024;
+
+/// What a slow peer may hold up in all, over every relay of the process; past it a direction reads
+/// small pieces only.
+const HELD_MAX: usize = 256 * 1024 * 1024;
+
+/// Octets read at a time when [`HELD_MAX`] is reached.
+const BUFFER_SMALL: usize = 4 * 1024;
+
+/// After one side ended its half, the other may be silent this long: a host that answers a command
+/// sent before the client's end goes on as long as it moves.
+const HALF_CLOSED_IDLE: Duration = Duration::from_secs(5);
+
+/// A session that was asked to end waits this long for a message boundary.
+const GOODBYE_WAIT: Duration = Duration::from_secs(30);
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
+}
+
+/// Relays until the session is over; both streams are shut down then.
+pub(super) async fn relay(
+    client: Stream,
+    host: Stream,
+    handover: Handover,
+    live: &Live,
+    idle: Duration,
+) -> Ended {
+    let mut relay = Relay {
+        client,
+        host,
+        up: Direction::new(handover.to_host),
+        down: Direction::new(handover.to_client),
+        observer: handover.observer,
+        leaving: None,
+        broken: None,
+    };
+    let mut asked = pin!(live.end_asked());
+    let mut timer = pin!(sleep_until(Instant::now() + idle));
+    let mut last = Instant::now();
+    let ended = poll_fn(|cx| {
+        if relay.leaving.is_none()
+            && let Poll::Ready(reason) = asked.as_mut().poll(cx)
+        {
+            relay.leaving = Some(Leaving::Waiting(reason));
+            timer.as_mut().reset(Instant::now() + GOODBYE_WAIT);
+        }
+        loop {
+            match relay.poll(cx, live) {
+                Poll::Ready(ended) => return Poll::Ready(ended),
+                Poll::Pending if relay.take_moved() => last = Instant::now(),
+                Poll::Pending => {}
+            }
+            let due = last + relay.patience(idle);
+            if relay.leaving.is_none() && due < timer.deadline() {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(cx));
+            match relay.leaving {
+                Some(leaving) => return Poll::Ready(leaving.ended()),
+                None if Instant::now() < due => timer.as_mut().reset(due),
+                None if relay.half_closed() => {
+                    return Poll::Ready(Ended::new(EndedBy::Client, "closed"));
+                }
+                None => {
+                    relay.leaving = Some(Leaving::Waiting(Farewell::Timeout));
+                    timer.as_mut().reset(Instant::now() + HALF_CLOSED_IDLE);
+                }
+            }
+        }
+    });
+    ended.await
+}
+
+struct Relay {
+    client: Stream,
+    host: Stream,
+    up: Direction,
+    down: Direction,
+    observer: Box<dyn Observer>,
+    leaving: Option<Leaving>,
+    /// The host's side broke while it may still have something to say.
+    broken: Option<Ended>,
+}
+
+/// The gateway wants the session to end.
+#[derive(Clone, Copy)]
+enum Leaving {
+    /// At the next message boundary.
+    Waiting(Farewell),
+    /// The goodbye is on its way; nothing of the host follows it.
+    Said(Farewell),
+}
+
+impl Leaving {
+    fn ended(self) -> Ended {
+        match self {
+            Leaving::Waiting(Farewell::Timeout) | Leaving::Said(Farewell::Timeout) => {
+                Ended::new(EndedBy::Gateway, "idle")
+            }
+            Leaving::Waiting(reason) | Leaving::Said(reason) => Ended::farewell(reason),
+        }
+    }
+}
+
+impl Relay {
+    fn poll(&mut self, cx: &mut Context<'_>, live: &Live) -> Poll<Ended> {
+        let observer = &mut self.observer;
+        let up = self.up.poll(
+            cx,
+            &mut self.client,
+            &mut self.host,
+            &live.bytes_in,
+            |bytes| observer.client_to_host(bytes),
+        );
+        match up {
+            Poll::Ready(Moved::Failed(Which::Reader, error)) => {
+                return Poll::Ready(Ended::error(EndedBy::Client, &error));
+            }
+            // The host takes no more, but what it said before still goes out.
+            Poll::Ready(Moved::Failed(Which::Writer, error)) => {
+                self.up.flow = Flow::Shut;
+                self.broken = Some(Ended::error(EndedBy::Backend, &error));
+            }
+            Poll::Ready(Moved::Refused) => {
+                return Poll::Ready(Ended::new(EndedBy::Gateway, "command not allowed here"));
+            }
+            Poll::Ready(Moved::All) | Poll::Pending => {}
+        }
+        loop {
+            let observer = &mut self.observer;
+            let down = self.down.poll(
+                cx,
+                &mut self.host,
+                &mut self.client,
+                &live.bytes_out,
+                |bytes| {
+                    observer.host_to_client(bytes);
+                    Verdict::Pass
+                },
+            );
+            match down {
+                Poll::Ready(Moved::Failed(Which::Reader, error)) => {
+                    return Poll::Ready(Ended::error(EndedBy::Backend, &error));
+                }
+                Poll::Ready(Moved::Failed(Which::Writer, error)) => {
+                    return Poll::Ready(Ended::error(EndedBy::Client, &error));
+                }
+                Poll::Ready(Moved::All) => return Poll::Ready(self.done()),
+                Poll::Ready(Moved::Refused) | Poll::Pending => {}
+            }
+            match self.leaving {
+                Some(Leaving::Waiting(reason)) => match self.observer.goodbye(reason) {
+                    Some(words) => {
+                        self.down.hold(&words);
+                        self.down.flow = Flow::Ended;
+                        self.leaving = Some(Leaving::Said(reason));
+                    }
+                    None => return Poll::Pending,
+                },
+                Some(Leaving::Said(_)) | None => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Everything for the client is written and its end of stream passed on.
+    fn done(&mut self) -> Ended {
+        if let Some(broken) = self.broken.take() {
+            return broken;
+        }
+        match (self.leaving, self.up.flow) {
+            (Some(leaving @ Leaving::Said(_)), _) => leaving.ended(),
+            (_, Flow::Open | Flow::Refused) => Ended::new(EndedBy::Backend, "closed"),
+            (_, Flow::Ended | Flow::Shut) => Ended::new(EndedBy::Client, "closed"),
+        }
+    }
+
+    /// How long nothing may move.
+    fn patience(&self, idle: Duration) -> Duration {
+        if self.half_closed() {
+            HALF_CLOSED_IDLE
+        } else {
+            idle
+        }
+    }
+
+    fn half_closed(&self) -> bool {
+        matches!(self.up.flow, Flow::Ended | Flow::Shut)
+    }
+
+    fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved)
+    }
+}
+
+/// One direction of a relay.
+struct Direction {
+    /// Read, not yet taken by the other side.
+    held: Vec<u8>,
+    /// How much of `held` is written.
+    written: usize,
+    /// Whether the writer may still buffer octets of ours.
+    unflushed: bool,
+    /// Whether octets moved since this was last asked.
+    moved: bool,
+    flow: Flow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// Octets may come.
+    Open,
+    /// The observer refused some: nothing moves any more.
+    Refused,
+    /// The reader's end was seen; the writer is to be shut down.
+    Ended,
+    /// The writer is shut down.
+    Shut,
+}
+
+/// What became of a direction.
+enum Moved {
+    /// The end of stream was passed on.
+    All,
+    /// The observer refused some octets.
+    Refused,
+    /// One of its streams broke.
+    Failed(Which, io::Error),
+}
+
+/// The stream of a direction that broke.
+#[derive(Clone, Copy)]
+enum Which {
+    Reader,
+    Writer,
+}
+
+impl Direction {
+    fn new(first: Vec<u8>) -> Self {
+        HELD.fetch_add(first.len(), Ordering::Relaxed);
+        Direction {
+            held: first,
+            written: 0,
+            unflushed: false,
+            moved: false,
+            flow: Flow::Open,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut Stream,
+        writer: &mut Stream,
+        count: &AtomicU64,
+        mut look: impl FnMut(&[u8]) -> Verdict,
+    ) -> Poll<Moved> {
+        loop {
+            if let Err(error) = ready!(self.poll_write(cx, writer)) {
+                return Poll::Ready(Moved::Failed(Which::Writer, error));
+            }
+            match self.flow {
+                Flow::Open => match ready!(self.poll_read(cx, reader, writer, count, &mut look)) {
+                    Ok(()) => {}
+                    Err((which, error)) => return Poll::Ready(Moved::Failed(which, error)),
+                },
+                Flow::Refused => return Poll::Ready(Moved::Refused),
+                Flow::Ended => {
+                    // An error here is the other side's and will be seen on its own half.
+                    let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
+                    self.flow = Flow::Shut;
+                }
+                Flow::Shut => return Poll::Ready(Moved::All),
+            }
+        }
+    }
+
+    /// One read into the thread's buffer and the write that follows; keeps what is not taken.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut Stream,
+        writer: &mut Stream,
+        count: &AtomicU64,
+        look: &mut impl FnMut(&[u8]) -> Verdict,
+    ) -> Poll<Result<(), (Which, io::Error)>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = if HELD.load(Ordering::Relaxed) < HELD_MAX {
+                BUFFER
+            } else {
+                BUFFER_SMALL
+            };
+            let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+            if let Err(error) = ready!(Pin::new(reader).poll_read(cx, &mut buffer)) {
+                return Poll::Ready(Err((Which::Reader, error)));
+            }
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                self.flow = Flow::Ended;
+                return Poll::Ready(Ok(()));
+            }
+            self.moved = true;
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            if look(bytes) == Verdict::End {
+                self.flow = Flow::Refused;
+                return Poll::Ready(Ok(()));
+            }
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match Pin::new(&mut *writer).poll_write(cx, rest) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err((Which::Writer, io::ErrorKind::WriteZero.into())));
+                    }
+                    Poll::Ready(Ok(n)) => rest = rest.get(n..).unwrap_or_default(),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err((Which::Writer, error))),
+                    Poll::Pending => break,
+                }
+            }
+            self.unflushed = true;
+            self.hold(rest);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            HELD.fetch_add(bytes.len(), Ordering::Relaxed);
+            self.held.extend_from_slice(bytes);
+        }
+    }
+
+    /// Writes and flushes what is held.
+    fn poll_write(&mut self, cx: &mut Context<'_>, writer: &mut Stream) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.held.get(self.written..)
+            && !rest.is_empty()
+        {
+            match ready!(Pin::new(&mut *writer).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => {
+                    self.written += n;
+                    self.unflushed = true;
+                    self.moved = true;
+                }
+            }
+        }
+        if self.written > 0 {
+            HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
+            self.held = Vec::new();
+            self.written = 0;
+        }
+        if self.unflushed {
+            ready!(Pin::new(writer).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Direction {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
