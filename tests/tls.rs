@@ -1,0 +1,508 @@
+//! TLS towards clients, as a client sees it: which certificate, which ALPN, whether a ticket is
+//! taken again, and what new files do.
+
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use gatepost::protocol::Protocol;
+use gatepost::tls::{Change, Config, Front, Pair, Version};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionMemoryCache, Resumption};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+#[tokio::test]
+async fn the_certificate_is_chosen_by_name() {
+    let dir = Dir::new();
+    let front = front(&[
+        dir.pair("first", &["first.example"]),
+        dir.pair("mail", &["mail.example", "imap.example"]),
+        dir.pair("wild", &["*.example"]),
+    ]);
+    let server = front.server_config(Protocol::Imap, None).unwrap();
+    for (asked, want) in [
+        (Some("first.example"), "first"),
+        (Some("mail.example"), "mail"),
+        (Some("MAIL.example"), "mail"),
+        (Some("imap.example"), "mail"),
+        (Some("pop.example"), "wild"),
+        (Some("a.b.example"), "first"), // a wildcard is one label
+        (Some("example"), "first"),
+        (Some("unknown.test"), "first"),
+        (None, "first"),
+    ] {
+        let talk = Client::new(asked).talk(&server).await.unwrap();
+        assert_eq!(talk.certificate, dir.der(want), "asked for {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_alpn_is_refused() {
+    let front = Front::new(Config::default()).unwrap();
+    let imap = front.server_config(Protocol::Imap, None).unwrap();
+    let pop3 = front.server_config(Protocol::Pop3, None).unwrap();
+    for (server, offered, taken) in [
+        (&imap, &["imap"][..], Some(Some("imap"))),
+        (&imap, &["http/1.1", "imap"], Some(Some("imap"))),
+        (&imap, &[], Some(None)),
+        (&imap, &["http/1.1"], None),
+        (&imap, &["pop3"], None),
+        (&pop3, &["pop3"], Some(Some("pop3"))),
+        (&pop3, &["imap", "h2"], None),
+    ] {
+        let mut client = Client::new(Some("localhost"));
+        client.config.alpn_protocols = offered.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let talk = client.talk(server).await;
+        let alpn = talk.ok().map(|talk| talk.alpn);
+        let want = taken.map(|p| p.map(|p| p.as_bytes().to_vec()));
+        assert_eq!(alpn, want, "offered {offered:?}");
+    }
+}
+
+#[tokio::test]
+async fn old_and_new_versions() {
+    let pairs = || Config::default();
+    let any = Front::new(pairs()).unwrap();
+    let only13 = Front::new(Config {
+        min_version: Version::Tls13,
+        ..pairs()
+    })
+    .unwrap();
+    for (front, versions, want) in [
+        (
+            &any,
+            [&rustls::version::TLS12],
+            Some("TLSv1_2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+        ),
+        (
+            &any,
+            [&rustls::version::TLS13],
+            Some("TLSv1_3 TLS13_AES_128_GCM_SHA256"),
+        ),
+        (
+            &only13,
+            [&rustls::version::TLS13],
+            Some("TLSv1_3 TLS13_AES_128_GCM_SHA256"),
+        ),
+        (&only13, [&rustls::version::TLS12], None),
+    ] {
+        let server = front.server_config(Protocol::Imap, None).unwrap();
+        let client = Client::of_versions(Some("localhost"), &versions);
+        assert_eq!(
+            client.talk(&server).await.ok().map(|t| t.suite).as_deref(),
+            want
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_outlives_a_new_certificate() {
+    for versions in [[&rustls::version::TLS13], [&rustls::version::TLS12]] {
+        let dir = Dir::new();
+        let pair = dir.pair("a", &["mail.example"]);
+        let front = front(std::slice::from_ref(&pair));
+        let server = front.server_config(Protocol::Imap, None).unwrap();
+        let client = Client::of_versions(Some("mail.example"), &versions);
+        let kinds = [
+            client.talk(&server).await.unwrap().kind,
+            client.talk(&server).await.unwrap().kind,
+        ];
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
+
+        dir.pair("a", &["mail.example"]);
+        assert_eq!(front.refresh(), [swapped(&pair.cert)]);
+        assert_eq!(
+            client.talk(&server).await.unwrap().kind,
+            HandshakeKind::Resumed
+        );
+        let fresh = Client::new(Some("mail.example"));
+        assert_eq!(fresh.talk(&server).await.unwrap().certificate, dir.der("a"));
+
+        // Also when the settings are read anew.
+        let next = front
+            .successor(config(std::slice::from_ref(&pair)))
+            .unwrap();
+        let server = next.server_config(Protocol::Imap, None).unwrap();
+        assert_eq!(
+            client.talk(&server).await.unwrap().kind,
+            HandshakeKind::Resumed
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_ticket_is_given_and_none_where_client_certificates_are_asked_for() {
+    let dir = Dir::new();
+    let pair = dir.pair("a", &["mail.example"]);
+    let front = front(std::slice::from_ref(&pair));
+    let server = front.server_config(Protocol::Imap, None).unwrap();
+    assert_eq!(server.send_tls13_tickets, 1);
+    assert_eq!(server.max_early_data_size, 0);
+
+    let server = front
+        .server_config(Protocol::Imap, Some(&pair.cert))
+        .unwrap();
+    let client = Client::new(Some("mail.example"));
+    for _ in 0..2 {
+        assert_eq!(
+            client.talk(&server).await.unwrap().kind,
+            HandshakeKind::Full
+        );
+    }
+    let problem = front
+        .server_config(Protocol::Imap, Some(&pair.key))
+        .unwrap_err();
+    assert_eq!(problem.file, pair.key);
+}
+
+#[tokio::test]
+async fn replicas_share_tickets_by_their_key_file_only() {
+    let dir = Dir::new();
+    let pair = dir.pair("a", &["mail.example"]);
+    let key = dir.file("ticket.key", b"0123456789abcdef0123456789abcdef\n");
+    let same = dir.file("copy.key", b"0123456789abcdef0123456789abcdef");
+    let other = dir.file("other.key", b"another secret of thirty-two and more");
+    let replica = |key: Option<&PathBuf>, protocol| {
+        let config = Config {
+            ticket_key_file: key.cloned(),
+            ..config(std::slice::from_ref(&pair))
+        };
+        Front::new(config)
+            .unwrap()
+            .server_config(protocol, None)
+            .unwrap()
+    };
+    let first = replica(Some(&key), Protocol::Imap);
+    for (second, want) in [
+        (replica(Some(&same), Protocol::Imap), HandshakeKind::Resumed),
+        (replica(Some(&other), Protocol::Imap), HandshakeKind::Full),
+        (replica(Some(&same), Protocol::Pop3), HandshakeKind::Full),
+        (replica(None, Protocol::Imap), HandshakeKind::Full),
+    ] {
+        let client = Client::new(Some("mail.example"));
+        assert_eq!(client.talk(&first).await.unwrap().kind, HandshakeKind::Full);
+        assert_eq!(client.talk(&second).await.unwrap().kind, want);
+    }
+}
+
+#[tokio::test]
+async fn a_new_ticket_key_still_opens_tickets_of_the_old() {
+    let dir = Dir::new();
+    let key = dir.file("ticket.key", b"0123456789abcdef0123456789abcdef");
+    let front = Front::new(Config {
+        ticket_key_file: Some(key.clone()),
+        ..Config::default()
+    })
+    .unwrap();
+    let server = front.server_config(Protocol::Imap, None).unwrap();
+    let client = Client::new(Some("localhost"));
+    client.talk(&server).await.unwrap();
+    dir.file("ticket.key", b"another secret of thirty-two and more");
+    assert_eq!(front.refresh(), [swapped(&key)]);
+    assert_eq!(
+        client.talk(&server).await.unwrap().kind,
+        HandshakeKind::Resumed
+    );
+    dir.file("ticket.key", b"short");
+    assert!(matches!(&front.refresh()[..], [Change::Refused { .. }]));
+    assert_eq!(
+        client.talk(&server).await.unwrap().kind,
+        HandshakeKind::Resumed
+    );
+}
+
+#[tokio::test]
+async fn a_bad_new_pair_keeps_the_old() {
+    let dir = Dir::new();
+    let pair = dir.pair("a", &["mail.example"]);
+    let front = front(std::slice::from_ref(&pair));
+    let server = front.server_config(Protocol::Imap, None).unwrap();
+    let good = dir.der("a");
+    let expires = front.expiries();
+
+    let (cert, key) = (fs::read(&pair.cert).unwrap(), fs::read(&pair.key).unwrap());
+    let stranger = dir.pair("b", &["mail.example"]);
+    let stranger_key = fs::read(&stranger.key).unwrap();
+    for (bad_cert, bad_key, whose) in [
+        (&b"garbage"[..], &key[..], &pair.cert),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA", &key, &pair.cert),
+        (&cert, b"", &pair.key),
+        (&cert, &stranger_key, &pair.key),
+        (&key, &cert, &pair.cert),
+    ] {
+        replace(&pair.cert, bad_cert);
+        replace(&pair.key, bad_key);
+        // Not told at first sight: the second file of the pair may not be written yet.
+        assert_eq!(front.refresh(), []);
+        match &front.refresh()[..] {
+            [Change::Refused { problems }] => assert_eq!(&problems[0].file, whose),
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        assert_eq!(front.refresh(), [], "told once");
+        let talk = Client::new(None).talk(&server).await.unwrap();
+        assert_eq!(talk.certificate, good);
+    }
+    fs::remove_file(&pair.cert).unwrap();
+    assert_eq!(front.refresh(), []);
+    assert!(matches!(&front.refresh()[..], [Change::Refused { .. }]));
+
+    // The old contents again are no change, new ones are.
+    replace(&pair.cert, &cert);
+    replace(&pair.key, &key);
+    assert_eq!(front.refresh(), []);
+    assert_eq!(front.expiries(), expires);
+    dir.pair("a", &["mail.example"]);
+    assert_eq!(front.refresh(), [swapped(&pair.cert)]);
+    let talk = Client::new(None).talk(&server).await.unwrap();
+    assert_eq!(talk.certificate, dir.der("a"));
+}
+
+#[tokio::test]
+async fn a_swapped_link_is_a_new_pair() {
+    let dir = Dir::new();
+    dir.pair("v1", &["mail.example"]);
+    dir.pair("v2", &["mail.example"]);
+    for version in ["v1", "v2"] {
+        let sub = dir.0.join(version);
+        fs::create_dir(&sub).unwrap();
+        for file in ["crt", "key"] {
+            let from = dir.0.join(format!("{version}.{file}"));
+            fs::rename(from, sub.join(format!("tls.{file}"))).unwrap();
+        }
+    }
+    let data = dir.0.join("..data");
+    std::os::unix::fs::symlink("v1", &data).unwrap();
+    let pair = Pair {
+        cert: data.join("tls.crt"),
+        key: data.join("tls.key"),
+    };
+    let front = front(std::slice::from_ref(&pair));
+    assert_eq!(front.refresh(), []);
+    let tmp = dir.0.join("..data_tmp");
+    std::os::unix::fs::symlink("v2", &tmp).unwrap();
+    fs::rename(&tmp, &data).unwrap();
+    assert_eq!(front.refresh(), [swapped(&pair.cert)]);
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_good_for_this_machine_and_397_days() {
+    let front = Front::new(Config::default()).unwrap();
+    let server = front.server_config(Protocol::Imap, None).unwrap();
+    let leaf = Client::new(None).talk(&server).await.unwrap().certificate;
+    for name in ["localhost", "127.0.0.1", "::1"] {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(leaf.clone().into()).unwrap();
+        let provider = gatepost::tls::provider();
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .unwrap();
+        let der = CertificateDer::from(leaf.clone());
+        let name = ServerName::try_from(name).unwrap();
+        verifier
+            .verify_server_cert(&der, &[], &name, &[], UnixTime::now())
+            .unwrap();
+    }
+    let [expiry] = &front.expiries()[..] else {
+        panic!("one certificate");
+    };
+    assert_eq!(expiry.name, "self-signed");
+    let left = expiry.at - i64::try_from(UnixTime::now().as_secs()).unwrap();
+    assert!((395 * 86_400..=396 * 86_400).contains(&left), "{left}");
+    // New settings do not make another one.
+    let next = front.successor(Config::default()).unwrap();
+    let server = next.server_config(Protocol::Pop3, None).unwrap();
+    assert_eq!(
+        Client::new(None).talk(&server).await.unwrap().certificate,
+        leaf
+    );
+}
+
+// ---- a client, a server, a directory ----
+
+struct Client {
+    config: ClientConfig,
+    name: ServerName<'static>,
+}
+
+struct Talk {
+    certificate: Vec<u8>,
+    alpn: Option<Vec<u8>>,
+    kind: HandshakeKind,
+    suite: String,
+}
+
+impl Client {
+    fn new(name: Option<&str>) -> Self {
+        Self::of_versions(name, rustls::ALL_VERSIONS)
+    }
+
+    fn of_versions(
+        name: Option<&str>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
+        let mut config = ClientConfig::builder_with_provider(
+            rustls::crypto::aws_lc_rs::default_provider().into(),
+        )
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_no_client_auth();
+        config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
+        config.enable_sni = name.is_some();
+        let name = name.unwrap_or("nobody.invalid").to_owned();
+        Client {
+            config,
+            name: ServerName::try_from(name).unwrap(),
+        }
+    }
+
+    /// One connection: a byte each way, then the close.
+    async fn talk(&self, server: &Arc<ServerConfig>) -> std::io::Result<Talk> {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let acceptor = TlsAcceptor::from(server.clone());
+        let serving = tokio::spawn(async move {
+            let mut tls = acceptor.accept(theirs).await?;
+            tls.write_all(b"+").await?;
+            tls.read_u8().await?;
+            tls.shutdown().await
+        });
+        let connector = TlsConnector::from(Arc::new(self.config.clone()));
+        let mut tls = connector.connect(self.name.clone(), ours).await?;
+        // Tickets of TLS 1.3 come before the first byte.
+        assert_eq!(tls.read_u8().await?, b'+');
+        let state = tls.get_ref().1;
+        let talk = Talk {
+            certificate: state.peer_certificates().unwrap()[0].to_vec(),
+            alpn: state.alpn_protocol().map(<[u8]>::to_vec),
+            kind: state.handshake_kind().unwrap(),
+            suite: format!(
+                "{:?} {:?}",
+                state.protocol_version().unwrap(),
+                state.negotiated_cipher_suite().unwrap().suite()
+            ),
+        };
+        tls.write_all(b"-").await?;
+        tls.shutdown().await?;
+        serving.await.unwrap()?;
+        Ok(talk)
+    }
+}
+
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+fn config(pairs: &[Pair]) -> Config {
+    Config {
+        certificates: pairs.to_vec(),
+        ..Config::default()
+    }
+}
+
+fn front(pairs: &[Pair]) -> Front {
+    Front::new(config(pairs)).unwrap()
+}
+
+fn swapped(file: &Path) -> Change {
+    Change::Swapped {
+        name: file.display().to_string(),
+    }
+}
+
+/// As a careful tool writes: a new file moved over the old one.
+fn replace(file: &Path, content: &[u8]) {
+    let new = file.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(&new, file).unwrap();
+}
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("gatepost-tls-{}-{n}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Dir(dir)
+    }
+
+    /// A new key and certificate in `name.crt`, `name.key`.
+    fn pair(&self, name: &str, names: &[&str]) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let certificate = CertificateParams::new(names)
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let pair = Pair {
+            cert: self.0.join(format!("{name}.crt")),
+            key: self.0.join(format!("{name}.key")),
+        };
+        replace(&pair.cert, certificate.pem().as_bytes());
+        replace(&pair.key, key.serialize_pem().as_bytes());
+        pair
+    }
+
+    fn der(&self, name: &str) -> Vec<u8> {
+        use rustls::pki_types::pem::PemObject;
+        let file = self.0.join(format!("{name}.crt"));
+        CertificateDer::from_pem_file(file).unwrap().to_vec()
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let file = self.0.join(name);
+        replace(&file, content);
+        file
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
