@@ -1,1 +1,352 @@
-//! SASL mechanisms (RFC 4422), both directions.
+//! SASL mechanisms (RFC 4422), both directions: [`Server`] towards mail clients, [`Client`] towards
+//! mail hosts.
+//!
+//! Both speak the base64 text that IMAP (RFC 9051 §6.2.2, RFC 4959) and POP3 (RFC 5034) put on the
+//! wire, without the `+ ` and the line end around it. Base64 is strict (RFC 4648 §3), since lenient
+//! decoders read one text in several ways. A new exchange starts with a new value: nothing of an
+//! aborted one is left.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::line::Octets;
+use super::{Credentials, Login, Secret, UserName, login};
+
+/// Longest base64 text of one message, in octets: what a [`Secret`] of the longest kind takes, with
+/// its name beside it cut short. Tokens of 12 KiB must work.
+pub const MAX_LINE: usize = 32 * 1024;
+
+/// A mechanism we speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// PLAIN (RFC 4616).
+    Plain,
+    /// LOGIN (draft-murchison-sasl-login), for Outlook and old phones.
+    Login,
+}
+
+impl Mechanism {
+    /// Every mechanism, in the order they are offered.
+    pub const ALL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::Login => "LOGIN",
+        }
+    }
+
+    /// By its registered name, in any case.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|m| m.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// The server's side of one exchange.
+pub struct Server(Expects);
+
+/// What the client's next message is.
+enum Expects {
+    Plain,
+    LoginName,
+    LoginPassword(Octets),
+    Nothing,
+}
+
+/// What follows from a client's message.
+#[derive(Debug)]
+pub enum Turn {
+    /// Send this base64 text as the next challenge; it may be empty.
+    Challenge(&'static str),
+    /// The client showed credentials: the exchange is over for us.
+    Login(Login),
+    /// They cannot be valid (empty, control characters, another's identity asked for): a failed
+    /// login without asking anybody. The exchange is over.
+    Failed,
+    /// The client sent `*`. The exchange is over.
+    Aborted,
+    /// The message is not base64. The exchange is over.
+    NotBase64,
+}
+
+/// `Username:` and `Password:` in base64, as the clients of old expect them.
+const LOGIN_NAME: &str = "VXNlcm5hbWU6";
+const LOGIN_PASSWORD: &str = "UGFzc3dvcmQ6";
+
+impl Server {
+    /// An exchange that nothing was said in yet.
+    pub fn new(mechanism: Mechanism) -> Self {
+        Server(match mechanism {
+            Mechanism::Plain => Expects::Plain,
+            Mechanism::Login => Expects::LoginName,
+        })
+    }
+
+    /// Opens the exchange. `initial` is the initial response as it stood on the command's line, if
+    /// there was one; `=` is an empty one (RFC 4959 §3).
+    pub fn start(&mut self, initial: Option<&[u8]>) -> Turn {
+        match (initial, &self.0) {
+            (Some(b"="), _) => self.message(Octets::default()),
+            (Some(text), _) => self.answer(text),
+            (None, Expects::LoginName) => Turn::Challenge(LOGIN_NAME),
+            (None, _) => Turn::Challenge(""),
+        }
+    }
+
+    /// Takes the client's answer to a challenge: one line, without its line end.
+    pub fn answer(&mut self, line: &[u8]) -> Turn {
+        if line == b"*" {
+            self.0 = Expects::Nothing;
+            return Turn::Aborted;
+        }
+        match decode(line) {
+            Some(message) => self.message(message),
+            None => {
+                self.0 = Expects::Nothing;
+                Turn::NotBase64
+            }
+        }
+    }
+
+    fn message(&mut self, message: Octets) -> Turn {
+        match std::mem::replace(&mut self.0, Expects::Nothing) {
+            Expects::Plain => plain(&message),
+            Expects::LoginName => {
+                self.0 = Expects::LoginPassword(message);
+                Turn::Challenge(LOGIN_PASSWORD)
+            }
+            Expects::LoginPassword(name) => shown(&name, &message, login::Mechanism::SaslLogin)
+                .map_or(Turn::Failed, Turn::Login),
+            Expects::Nothing => Turn::Failed,
+        }
+    }
+}
+
+/// `message = [authzid] UTF8NUL authcid UTF8NUL passwd` (RFC 4616 §2). An authzid that is another's
+/// name would log in as somebody the routing never saw: refused.
+fn plain(message: &[u8]) -> Turn {
+    let mut parts = message.split(|&octet| octet == 0);
+    let (Some(authzid), Some(authcid), Some(password), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Turn::Failed;
+    };
+    if !authzid.is_empty() && authzid != authcid {
+        return Turn::Failed;
+    }
+    shown(authcid, password, login::Mechanism::SaslPlain).map_or(Turn::Failed, Turn::Login)
+}
+
+fn shown(name: &[u8], password: &[u8], mechanism: login::Mechanism) -> Option<Login> {
+    Some(Login {
+        user: UserName::new(name).ok()?,
+        credentials: Credentials::Password(Secret::new(password).ok()?),
+        mechanism,
+    })
+}
+
+fn decode(text: &[u8]) -> Option<Octets> {
+    if text.len() > MAX_LINE {
+        return None;
+    }
+    // The buffer is made here, so that it is wiped whatever comes of it.
+    let mut octets = Octets::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let length = BASE64.decode_slice(text, &mut octets).ok()?;
+    octets.truncate(length);
+    Some(octets)
+}
+
+fn encode(octets: &[u8]) -> Octets {
+    let length = base64::encoded_len(octets.len(), true).unwrap_or(0);
+    let mut text = Octets::new(vec![0; length]);
+    // Fails only for a buffer that is too short, which this one is not.
+    let written = BASE64.encode_slice(octets, &mut text).unwrap_or(0);
+    text.truncate(written);
+    text
+}
+
+/// The client's side of one exchange. What it hands out holds credentials: never log it.
+pub struct Client(Sends);
+
+/// Our next message.
+#[derive(Clone, Copy)]
+enum Sends {
+    Plain,
+    LoginName,
+    LoginPassword,
+    Nothing,
+}
+
+/// The server asked for more than the mechanism has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Client {
+    /// An exchange that nothing was said in yet.
+    pub fn new(mechanism: Mechanism) -> Self {
+        Client(match mechanism {
+            Mechanism::Plain => Sends::Plain,
+            Mechanism::Login => Sends::LoginName,
+        })
+    }
+
+    /// The next message as base64 text: an initial response where the server takes one (RFC 4959;
+    /// ours are never empty, so `=` is not needed), else the answer to a challenge. What a challenge
+    /// says is not looked at: in these mechanisms it is decoration, and servers word it differently.
+    /// `user` and `password` are the same at every call; the exchange keeps no copy of them.
+    pub fn message(&mut self, user: &UserName, password: &Secret) -> Result<Octets, Exhausted> {
+        let name = user.as_str().as_bytes();
+        let (text, next) = match self.0 {
+            Sends::Plain => (encode(&plain_message(name, password)), Sends::Nothing),
+            Sends::LoginName => (encode(name), Sends::LoginPassword),
+            Sends::LoginPassword => (encode(password.reveal()), Sends::Nothing),
+            Sends::Nothing => return Err(Exhausted),
+        };
+        self.0 = next;
+        Ok(text)
+    }
+}
+
+fn plain_message(name: &[u8], password: &Secret) -> Octets {
+    let password = password.reveal();
+    let mut message = Octets::new(Vec::with_capacity(name.len() + password.len() + 2));
+    message.push(0);
+    message.extend_from_slice(name);
+    message.push(0);
+    message.extend_from_slice(password);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(turn: Turn) -> String {
+        match turn {
+            Turn::Challenge(text) => format!("+ {text}"),
+            Turn::Login(login) => {
+                let Credentials::Password(secret) = &login.credentials;
+                format!(
+                    "{} {} {}",
+                    login.mechanism.as_str(),
+                    login.user,
+                    String::from_utf8_lossy(secret.reveal())
+                )
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn plain_messages() {
+        for (message, want) in [
+            // RFC 4616 §4, both examples; the second asks for another's identity.
+            (
+                &b"\0tim\0tanstaaftanstaaf"[..],
+                "PLAIN tim tanstaaftanstaaf",
+            ),
+            (b"Ursel\0Kurt\0xipj3plmq", "Failed"),
+            (b"tim\0tim\0a b\"\\c", "PLAIN tim a b\"\\c"),
+            ("\0jürgen\0pässwörd".as_bytes(), "PLAIN jürgen pässwörd"),
+            (b"\0tim\0", "Failed"),
+            (b"\0\0secret", "Failed"),
+            (b"\0tim\0a\0b", "Failed"),
+            (b"tim\0secret", "Failed"),
+            (b"", "Failed"),
+            (b"\0tim\0a\r\nb", "Failed"),
+            (b"\0t\x01m\0ab", "Failed"),
+            (b"TIM\0tim\0secret", "Failed"),
+        ] {
+            let text = BASE64.encode(message);
+            let mut late = Server::new(Mechanism::Plain);
+            assert_eq!(told(late.start(None)), "+ ");
+            assert_eq!(told(late.answer(text.as_bytes())), want);
+            if !message.is_empty() {
+                let mut early = Server::new(Mechanism::Plain);
+                assert_eq!(told(early.start(Some(text.as_bytes()))), want);
+            }
+        }
+    }
+
+    #[test]
+    fn login_in_two_steps_or_one() {
+        let mut server = Server::new(Mechanism::Login);
+        assert_eq!(told(server.start(None)), "+ VXNlcm5hbWU6");
+        assert_eq!(told(server.answer(b"dGlt")), "+ UGFzc3dvcmQ6");
+        assert_eq!(told(server.answer(b"c2VjcmV0")), "SASL-LOGIN tim secret");
+        assert_eq!(told(server.answer(b"c2VjcmV0")), "Failed", "it is over");
+
+        let mut server = Server::new(Mechanism::Login);
+        assert_eq!(told(server.start(Some(b"dGlt"))), "+ UGFzc3dvcmQ6");
+        assert_eq!(told(server.answer(b"")), "Failed");
+
+        let mut server = Server::new(Mechanism::Login);
+        assert_eq!(told(server.start(Some(b"="))), "+ UGFzc3dvcmQ6");
+        assert_eq!(told(server.answer(b"c2VjcmV0")), "Failed");
+    }
+
+    #[test]
+    fn base64_is_strict() {
+        for (text, want) in [
+            (&b"*"[..], "Aborted"),
+            (b"AHRpbQBzZWNyZXQ=", "PLAIN tim secret"),
+            (b"AHRpbQBzZWNyZXQ", "NotBase64"),
+            (b"AHRpbQBzZWNyZXR=", "NotBase64"),
+            (b"AHRpbQBzZWNyZXQ= ", "NotBase64"),
+            (b"AHRp bQBzZWNyZXQ=", "NotBase64"),
+            (b"AHRpbQBzZWNyZXQ=AHRpbQBzZWNyZXQ=", "NotBase64"),
+            (b"**", "NotBase64"),
+            (b"=", "NotBase64"),
+            (b"\xff\xff\xff\xff", "NotBase64"),
+        ] {
+            let mut server = Server::new(Mechanism::Plain);
+            server.start(None);
+            assert_eq!(told(server.answer(text)), want);
+        }
+        assert!(decode(&vec![b'A'; MAX_LINE + 4]).is_none());
+    }
+
+    #[test]
+    fn tokens_of_12_kib_work() {
+        let user = UserName::new(b"tim").unwrap();
+        let token = Secret::new(&[b'x'; 12 * 1024]).unwrap();
+        let text = Client::new(Mechanism::Plain)
+            .message(&user, &token)
+            .unwrap();
+        let Turn::Login(login) = Server::new(Mechanism::Plain).start(Some(&text)) else {
+            panic!("no login");
+        };
+        let Credentials::Password(secret) = login.credentials;
+        assert_eq!(secret, token);
+    }
+
+    #[test]
+    fn our_client_logs_in_to_our_server() {
+        let user = UserName::new("jürgen@example.org".as_bytes()).unwrap();
+        let password = Secret::new(b"a \"b\" \\ \xfc").unwrap();
+        for mechanism in Mechanism::ALL {
+            let mut client = Client::new(mechanism);
+            let mut server = Server::new(mechanism);
+            let mut turn = server.start(None);
+            while let Turn::Challenge(_) = turn {
+                turn = server.answer(&client.message(&user, &password).unwrap());
+            }
+            let Turn::Login(login) = turn else {
+                panic!("no login by {}", mechanism.name());
+            };
+            let Credentials::Password(secret) = login.credentials;
+            assert_eq!((login.user, secret), (user.clone(), password.clone()));
+            assert_eq!(client.message(&user, &password), Err(Exhausted));
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(Mechanism::from_name(b"plain"), Some(Mechanism::Plain));
+        assert_eq!(Mechanism::from_name(b"Login"), Some(Mechanism::Login));
+        assert_eq!(Mechanism::from_name(b"CRAM-MD5"), None);
+    }
+}
