@@ -100,6 +100,19 @@ pub enum Shape {
     MultiLine,
 }
 
+impl Shape {
+    /// The shape of the answer to a line that another server parses, perhaps more generously.
+    pub fn of(line: &[u8]) -> Shape {
+        match Command::parse(line) {
+            Ok(command) => command.shape(),
+            Err(_) => match split_space(line).0.to_ascii_uppercase().as_slice() {
+                b"RETR" | b"TOP" => Shape::MultiLine,
+                _ => Shape::Line,
+            },
+        }
+    }
+}
+
 impl<'a> Command<'a> {
     /// Parses a line, given without its line end.
     pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Bad> {

@@ -3,6 +3,8 @@
 pub mod config;
 pub mod grammar;
 pub mod multiline;
+pub mod observer;
+pub mod reply;
 pub mod unique_id;
 
 pub use config::Settings;
