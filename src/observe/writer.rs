@@ -1,0 +1,366 @@
+//! Log lines on their way out: a bounded queue and one thread that writes.
+//!
+//! Whoever logs never waits. When the queue is full, because a disk hangs or a pipe is not read,
+//! lines are dropped, counted, and mentioned as soon as writing goes on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::Output;
+
+/// Lines that may wait: some seconds of a busy gateway, about a megabyte.
+const QUEUE: usize = 4096;
+
+/// Octets gathered for one write to a file.
+const BATCH: usize = 64 * 1024;
+
+/// How long a flush may take: a shutdown must not hang on a disk that does.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// The way to the writing thread.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    sender: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Message {
+    Line(Level, String),
+    Reopen,
+    Replace(Sink),
+    Flush(SyncSender<()>),
+}
+
+impl Queue {
+    /// Starts the thread. It ends when the last queue is gone. `mention` makes the line that tells
+    /// how many were dropped.
+    pub(super) fn start(
+        sink: Sink,
+        mention: impl Fn(u64) -> String + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            receiver,
+            sink,
+            dropped: dropped.clone(),
+            mentioned: 0,
+            mention,
+        };
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writer.run())?;
+        Ok(Queue { sender, dropped })
+    }
+
+    /// Hands over a line, or drops it.
+    pub(super) fn line(&self, level: Level, line: String) {
+        match self.sender.try_send(Message::Line(level, line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => lost(&self.dropped, 1),
+        }
+    }
+
+    /// Lines that were not written since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Opens a file anew, as after it was rotated away.
+    pub(super) fn reopen(&self) {
+        self.send(Message::Reopen);
+    }
+
+    /// Writes elsewhere from here on.
+    pub(super) fn replace(&self, sink: Sink) {
+        self.send(Message::Replace(sink));
+    }
+
+    /// Waits until all that was logged before is written, at most two seconds.
+    pub(super) fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        self.send(Message::Flush(done));
+        let _ = wait.recv_timeout(FLUSH);
+    }
+
+    /// For the rare messages that must arrive; gives up after the time of a flush.
+    fn send(&self, mut message: Message) {
+        let pause = Duration::from_millis(10);
+        let mut waited = Duration::ZERO;
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
+            if waited >= FLUSH {
+                return;
+            }
+            std::thread::sleep(pause);
+            waited += pause;
+            message = back;
+        }
+    }
+}
+
+fn lost(dropped: &AtomicU64, lines: u64) {
+    dropped.fetch_add(lines, Ordering::Relaxed);
+    metrics::counter!("gatepost_log_dropped_total").increment(lines);
+}
+
+struct Writer<M> {
+    receiver: Receiver<Message>,
+    sink: Sink,
+    dropped: Arc<AtomicU64>,
+    mentioned: u64,
+    mention: M,
+}
+
+impl<M: Fn(u64) -> String> Writer<M> {
+    fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Ok(first) = self.receiver.recv() {
+            let mut next = Some(first);
+            while let Some(message) = next {
+                self.take(message, &mut batch);
+                next = match batch.len() < BATCH {
+                    true => self.receiver.try_recv().ok(),
+                    false => None,
+                };
+            }
+            self.write(&mut batch);
+            self.mention_dropped();
+        }
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Vec<u8>) {
+        match message {
+            Message::Line(level, line) => match &mut self.sink {
+                Sink::Syslog(syslog) => {
+                    if syslog.send(level, &line).is_err() {
+                        lost(&self.dropped, 1);
+                    }
+                }
+                _ => batch.extend_from_slice(line.as_bytes()),
+            },
+            Message::Reopen => {
+                self.write(batch);
+                self.sink.reopen();
+            }
+            Message::Replace(sink) => {
+                self.write(batch);
+                self.sink = sink;
+            }
+            Message::Flush(done) => {
+                self.write(batch);
+                let _ = done.try_send(());
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &mut Vec<u8>) {
+        if batch.is_empty() {
+            return;
+        }
+        let written = match &mut self.sink {
+            Sink::Stderr => io::stderr().write_all(batch),
+            Sink::File(file, _) => file.write_all(batch),
+            Sink::Syslog(_) => Ok(()),
+            #[cfg(test)]
+            Sink::Test(sink) => sink.write_all(batch),
+        };
+        if written.is_err() {
+            let lines = memchr::memchr_iter(b'\n', batch).count();
+            lost(&self.dropped, u64::try_from(lines).unwrap_or(1));
+        }
+        batch.clear();
+    }
+
+    fn mention_dropped(&mut self) {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > self.mentioned {
+            let line = (self.mention)(dropped - self.mentioned);
+            self.mentioned = dropped;
+            let mut batch = Vec::new();
+            self.take(Message::Line(Level::WARN, line), &mut batch);
+            self.write(&mut batch);
+        }
+    }
+}
+
+/// Where lines go, opened.
+pub(super) enum Sink {
+    Stderr,
+    File(File, PathBuf),
+    Syslog(Syslog),
+    #[cfg(test)]
+    Test(Box<dyn Write + Send>),
+}
+
+impl Sink {
+    /// Opens it; what is wrong, in words, if it cannot be.
+    pub(super) fn open(output: &Output) -> Result<Self, String> {
+        match output {
+            Output::Stderr => Ok(Sink::Stderr),
+            Output::Syslog => Syslog::connect(Path::new("/dev/log"))
+                .map(Sink::Syslog)
+                .map_err(|e| format!("/dev/log: {e}")),
+            Output::File(path) => append(path)
+                .map(|file| Sink::File(file, path.clone()))
+                .map_err(|e| format!("{}: {e}", path.display())),
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Sink::File(file, path) = self
+            && let Ok(new) = append(path)
+        {
+            *file = new;
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    // User names and addresses are nobody else's business.
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o640).open(path)
+}
+
+/// The local syslog daemon (RFC 3164's form, as libc's `syslog()` sends it). No time: every daemon
+/// on the local socket uses its own.
+pub(super) struct Syslog {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+/// `LOG_MAIL`, RFC 3164 §4.1.1.
+const FACILITY: u8 = 2;
+
+impl Syslog {
+    pub(super) fn connect(path: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        Ok(Syslog {
+            path: path.to_owned(),
+            socket,
+        })
+    }
+
+    fn send(&mut self, level: Level, line: &str) -> io::Result<()> {
+        let severity = match level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        let datagram = format!(
+            "<{}>gatepost[{}]: {}",
+            FACILITY * 8 + severity,
+            std::process::id(),
+            line.trim_end_matches('\n')
+        );
+        match self.socket.send(datagram.as_bytes()) {
+            Ok(_) => Ok(()),
+            // The daemon was started anew.
+            Err(_) => {
+                self.socket.connect(&self.path)?;
+                self.socket.send(datagram.as_bytes()).map(|_| ())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// A sink that waits for a word before each write, and shows what was written.
+    struct Gate {
+        open: Mutex<std::sync::mpsc::Receiver<()>>,
+        written: std::sync::mpsc::Sender<String>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            let _ = self.open.lock().map(|open| open.recv());
+            let _ = self.written.send(String::from_utf8_lossy(buf).into_owned());
+            Ok(buf.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_hangs_costs_lines_but_no_time() {
+        let (open, gate) = channel();
+        let (written, lines) = channel();
+        let gate = Gate {
+            open: Mutex::new(gate),
+            written,
+        };
+        let mention = |n: u64| format!("dropped={n}\n");
+        let queue = Queue::start(Sink::Test(Box::new(gate)), mention).unwrap();
+        let offered = QUEUE * 3;
+        for n in 0..offered {
+            queue.line(Level::INFO, format!("n={n:0100}\n"));
+        }
+        let dropped = queue.dropped();
+        assert!(dropped > 0);
+        drop(open);
+        queue.flush();
+        drop(queue);
+        let all: String = lines.iter().collect();
+        let whole = all.lines().filter(|line| line.starts_with("n=")).count();
+        assert_eq!(u64::try_from(whole).unwrap() + dropped, offered as u64);
+        assert!(all.ends_with(&format!("dropped={dropped}\n")) || all.contains("dropped="));
+    }
+
+    #[test]
+    fn a_file_is_opened_anew() {
+        let dir = std::env::temp_dir().join(format!("gatepost-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
+        let sink = Sink::open(&Output::File(path.clone())).unwrap();
+        let queue = Queue::start(sink, |n| format!("{n}\n")).unwrap();
+        queue.line(Level::INFO, "one\n".into());
+        queue.flush();
+        std::fs::rename(&path, &rotated).unwrap();
+        queue.line(Level::INFO, "two\n".into());
+        queue.reopen();
+        queue.line(Level::INFO, "three\n".into());
+        queue.flush();
+        assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+        assert!(Sink::open(&Output::File(dir.join("no/such.log"))).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn syslog_gets_a_datagram_a_line_and_may_be_started_anew() {
+        let dir = std::env::temp_dir().join(format!("gatepost-syslog-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("log");
+        let mut daemon = UnixDatagram::bind(&path).unwrap();
+        let sink = Sink::Syslog(Syslog::connect(&path).unwrap());
+        let queue = Queue::start(sink, |n| format!("{n}\n")).unwrap();
+        for (level, pri) in [(Level::INFO, 22), (Level::ERROR, 19), (Level::DEBUG, 23)] {
+            queue.line(level, "event=login\n".into());
+            let mut buf = [0; 256];
+            let n = daemon.recv(&mut buf).unwrap();
+            let want = format!("<{pri}>gatepost[{}]: event=login", std::process::id());
+            assert_eq!(std::str::from_utf8(&buf[..n]).unwrap(), want);
+            std::fs::remove_file(&path).unwrap();
+            daemon = UnixDatagram::bind(&path).unwrap();
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
