@@ -1,0 +1,116 @@
+//! What a host can do: its capability list (RFC 9051 §7.2.2), what of it a client may see after
+//! login, and what is remembered of a host between two logins.
+
+use super::response::word;
+
+/// What a host says it can do, in its order, in upper case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Capabilities(Vec<String>);
+
+impl Capabilities {
+    /// Reads the atoms behind the word CAPABILITY. What is not printable ASCII is no capability.
+    pub(super) fn parse(list: &[u8]) -> Self {
+        Capabilities(
+            list.split(|b| *b == b' ')
+                .filter(|atom| !atom.is_empty() && atom.iter().all(u8::is_ascii_graphic))
+                .map(|atom| String::from_utf8_lossy(&atom.to_ascii_uppercase()).into_owned())
+                .collect(),
+        )
+    }
+
+    /// Reads `CAPABILITY …`, of a response code or of an untagged response.
+    pub(super) fn of(code: &[u8]) -> Option<Self> {
+        let (first, list) = word(code);
+        super::response::is(first, "CAPABILITY").then(|| Self::parse(list))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|atom| atom == name)
+    }
+
+    /// What a client may see of it after login. It cannot log in twice, so nothing that is for a
+    /// login; and not UNAUTHENTICATE (RFC 8437), with which a second login would slip past the
+    /// routing, nor then COMPRESS (RFC 4978), which would hide that command from whoever watches.
+    pub(super) fn after_login(&self) -> Vec<String> {
+        let unauthenticate = self.has("UNAUTHENTICATE");
+        let hidden = |atom: &str| {
+            ["STARTTLS", "LOGINDISABLED", "UNAUTHENTICATE"].contains(&atom)
+                || atom.starts_with("AUTH=")
+                || (unauthenticate && atom.starts_with("COMPRESS="))
+        };
+        self.0
+            .iter()
+            .filter(|atom| !hidden(atom))
+            .cloned()
+            .collect()
+    }
+}
+
+/// What one login found out about a host's endpoint, and the next one need not ask again.
+///
+/// It holds for a host that greets with the same line: a server that was exchanged or set up anew
+/// mostly greets in other words, and if not, a login that is answered with BAD makes it forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The greeting's line.
+    pub(super) greeting: Vec<u8>,
+    /// Before login, as the login saw it (under TLS, where that is demanded). None: to be asked,
+    /// because a login by what was known went wrong.
+    pub(super) before: Option<Capabilities>,
+    /// After login, if the host said so.
+    pub(super) after: Option<Capabilities>,
+    /// Whether several commands in one burst came to grief here.
+    pub(super) pipelining: Pipelining,
+}
+
+/// Whether a host takes several commands at once before login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pipelining {
+    /// Nothing speaks against it.
+    #[default]
+    Kept,
+    /// A burst ended in silence, a closed connection or BAD: one command at a time from now on.
+    Lost,
+}
+
+impl Profile {
+    /// Several commands in one burst came to grief with this host: none are sent that way again.
+    pub fn lose_pipelining(&mut self) {
+        self.pipelining = Pipelining::Lost;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        let caps = Capabilities::of(b"Capability imap4rev1  auth=Plain \xff").unwrap();
+        assert!(caps.has("IMAP4REV1") && caps.has("AUTH=PLAIN") && !caps.has("AUTH"));
+        assert_eq!(caps.0.len(), 2);
+        assert_eq!(Capabilities::of(b"CAPABILITYX A"), None);
+        assert_eq!(
+            Capabilities::of(b"CAPABILITY"),
+            Some(Capabilities::default())
+        );
+    }
+
+    #[test]
+    fn a_client_sees_nothing_of_the_login() {
+        for (host, client) in [
+            (
+                "IMAP4rev1 STARTTLS AUTH=PLAIN AUTH=LOGIN LOGINDISABLED IDLE COMPRESS=DEFLATE",
+                "IMAP4REV1 IDLE COMPRESS=DEFLATE",
+            ),
+            (
+                "IMAP4rev1 COMPRESS=DEFLATE UNAUTHENTICATE IDLE",
+                "IMAP4REV1 IDLE",
+            ),
+            ("", ""),
+        ] {
+            let shown = Capabilities::parse(host.as_bytes()).after_login();
+            assert_eq!(shown.join(" "), client);
+        }
+    }
+}

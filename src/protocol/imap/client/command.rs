@@ -1,0 +1,269 @@
+//! The commands we send to a host before login: which login it can do, and their exact bytes.
+
+use std::collections::VecDeque;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+use zeroize::Zeroizing;
+
+use super::capability::Capabilities;
+use crate::protocol::{Credentials, Failure, Origin, Transport, UserName};
+
+/// Bytes that may hold a password: wiped when dropped.
+pub(super) type Wiped = Zeroizing<Vec<u8>>;
+
+/// A command's tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tag(String);
+
+impl Tag {
+    pub(super) fn is(&self, word: &[u8]) -> bool {
+        self.0.as_bytes() == word
+    }
+
+    /// `tag command CRLF`
+    pub(super) fn line(&self, command: &str) -> Vec<u8> {
+        format!("{} {command}\r\n", self.0).into_bytes()
+    }
+}
+
+/// Tags that nobody can tell beforehand: a host (or who sits on the line in clear) that answers a
+/// command before it was sent, in the hope that the answer is taken for the real one, has to guess
+/// 40 bits.
+#[derive(Debug)]
+pub(super) struct Tags {
+    seed: u64,
+    next: u64,
+}
+
+impl Tags {
+    pub(super) fn new(seed: u64) -> Self {
+        Tags { seed, next: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> Tag {
+        let hash = xxh3_64_with_seed(&self.next.to_le_bytes(), self.seed);
+        self.next = self.next.wrapping_add(1);
+        let letters = (0..8).map(|n| match (hash >> (5 * n)) as u8 & 31 {
+            letter @ 0..26 => char::from(b'A' + letter),
+            digit => char::from(b'2' + (digit - 26)),
+        });
+        Tag(letters.collect())
+    }
+}
+
+/// A login as it goes over the wire: what is sent at once, and what after each `+`.
+pub(super) struct Attempt {
+    pub(super) tag: Tag,
+    pub(super) first: Wiped,
+    pub(super) turns: VecDeque<Wiped>,
+}
+
+/// Longest LOGIN argument sent as a quoted string: old servers read a command line into a few
+/// kilobytes. Longer ones go as literals.
+const QUOTED_MAX: usize = 1024;
+
+/// Longest literal that goes without asking where the host says LITERAL- (RFC 7888 §5).
+const LITERAL_MINUS_MAX: usize = 4096;
+
+/// The login with the fewest turns that this host can do and that carries these credentials.
+///
+/// `AUTHENTICATE PLAIN` with its initial response (RFC 4959) takes one turn, so does `LOGIN` with
+/// quoted strings or with literals that are not asked for (RFC 7888). Those fail, more than a turn
+/// is taken: `AUTHENTICATE PLAIN` in two steps, then `LOGIN` with plain literals. Octets outside
+/// ASCII never go into a quoted string, where RFC 3501 forbids them; quotes and backslashes go there
+/// only if there is no SASL, because servers were seen that do not unescape.
+pub(super) fn attempt(
+    tag: Tag,
+    can: &Capabilities,
+    user: &UserName,
+    credentials: &Credentials,
+) -> Result<Attempt, Failure> {
+    let Credentials::Password(password) = credentials;
+    let arguments = [user.as_str().as_bytes(), password.reveal()];
+    let sasl = can.has("AUTH=PLAIN");
+    let login = !can.has("LOGINDISABLED");
+    let literals = Literals::of(can);
+
+    if sasl && can.has("SASL-IR") {
+        Ok(plain_at_once(tag, user, credentials))
+    } else if login && arguments.iter().all(|it| goes_bare(it)) {
+        Ok(login_with(tag, arguments, Form::Quoted))
+    } else if login && arguments.iter().all(|it| literals.at_once(it)) {
+        Ok(login_with(tag, arguments, Form::Literal(literals)))
+    } else if sasl {
+        Ok(plain_in_two(tag, user, credentials))
+    } else if login && arguments.iter().all(|it| goes_quoted(it)) {
+        Ok(login_with(tag, arguments, Form::Quoted))
+    } else if login {
+        Ok(login_with(tag, arguments, Form::Literal(literals)))
+    } else {
+        Err(Failure::HostSetup {
+            cause: "it says LOGINDISABLED and offers no AUTH=PLAIN; \
+                    it may want TLS first (imap+starttls:// or imaps://)"
+                .into(),
+        })
+    }
+}
+
+fn goes_quoted(argument: &[u8]) -> bool {
+    argument.len() <= QUOTED_MAX && argument.iter().all(|b| matches!(b, b' '..=b'~'))
+}
+
+fn goes_bare(argument: &[u8]) -> bool {
+    goes_quoted(argument) && !argument.iter().any(|b| matches!(b, b'"' | b'\\'))
+}
+
+/// AUTHENTICATE with an initial response (RFC 4959 §3).
+fn plain_at_once(tag: Tag, user: &UserName, credentials: &Credentials) -> Attempt {
+    let response = plain(user, credentials);
+    let mut first = room(64 + response.len());
+    first.extend_from_slice(tag.line("AUTHENTICATE PLAIN").trim_ascii_end());
+    first.push(b' ');
+    first.extend_from_slice(&response);
+    Attempt {
+        tag,
+        first,
+        turns: VecDeque::new(),
+    }
+}
+
+/// AUTHENTICATE (RFC 9051 §6.2.2), the response after the `+`.
+fn plain_in_two(tag: Tag, user: &UserName, credentials: &Credentials) -> Attempt {
+    Attempt {
+        first: Zeroizing::new(tag.line("AUTHENTICATE PLAIN")),
+        tag,
+        turns: [plain(user, credentials)].into(),
+    }
+}
+
+/// PLAIN (RFC 4616 §2) in base64, with CRLF: `[authzid] NUL authcid NUL passwd`, no authzid.
+pub(super) fn plain(user: &UserName, credentials: &Credentials) -> Wiped {
+    let Credentials::Password(password) = credentials;
+    let (user, password) = (user.as_str().as_bytes(), password.reveal());
+    let mut message = room(user.len() + password.len() + 2);
+    message.push(0);
+    message.extend_from_slice(user);
+    message.push(0);
+    message.extend_from_slice(password);
+    let encoded = Zeroizing::new(BASE64.encode(&message[..]));
+    let mut line = room(encoded.len() + 2);
+    line.extend_from_slice(encoded.as_bytes());
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// How LOGIN's arguments are written.
+#[derive(Clone, Copy)]
+enum Form {
+    Quoted,
+    Literal(Literals),
+}
+
+/// Which literals a host takes without being asked.
+#[derive(Clone, Copy)]
+enum Literals {
+    /// LITERAL+: all.
+    Plus,
+    /// LITERAL- or IMAP4rev2 (RFC 9051 §4.3): short ones.
+    Minus,
+    /// None: each costs a turn.
+    Ask,
+}
+
+impl Literals {
+    fn of(can: &Capabilities) -> Self {
+        if can.has("LITERAL+") {
+            Literals::Plus
+        } else if can.has("LITERAL-") || can.has("IMAP4REV2") {
+            Literals::Minus
+        } else {
+            Literals::Ask
+        }
+    }
+
+    fn at_once(self, argument: &[u8]) -> bool {
+        match self {
+            Literals::Plus => true,
+            Literals::Minus => argument.len() <= LITERAL_MINUS_MAX,
+            Literals::Ask => false,
+        }
+    }
+}
+
+/// LOGIN (RFC 9051 §6.2.3): `login = "LOGIN" SP userid SP password`
+fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
+    // Room for both arguments with every octet escaped, so that nothing moves and is left behind.
+    let size = 64 + 2 * (arguments[0].len() + arguments[1].len());
+    let mut now = room(size);
+    now.extend_from_slice(tag.line("LOGIN").trim_ascii_end());
+    let mut pieces = VecDeque::new();
+    for argument in arguments {
+        now.push(b' ');
+        match form {
+            Form::Quoted => {
+                now.push(b'"');
+                for &b in argument {
+                    if matches!(b, b'"' | b'\\') {
+                        now.push(b'\\');
+                    }
+                    now.push(b);
+                }
+                now.push(b'"');
+            }
+            Form::Literal(literals) => {
+                let at_once = literals.at_once(argument);
+                let plus = if at_once { "+" } else { "" };
+                now.extend_from_slice(format!("{{{}{plus}}}\r\n", argument.len()).as_bytes());
+                if !at_once {
+                    pieces.push_back(std::mem::replace(&mut now, room(size)));
+                }
+                now.extend_from_slice(argument);
+            }
+        }
+    }
+    now.extend_from_slice(b"\r\n");
+    pieces.push_back(now);
+    Attempt {
+        tag,
+        first: pieces.pop_front().unwrap_or_default(),
+        turns: pieces,
+    }
+}
+
+/// ID (RFC 2971 §3.1) with who the client is. The keys are those Dovecot, Open-Xchange and others
+/// take from a trusted proxy.
+pub(super) fn id(tag: &Tag, origin: &Origin) -> Vec<u8> {
+    let transport = match origin.transport {
+        Transport::Tls => "TLS",
+        Transport::Insecure => "insecure",
+    };
+    let session: String = (origin.session.chars())
+        .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
+        .collect();
+    let pairs = [
+        (
+            "x-originating-ip",
+            origin.client.ip().to_canonical().to_string(),
+        ),
+        ("x-originating-port", origin.client.port().to_string()),
+        (
+            "x-connected-ip",
+            origin.connected.ip().to_canonical().to_string(),
+        ),
+        ("x-connected-port", origin.connected.port().to_string()),
+        ("x-session-id", session),
+        ("x-proxy-ttl", origin.ttl.to_string()),
+        ("x-client-transport", transport.to_string()),
+    ];
+    let list: Vec<String> = (pairs.iter())
+        .map(|(key, value)| format!("\"{key}\" \"{value}\""))
+        .collect();
+    tag.line(&format!("ID ({})", list.join(" ")))
+}
+
+/// An empty buffer that need not grow: a vector that moves leaves its old octets in memory.
+fn room(size: usize) -> Wiped {
+    Zeroizing::new(Vec::with_capacity(size))
+}
