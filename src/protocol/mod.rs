@@ -172,7 +172,8 @@ pub enum Behind {
 }
 
 /// What is still due to either side when a login has been accepted. Only [`Server::accept`] makes
-/// one, so that a failed login cannot be bridged.
+/// one, so that a failed login cannot be bridged. The observer was shown both remainders already:
+/// who relays shows it what is read from then on.
 pub struct Handover {
     /// To be written to the client first: the OK to its login, and what came behind the host's.
     pub to_client: Vec<u8>,

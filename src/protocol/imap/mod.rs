@@ -1,3 +1,29 @@
 //! IMAP4rev1 and IMAP4rev2 up to login (RFC 3501, RFC 9051), and what POP3 needs of a mailbox.
+//!
+//! What of the RFCs is served here before login, and where; after login the gateway relays.
+//!
+//! | command or response | RFC | method | file |
+//! |---|---|---|---|
+//! | greeting | RFC 9051 §7.1.1 | `greet` | `server.rs` |
+//! | tag, astring, quoted | RFC 9051 §9 | `Tokens` | `grammar.rs` |
+//! | literal | RFC 9051 §4.3, RFC 7888 | `announced` | `grammar.rs` |
+//! | CAPABILITY | RFC 9051 §6.1.1 | `capability` | `server.rs` |
+//! | NOOP | RFC 9051 §6.1.2 | `noop` | `server.rs` |
+//! | LOGOUT | RFC 9051 §6.1.3 | `logout` | `server.rs` |
+//! | STARTTLS | RFC 9051 §6.2.1 | `starttls` | `server.rs` |
+//! | AUTHENTICATE | RFC 9051 §6.2.2, RFC 4959 | `authenticate` | `server.rs` |
+//! | LOGIN | RFC 9051 §6.2.3 | `login` | `server.rs` |
+//! | ENABLE | RFC 9051 §6.3.1, RFC 5161 | `enable` | `server.rs` |
+//! | ID | RFC 2971 §3.1 | `id` | `server.rs` |
+//! | tagged OK to a login | RFC 9051 §7.1 | `accept` | `server.rs` |
+//! | tagged NO, response codes | RFC 9051 §7.1, RFC 5530 §3 | `failure` | `reply.rs` |
+//! | BYE | RFC 9051 §7.1.5 | `farewell` | `reply.rs` |
+//! | IDLE, DONE (watched) | RFC 2177 §3 | `Framing` | `framing.rs` |
+//! | COMPRESS (watched) | RFC 4978 §3 | `Framing` | `framing.rs` |
+//! | UNAUTHENTICATE (refused) | RFC 8437 §2 | `Framing` | `framing.rs` |
 
 pub mod client;
+pub mod framing;
+pub mod grammar;
+pub mod reply;
+pub mod server;

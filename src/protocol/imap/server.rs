@@ -1,0 +1,648 @@
+//! Our side of IMAP towards a mail client, from greeting to login (RFC 9051 §6.1, §6.2).
+//!
+//! Commands are cut out of the stream whole, literals and all, before a word of them is read; one is
+//! answered at a time, so that a burst of small commands cannot make a heap of answers. What comes
+//! behind a LOGIN or AUTHENTICATE stays in the buffer until the login is decided: accepted, it goes
+//! to the host; rejected, it is answered here like anything else.
+
+use super::framing::Framing;
+use super::grammar::{Bad, LiteralKind, Tag, Tokens, announced};
+use super::reply;
+use crate::protocol::line::{Lines, Octets};
+use crate::protocol::sasl::{self, Mechanism, Turn};
+use crate::protocol::{
+    self, Channel, ClearLogin, Credentials, Failure, Farewell, FrontSettings, Handover, Login,
+    Observer, Secret, StartTls, Step, UserName, Verdict, Welcome,
+};
+
+/// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
+/// token of 12 KiB has 16 KiB of base64.
+const LONG_LINE: usize = 32 * 1024;
+
+/// RFC 2971 §3.3: at most 30 pairs, fields of 30 octets, values of 1024.
+const ID_PAIRS: usize = 30;
+const ID_FIELD: usize = 30;
+const ID_VALUE: usize = 1024;
+
+/// What an HTTP request starts with. A browser made to speak to us (cross-protocol attack) is cut
+/// off before anything of its request is answered.
+const HTTP_VERBS: [&[u8]; 10] = [
+    b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH", b"PRI",
+];
+
+/// The IMAP front: a [`protocol::Server`].
+pub struct Server {
+    settings: FrontSettings,
+    state: State,
+    lines: Lines,
+    /// The command that is being read: its lines and literals up to here, line ends included.
+    command: Octets,
+    /// Octets of a literal still to come into `command`.
+    literal: Option<usize>,
+    /// To be written before anything else is done.
+    out: Vec<u8>,
+    /// Whether the client asked for capabilities by command: then it is told the new ones.
+    capability: Asked,
+    bad_commands: u32,
+}
+
+enum State {
+    /// Nothing was said yet.
+    Greeting,
+    /// Not authenticated: reads commands.
+    Ready,
+    /// Inside AUTHENTICATE: reads the client's answers.
+    Sasl(Tag, sasl::Server),
+    /// Credentials are there, to be handed out.
+    LoginDue(Tag, Login),
+    /// Credentials were handed out.
+    Deciding(Tag),
+    /// STARTTLS was answered; the handshake is to be handed out.
+    TlsDue,
+    /// Nothing more is read or said.
+    Closed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    Yes,
+}
+
+impl Server {
+    /// A conversation that has not begun.
+    pub fn new(settings: FrontSettings) -> Self {
+        Server {
+            lines: Lines::new(settings.line),
+            settings,
+            state: State::Greeting,
+            command: Octets::default(),
+            literal: None,
+            out: Vec::new(),
+            capability: Asked::No,
+            bad_commands: 0,
+        }
+    }
+
+    /// The greeting (RFC 9051 §7.1.1): `* OK [CAPABILITY …] text`.
+    fn greet(&mut self) {
+        let text = reply::text(&self.settings.greeting, "ready");
+        self.say(format_args!("* OK [{}] {text}", self.capabilities()));
+        self.state = State::Ready;
+    }
+
+    /// CAPABILITY (RFC 9051 §6.1.1)
+    fn capability(&mut self, tag: &Tag, args: Tokens) -> Result<(), Bad> {
+        args.end()?;
+        self.capability = Asked::Yes;
+        self.say(format_args!("* {}", self.capabilities()));
+        self.ok(tag, "CAPABILITY completed");
+        Ok(())
+    }
+
+    /// NOOP (RFC 9051 §6.1.2)
+    fn noop(&mut self, tag: &Tag, args: Tokens) -> Result<(), Bad> {
+        args.end()?;
+        self.ok(tag, "NOOP completed");
+        Ok(())
+    }
+
+    /// LOGOUT (RFC 9051 §6.1.3): BYE first, then the tagged OK.
+    fn logout(&mut self, tag: &Tag, args: Tokens) -> Result<(), Bad> {
+        args.end()?;
+        self.say(format_args!("* BYE logging out"));
+        self.ok(tag, "LOGOUT completed");
+        self.close();
+        Ok(())
+    }
+
+    /// STARTTLS (RFC 9051 §6.2.1). This is the one switch to TLS: whatever came in the same burst
+    /// came from anybody, and is dropped here, before a handshake can make it look trusted.
+    fn starttls(&mut self, tag: &Tag, args: Tokens) -> Result<(), Bad> {
+        args.end()?;
+        match self.settings.channel {
+            Channel::Tls => return Err(Bad("TLS is on already")),
+            Channel::Clear { starttls, .. } if starttls == StartTls::No => {
+                return Err(Bad("STARTTLS is not offered here"));
+            }
+            Channel::Clear { .. } => {}
+        }
+        self.ok(tag, "begin TLS now");
+        self.forget();
+        self.state = State::TlsDue;
+        Ok(())
+    }
+
+    /// ID (RFC 2971 §3.1): `id = "ID" SP id_params_list`. What the client says is checked and
+    /// forgotten; a field is a claim, not a fact.
+    fn id(&mut self, tag: &Tag, mut args: Tokens) -> Result<(), Bad> {
+        args.space()?;
+        if !args.nil() {
+            id_params(&mut args)?;
+        }
+        args.end()?;
+        self.say(format_args!("* ID (\"name\" \"Gatepost\")"));
+        self.ok(tag, "ID completed");
+        Ok(())
+    }
+
+    /// ENABLE (RFC 9051 §6.3.1): `enable = "ENABLE" 1*(SP capability)`. We enable nothing; a client
+    /// that wants more asks again after login, where the RFC has it.
+    fn enable(&mut self, tag: &Tag, mut args: Tokens) -> Result<(), Bad> {
+        args.space()?;
+        args.atom()?;
+        while !args.at_end() {
+            args.space()?;
+            args.atom()?;
+        }
+        self.say(format_args!("* ENABLED"));
+        self.ok(tag, "ENABLE completed");
+        Ok(())
+    }
+
+    /// LOGIN (RFC 9051 §6.2.3): `login = "LOGIN" SP userid SP password`
+    fn login(&mut self, tag: &Tag, mut args: Tokens) -> Result<(), Bad> {
+        args.space()?;
+        let name = args.astring()?;
+        args.space()?;
+        let password = args.astring()?;
+        args.end()?;
+        if !self.may_log_in() {
+            self.fail(tag, &Failure::PrivacyRequired);
+            return Ok(());
+        }
+        match (UserName::new(&name), Secret::new(&password)) {
+            (Ok(user), Ok(secret)) => {
+                let login = Login {
+                    user,
+                    credentials: Credentials::Password(secret),
+                    mechanism: protocol::Mechanism::Login,
+                };
+                self.state = State::LoginDue(tag.clone(), login);
+            }
+            _ => self.fail(tag, &Failure::Credentials),
+        }
+        Ok(())
+    }
+
+    /// AUTHENTICATE (RFC 9051 §6.2.2, RFC 4959 §3):
+    /// `authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp] *(CRLF base64)`
+    fn authenticate(&mut self, tag: &Tag, mut args: Tokens) -> Result<(), Bad> {
+        args.space()?;
+        let name = args.atom()?;
+        let initial = if args.at_end() {
+            None
+        } else {
+            args.space()?;
+            Some(args.word())
+        };
+        args.end()?;
+        if !self.may_log_in() {
+            self.fail(tag, &Failure::PrivacyRequired);
+            return Ok(());
+        }
+        let Some(mechanism) = Mechanism::from_name(name) else {
+            self.say(format_args!(
+                "{} NO unsupported authentication mechanism",
+                tag.as_str()
+            ));
+            return Ok(());
+        };
+        let mut exchange = sasl::Server::new(mechanism);
+        let turn = exchange.start(initial);
+        self.sasl_turn(tag.clone(), exchange, turn);
+        Ok(())
+    }
+
+    fn sasl_turn(&mut self, tag: Tag, exchange: sasl::Server, turn: Turn) {
+        self.state = State::Ready;
+        match turn {
+            Turn::Challenge(text) => {
+                self.say(format_args!("+ {text}"));
+                self.state = State::Sasl(tag, exchange);
+            }
+            Turn::Login(login) => self.state = State::LoginDue(tag, login),
+            Turn::Failed => self.fail(&tag, &Failure::Credentials),
+            Turn::Aborted => {
+                self.say(format_args!("{} BAD AUTHENTICATE aborted", tag.as_str()));
+            }
+            Turn::NotBase64 => self.bad(Some(&tag), "expected base64"),
+        }
+    }
+
+    /// What is told before login: what we serve ourselves, and how to log in.
+    fn capabilities(&self) -> String {
+        let mut list = String::from("CAPABILITY");
+        let mut add = |item: &str| {
+            list.push(' ');
+            list.push_str(item);
+        };
+        let (starttls, may_log_in) = (self.offers_starttls(), self.may_log_in());
+        match &self.settings.capabilities {
+            // The operator's list, without what would be a lie on this channel.
+            Some(own) => own
+                .iter()
+                .filter(|item| {
+                    let word = item.to_ascii_uppercase();
+                    (word != "STARTTLS" || starttls)
+                        && (!word.starts_with("AUTH=") || may_log_in)
+                        && word != "LOGINDISABLED"
+                })
+                .for_each(|item| add(item)),
+            None => {
+                add("IMAP4rev1 SASL-IR LITERAL+ ID ENABLE");
+                if starttls {
+                    add("STARTTLS");
+                }
+                if may_log_in {
+                    for mechanism in Mechanism::ALL {
+                        add(&format!("AUTH={}", mechanism.name()));
+                    }
+                }
+            }
+        }
+        if !may_log_in {
+            add("LOGINDISABLED");
+        }
+        list
+    }
+
+    fn offers_starttls(&self) -> bool {
+        matches!(
+            self.settings.channel,
+            Channel::Clear {
+                starttls: StartTls::Yes,
+                ..
+            }
+        )
+    }
+
+    fn may_log_in(&self) -> bool {
+        !matches!(
+            self.settings.channel,
+            Channel::Clear {
+                login: ClearLogin::Refused,
+                ..
+            }
+        )
+    }
+
+    /// Reads on in `Ready`: one more line or literal, if it is there.
+    fn read_command(&mut self) -> Progress {
+        if let Some(octets) = self.literal {
+            let Some(literal) = self.lines.exact(octets) else {
+                return Progress::Starved;
+            };
+            extend(&mut self.command, &literal);
+            self.literal = None;
+        }
+        let budget = self.budget();
+        self.lines
+            .set_limit(budget.saturating_sub(self.command.len()));
+        let line = match self.lines.line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Progress::Starved,
+            Err(_) => {
+                self.too_long();
+                return Progress::Made;
+            }
+        };
+        extend(&mut self.command, &line);
+        match announced(&line) {
+            Some(literal) => {
+                extend(&mut self.command, b"\r\n");
+                let left = budget.saturating_sub(self.command.len());
+                self.literal_announced(literal.octets, literal.kind, left);
+            }
+            None => {
+                let command = std::mem::take(&mut self.command);
+                self.answer(&command, line.contains(&b'\r') || line.contains(&0));
+            }
+        }
+        Progress::Made
+    }
+
+    /// How many octets the command that is being read may have, by its verb.
+    fn budget(&self) -> usize {
+        let head = if self.command.is_empty() {
+            self.lines.peek()
+        } else {
+            &self.command
+        };
+        let long = matches!(verb(head).as_deref(), Some("ID" | "AUTHENTICATE"));
+        if long {
+            self.settings.line.max(LONG_LINE)
+        } else {
+            self.settings.line
+        }
+    }
+
+    /// Goes on with a literal, or answers a command that cannot succeed before its octets (which may
+    /// be a password) are sent.
+    fn literal_announced(&mut self, octets: usize, kind: LiteralKind, left: usize) {
+        let fits = octets <= left;
+        if fits && kind == LiteralKind::NonSynchronizing {
+            self.literal = Some(octets);
+            return;
+        }
+        let command = std::mem::take(&mut self.command);
+        let tag = Tokens::new(&command).tag();
+        if !fits {
+            self.bad(tag.as_ref(), "literal too long");
+            if kind == LiteralKind::NonSynchronizing {
+                // Its octets are on their way and would be read as commands.
+                self.end(format_args!("* BYE literal too long"));
+            }
+            return;
+        }
+        let Some(tag) = tag else {
+            return self.bad(None, "invalid tag");
+        };
+        match verb(&command).as_deref() {
+            Some("LOGIN") if !self.may_log_in() => self.fail(&tag, &Failure::PrivacyRequired),
+            Some("LOGIN" | "ID") => {
+                self.command = command;
+                self.literal = Some(octets);
+                self.say(format_args!("+ send it"));
+            }
+            _ => self.bad(Some(&tag), "no literal is expected here"),
+        }
+    }
+
+    /// Answers a whole command.
+    fn answer(&mut self, command: &[u8], stray: bool) {
+        let mut tokens = Tokens::new(command);
+        if HTTP_VERBS.contains(&tokens.clone().word()) {
+            return self.close();
+        }
+        let Some(tag) = tokens.tag() else {
+            return self.bad(None, "invalid tag");
+        };
+        if stray {
+            return self.bad(Some(&tag), "bare CR or NUL in a command");
+        }
+        let done = match verb(command).as_deref() {
+            Some(verb) => {
+                // Both are there: `verb` has just read them.
+                let _ = (tokens.space(), tokens.atom());
+                match verb {
+                    "CAPABILITY" => self.capability(&tag, tokens),
+                    "NOOP" => self.noop(&tag, tokens),
+                    "LOGOUT" => self.logout(&tag, tokens),
+                    "STARTTLS" => self.starttls(&tag, tokens),
+                    "ID" => self.id(&tag, tokens),
+                    "ENABLE" => self.enable(&tag, tokens),
+                    "LOGIN" => self.login(&tag, tokens),
+                    "AUTHENTICATE" => self.authenticate(&tag, tokens),
+                    _ => Err(Bad("unknown command, or one that needs a login first")),
+                }
+            }
+            None => Err(Bad("expected a command")),
+        };
+        if let Err(Bad(why)) = done {
+            self.bad(Some(&tag), why);
+        }
+    }
+
+    /// A line beyond its limit. Its end was not seen, so nothing behind it can be told from it.
+    fn too_long(&mut self) {
+        let head = if self.command.is_empty() {
+            self.lines.peek()
+        } else {
+            &self.command
+        };
+        let tag = match &self.state {
+            State::Sasl(tag, _) => Some(tag.clone()),
+            _ => Tokens::new(head).tag(),
+        };
+        self.bad(tag.as_ref(), "line too long");
+        self.end(format_args!("* BYE line too long"));
+    }
+
+    /// Reads on in `Sasl`: the client's answer, if it is there.
+    fn read_answer(&mut self, tag: Tag, mut exchange: sasl::Server) -> Progress {
+        self.lines.set_limit(self.settings.line.max(LONG_LINE));
+        match self.lines.line() {
+            Ok(Some(line)) => {
+                let turn = exchange.answer(&line);
+                self.sasl_turn(tag, exchange, turn);
+                Progress::Made
+            }
+            Ok(None) => {
+                self.state = State::Sasl(tag, exchange);
+                Progress::Starved
+            }
+            Err(_) => {
+                self.state = State::Sasl(tag, exchange);
+                self.too_long();
+                Progress::Made
+            }
+        }
+    }
+
+    fn ok(&mut self, tag: &Tag, text: &str) {
+        self.say(format_args!("{} OK {text}", tag.as_str()));
+    }
+
+    fn fail(&mut self, tag: &Tag, failure: &Failure) {
+        let words = reply::failure(tag, failure, &self.settings.session);
+        self.out.extend_from_slice(&words);
+    }
+
+    /// BAD, counted; a tag that is none is not echoed.
+    fn bad(&mut self, tag: Option<&Tag>, why: &str) {
+        let tag = tag.map_or("*", Tag::as_str);
+        self.say(format_args!("{tag} BAD {why}"));
+        self.bad_commands = self.bad_commands.saturating_add(1);
+        if self.bad_commands >= self.settings.bad_commands {
+            self.end(format_args!("* BYE too many bad commands"));
+        }
+    }
+
+    fn say(&mut self, line: std::fmt::Arguments) {
+        self.out.extend_from_slice(line.to_string().as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Closes with a goodbye, unless one was said already.
+    fn end(&mut self, goodbye: std::fmt::Arguments) {
+        if !matches!(self.state, State::Closed) {
+            self.say(goodbye);
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.forget();
+        self.state = State::Closed;
+    }
+
+    /// Drops and wipes everything the client sent.
+    fn forget(&mut self) {
+        self.lines.clear();
+        self.command = Octets::default();
+        self.literal = None;
+        self.capability = Asked::No;
+    }
+}
+
+enum Progress {
+    Made,
+    /// Octets are needed.
+    Starved,
+}
+
+impl protocol::Server for Server {
+    fn receive(&mut self, bytes: &[u8]) {
+        // Behind STARTTLS and LOGOUT nothing is heard any more.
+        if !matches!(self.state, State::TlsDue | State::Closed) {
+            self.lines.push(bytes);
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        loop {
+            if !self.out.is_empty() {
+                return Step::Write(std::mem::take(&mut self.out));
+            }
+            let progress = match std::mem::replace(&mut self.state, State::Ready) {
+                State::Greeting => {
+                    self.greet();
+                    Progress::Made
+                }
+                State::Ready => self.read_command(),
+                State::Sasl(tag, exchange) => self.read_answer(tag, exchange),
+                State::LoginDue(tag, login) => {
+                    self.state = State::Deciding(tag);
+                    return Step::Login(login);
+                }
+                State::Deciding(tag) => {
+                    self.state = State::Deciding(tag);
+                    return Step::Read;
+                }
+                State::TlsDue => {
+                    self.state = State::TlsDue;
+                    return Step::StartTls;
+                }
+                State::Closed => {
+                    self.state = State::Closed;
+                    return Step::Close;
+                }
+            };
+            if let Progress::Starved = progress {
+                return Step::Read;
+            }
+        }
+    }
+
+    fn tls_started(&mut self) {
+        self.forget();
+        self.settings.channel = Channel::Tls;
+        if !matches!(self.state, State::Greeting) {
+            self.state = State::Ready;
+        }
+    }
+
+    fn reject(&mut self, failure: &Failure) {
+        if let State::Deciding(tag) = std::mem::replace(&mut self.state, State::Ready) {
+            self.fail(&tag, failure);
+        }
+    }
+
+    /// The tagged OK (RFC 9051 §7.1), with what came before and behind the host's. The host's
+    /// capabilities stand in it, and before it once more for a client that asked by command: it may
+    /// not look for them in a response code.
+    fn accept(mut self: Box<Self>, welcome: Welcome) -> Handover {
+        let mut to_client = std::mem::take(&mut self.out);
+        to_client.extend_from_slice(&welcome.untagged);
+        let tag = match &self.state {
+            State::Deciding(tag) => tag.as_str(),
+            _ => "*",
+        };
+        let text = reply::text(&welcome.text, "logged in");
+        let ok = match &welcome.capabilities {
+            Some(list) => {
+                let list = list.join(" ");
+                if self.capability == Asked::Yes {
+                    to_client.extend_from_slice(format!("* CAPABILITY {list}\r\n").as_bytes());
+                }
+                format!("{tag} OK [CAPABILITY {list}] {text}\r\n")
+            }
+            None => format!("{tag} OK {text}\r\n"),
+        };
+        to_client.extend_from_slice(ok.as_bytes());
+        to_client.extend_from_slice(&welcome.rest);
+        // The observer sees all that stands behind the OK, in the order it came; the relay goes on
+        // from there.
+        let mut observer = Framing::new(&self.settings.session, welcome.capabilities.as_deref());
+        observer.host_to_client(&welcome.rest);
+        let mut to_host = self.lines.rest();
+        if observer.client_to_host(&to_host) == Verdict::End {
+            // The observer lets nothing more pass, so the session ends with the next octets.
+            to_host.clear();
+            if welcome.rest.is_empty() {
+                to_client.extend_from_slice(b"* BYE command not allowed here\r\n");
+            }
+        }
+        Handover::new(to_client, to_host, Box::new(observer))
+    }
+
+    fn farewell(&mut self, reason: Farewell) -> Vec<u8> {
+        reply::farewell(reason, &self.settings.session)
+    }
+
+    fn state(&self) -> &'static str {
+        match self.state {
+            State::Greeting => "greeting",
+            State::Ready => "not-authenticated",
+            State::Sasl(..) => "sasl",
+            State::LoginDue(..) | State::Deciding(_) => "login",
+            State::TlsDue => "tls",
+            State::Closed => "logout",
+        }
+    }
+}
+
+/// The command's verb in upper case, if its head has one.
+fn verb(head: &[u8]) -> Option<String> {
+    let mut tokens = Tokens::new(head);
+    tokens.tag()?;
+    tokens.space().ok()?;
+    let atom = tokens.atom().ok()?;
+    // Longer than any verb: not worth a copy.
+    let atom = std::str::from_utf8(atom.get(..atom.len().min(32))?).ok()?;
+    Some(atom.to_ascii_uppercase())
+}
+
+/// `id_params_list = "(" *(string SP nstring) ")"`, bounded.
+fn id_params(args: &mut Tokens) -> Result<(), Bad> {
+    if !args.take(b'(') {
+        return Err(Bad("expected a list or NIL"));
+    }
+    for pair in 0..=ID_PAIRS {
+        if args.take(b')') {
+            return Ok(());
+        }
+        if pair > 0 {
+            args.space()?;
+        }
+        let field = args.string()?;
+        args.space()?;
+        let value = args.nstring()?;
+        if field.len() > ID_FIELD || value.is_some_and(|value| value.len() > ID_VALUE) {
+            return Err(Bad("ID field or value too long"));
+        }
+    }
+    Err(Bad("too many ID fields"))
+}
+
+/// Appends without leaving copies of a growing secret behind.
+fn extend(octets: &mut Octets, more: &[u8]) {
+    let needed = octets.len().saturating_add(more.len());
+    if needed > octets.capacity() {
+        let mut larger = Vec::with_capacity(needed);
+        larger.extend_from_slice(octets);
+        *octets = Octets::new(larger);
+    }
+    octets.extend_from_slice(more);
+}
