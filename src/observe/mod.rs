@@ -7,6 +7,8 @@
 pub mod config;
 mod line;
 mod log;
+pub mod metrics;
+mod process;
 mod session_id;
 mod writer;
 

@@ -1,0 +1,562 @@
+//! Metrics for Prometheus: every series the gateway has, and cheap handles to them.
+//!
+//! Labels come from the settings and from enums, never from what a client typed. Handles are
+//! resolved once, for a listener, a backend, a host, the process; counting then is one atomic
+//! addition. Make handles after [`Metrics::install`]: those made before count nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use super::process;
+use crate::protocol::{Failure, Protocol};
+
+/// Times from a millisecond on a fast network to a login that waited its whole minute, in seconds.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// The process's metrics.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// How often [`Metrics::upkeep`] is to be called.
+    pub const UPKEEP: Duration = Duration::from_secs(5);
+
+    /// Installs the recorder of the process; fails, in words, if there is one already.
+    pub fn install() -> Result<Self, String> {
+        let recorder = recorder()?;
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
+        describe();
+        Ok(Metrics { handle })
+    }
+
+    /// All series in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = self.handle.render();
+        process::render(&mut text);
+        text
+    }
+
+    /// Folds what histograms gathered; without it they grow.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .map_err(|e| e.to_string())?;
+    Ok(builder.build_recorder())
+}
+
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge};
+    counter!("gatepost_connections_total", "Connections accepted.");
+    gauge!("gatepost_sessions", "Sessions that are logged in.");
+    counter!("gatepost_logins_total", "Login attempts by their result.");
+    metrics::describe_histogram!(
+        "gatepost_login_seconds",
+        "Time from a client's login command to its answer."
+    );
+    metrics::describe_histogram!(
+        "gatepost_backend_connect_seconds",
+        "Time to a connection that is logged in to a host."
+    );
+    gauge!(
+        "gatepost_host_up",
+        "Whether a host counts as up (1) or down (0)."
+    );
+    gauge!("gatepost_host_sessions", "Sessions on a host.");
+    counter!(
+        "gatepost_bytes_total",
+        "Octets from (in) and to (out) clients after login."
+    );
+    counter!(
+        "gatepost_refused_total",
+        "Connections that were closed before their greeting, and logins past a limit."
+    );
+    gauge!(
+        "gatepost_certificate_expiry_timestamp_seconds",
+        "When a certificate ends, in Unix time."
+    );
+    counter!(
+        "gatepost_certificate_reloads_total",
+        "New certificates and ticket keys found."
+    );
+    counter!("gatepost_reloads_total", "Reloads of the settings.");
+    counter!(
+        "gatepost_pop3_messages_total",
+        "Messages of translated POP3 sessions."
+    );
+    counter!(
+        "gatepost_log_dropped_total",
+        "Log lines that could not be written."
+    );
+    gauge!("gatepost_build_info", "The running version, always 1.");
+    metrics::gauge!("gatepost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::counter!("gatepost_log_dropped_total").absolute(0);
+}
+
+/// A listener's counts.
+#[derive(Clone)]
+pub struct Listener {
+    connections: Counter,
+}
+
+impl Listener {
+    /// Of the listener of this name.
+    pub fn new(name: &str) -> Self {
+        let connections =
+            metrics::counter!("gatepost_connections_total", "listener" => name.to_owned());
+        connections.absolute(0);
+        Listener { connections }
+    }
+
+    /// A connection was accepted.
+    pub fn connection(&self) {
+        self.connections.increment(1);
+    }
+}
+
+/// A backend's counts.
+#[derive(Clone)]
+pub struct Backend {
+    sessions: [Gauge; PROTOCOLS],
+    connect: Histogram,
+}
+
+impl Backend {
+    /// Of the backend of this name.
+    pub fn new(name: &str) -> Self {
+        let sessions = Protocol::ALL.map(|protocol| {
+            let gauge = metrics::gauge!(
+                "gatepost_sessions", "protocol" => protocol.as_str(), "backend" => name.to_owned()
+            );
+            gauge.increment(0.0);
+            gauge
+        });
+        let connect =
+            metrics::histogram!("gatepost_backend_connect_seconds", "backend" => name.to_owned());
+        Backend { sessions, connect }
+    }
+
+    /// A session is logged in, until the guard is dropped.
+    pub fn session(&self, protocol: Protocol) -> Counted {
+        Counted::new(of(&self.sessions, protocol))
+    }
+
+    /// A connection that is logged in took so long to make.
+    pub fn connected(&self, took: Duration) {
+        self.connect.record(took);
+    }
+}
+
+/// A host's state.
+#[derive(Clone)]
+pub struct Host {
+    up: Gauge,
+    sessions: Gauge,
+}
+
+impl Host {
+    /// Of this host of this backend. It counts as up until shown otherwise.
+    pub fn new(backend: &str, host: &str) -> Self {
+        let labels = [("backend", backend.to_owned()), ("host", host.to_owned())];
+        let up = metrics::gauge!("gatepost_host_up", &labels);
+        up.set(1.0);
+        let sessions = metrics::gauge!("gatepost_host_sessions", &labels);
+        sessions.increment(0.0);
+        Host { up, sessions }
+    }
+
+    /// It is up.
+    pub fn up(&self) {
+        self.up.set(1.0);
+    }
+
+    /// It is down.
+    pub fn down(&self) {
+        self.up.set(0.0);
+    }
+
+    /// It has one session more, until the guard is dropped.
+    pub fn session(&self) -> Counted {
+        Counted::new(Some(&self.sessions))
+    }
+}
+
+/// One in a gauge, for as long as it lives.
+#[must_use = "counts only while it lives"]
+pub struct Counted(Option<Gauge>);
+
+impl Counted {
+    fn new(gauge: Option<&Gauge>) -> Self {
+        let gauge = gauge.cloned();
+        gauge.iter().for_each(|gauge| gauge.increment(1.0));
+        Counted(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|gauge| gauge.decrement(1.0));
+    }
+}
+
+/// What all listeners and backends count together.
+#[derive(Clone)]
+pub struct Gateway {
+    logins: [[Counter; RESULTS]; PROTOCOLS],
+    login_seconds: [Histogram; PROTOCOLS],
+    bytes: [[Counter; 2]; PROTOCOLS],
+    refused: [Counter; Refused::ALL.len()],
+    reloads: [Counter; 2],
+    certificates: [Counter; 2],
+    pop3: [Counter; Pop3Action::ALL.len()],
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gateway {
+    /// The handles; every series is there from now on, at zero.
+    pub fn new() -> Self {
+        let logins = Protocol::ALL.map(|protocol| {
+            LOGIN_RESULTS.map(|result| {
+                zero(metrics::counter!(
+                    "gatepost_logins_total", "protocol" => protocol.as_str(), "result" => result
+                ))
+            })
+        });
+        let login_seconds = Protocol::ALL.map(|protocol| {
+            metrics::histogram!("gatepost_login_seconds", "protocol" => protocol.as_str())
+        });
+        let bytes = Protocol::ALL.map(|protocol| {
+            ["in", "out"].map(|direction| {
+                zero(metrics::counter!(
+                    "gatepost_bytes_total",
+                    "protocol" => protocol.as_str(), "direction" => direction
+                ))
+            })
+        });
+        let results = ["ok", "failed"];
+        Gateway {
+            logins,
+            login_seconds,
+            bytes,
+            refused: Refused::ALL.map(|reason| {
+                zero(metrics::counter!("gatepost_refused_total", "reason" => reason.as_str()))
+            }),
+            reloads: results
+                .map(|r| zero(metrics::counter!("gatepost_reloads_total", "result" => r))),
+            certificates: results.map(|r| {
+                zero(metrics::counter!("gatepost_certificate_reloads_total", "result" => r))
+            }),
+            pop3: Pop3Action::ALL.map(|action| {
+                zero(metrics::counter!("gatepost_pop3_messages_total", "action" => action.as_str()))
+            }),
+        }
+    }
+
+    /// A login attempt was decided; `None` is a yes. `took` counts from the command to its answer.
+    pub fn login(&self, protocol: Protocol, failure: Option<&Failure>, took: Duration) {
+        let result = failure.map_or(OK, Failure::code);
+        let place = LOGIN_RESULTS.iter().position(|known| *known == result);
+        if let (Some(counts), Some(place)) = (of(&self.logins, protocol), place)
+            && let Some(count) = counts.get(place)
+        {
+            count.increment(1);
+        }
+        if let Some(seconds) = of(&self.login_seconds, protocol) {
+            seconds.record(took);
+        }
+    }
+
+    /// Octets that came from clients and went to them after login.
+    pub fn bytes(&self, protocol: Protocol, from_client: u64, to_client: u64) {
+        if let Some([incoming, outgoing]) = of(&self.bytes, protocol) {
+            incoming.increment(from_client);
+            outgoing.increment(to_client);
+        }
+    }
+
+    /// A connection was closed before its greeting, or a login met a limit.
+    pub fn refused(&self, reason: Refused) {
+        let place = Refused::ALL.iter().position(|known| *known == reason);
+        if let Some(count) = place.and_then(|place| self.refused.get(place)) {
+            count.increment(1);
+        }
+    }
+
+    /// New settings are in use, or were refused.
+    pub fn reload(&self, outcome: Outcome) {
+        outcome.count(&self.reloads);
+    }
+
+    /// A new certificate or ticket key is in use, or was refused.
+    pub fn certificate_reload(&self, outcome: Outcome) {
+        outcome.count(&self.certificates);
+    }
+
+    /// A translated POP3 session did this to so many messages.
+    pub fn pop3(&self, action: Pop3Action, messages: u64) {
+        let place = Pop3Action::ALL.iter().position(|known| *known == action);
+        if let Some(count) = place.and_then(|place| self.pop3.get(place)) {
+            count.increment(messages);
+        }
+    }
+}
+
+/// When a certificate ends, in Unix time; `name` is from the settings.
+pub fn certificate_expiry(name: &str, at: i64) {
+    let gauge = metrics::gauge!(
+        "gatepost_certificate_expiry_timestamp_seconds", "name" => name.to_owned()
+    );
+    // Exact for 285 million years.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds of dates are far below 2^52"
+    )]
+    gauge.set(at as f64);
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `ok`
+    Taken,
+    /// `failed`: the old ones stay.
+    Failed,
+}
+
+impl Outcome {
+    fn count(self, [ok, failed]: &[Counter; 2]) {
+        match self {
+            Outcome::Taken => ok.increment(1),
+            Outcome::Failed => failed.increment(1),
+        }
+    }
+}
+
+/// A table of label values and the enum that names them.
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$of])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: [$name; [$($word),*].len()] = [$($name::$variant),*];
+
+            /// The label.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Why a connection was closed before its greeting, or a login met a limit.
+    Refused {
+        /// Not from the networks of `allow`.
+        Allow = "allow",
+        /// `limits.connections`.
+        Connections = "connections",
+        /// `limits.per_ip`.
+        PerIp = "per_ip",
+        /// `limits.per_user`.
+        PerUser = "per_user",
+        /// `limits.per_user_ip`.
+        PerUserIp = "per_user_ip",
+        /// `limits.failed_logins`.
+        FailedLogins = "failed_logins",
+        /// No PROXY header where one is required, a bad one, or one where none may be.
+        ProxyHeader = "proxy_header",
+        /// A TLS handshake that failed.
+        TlsHandshake = "tls_handshake",
+        /// A TLS handshake that took too long.
+        TlsTimeout = "tls_timeout",
+        /// The gateway is about to end.
+        Draining = "draining",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+impl Refused {
+    /// The reason for a limit's name, as [`Failure::TooMany`] has it.
+    pub fn limit(name: &str) -> Self {
+        let named = Refused::ALL
+            .into_iter()
+            .find(|known| known.as_str() == name);
+        named.unwrap_or(Refused::Other)
+    }
+}
+
+labels! {
+    /// What happened to a message of a translated POP3 session.
+    Pop3Action {
+        /// It was retrieved whole.
+        Retr = "retr",
+        /// Its head was looked at.
+        Top = "top",
+        /// QUIT deleted it.
+        Delete = "delete",
+    }
+}
+
+const PROTOCOLS: usize = Protocol::ALL.len();
+
+const OK: &str = "ok";
+
+/// Every word of [`Failure::code`], and `ok`.
+const LOGIN_RESULTS: [&str; RESULTS] = [
+    OK,
+    "AUTHENTICATIONFAILED",
+    "AUTHORIZATIONFAILED",
+    "UNAVAILABLE",
+    "LIMIT",
+    "EXPIRED",
+    "CONTACTADMIN",
+    "PRIVACYREQUIRED",
+    "INUSE",
+    "SERVERBUG",
+];
+
+const RESULTS: usize = 10;
+
+fn zero(counter: Counter) -> Counter {
+    counter.absolute(0);
+    counter
+}
+
+fn of<T>(all: &[T; PROTOCOLS], protocol: Protocol) -> Option<&T> {
+    let place = Protocol::ALL.iter().position(|known| *known == protocol)?;
+    all.get(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Code;
+
+    /// What is exposed after `act`, by lines without comments.
+    fn exposed(act: impl FnOnce()) -> Vec<String> {
+        let recorder = recorder().unwrap();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            act();
+        });
+        let text = Metrics { handle }.render();
+        let series = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty());
+        series.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_promised_series_is_exposed() {
+        let lines = exposed(|| {
+            let listener = Listener::new("imaps://0.0.0.0:993");
+            listener.connection();
+            let backend = Backend::new("old");
+            let host = Host::new("old", "10.0.0.5");
+            let live = (backend.session(Protocol::Imap), host.session());
+            drop((backend.session(Protocol::Imap), host.session()));
+            backend.connected(Duration::from_millis(20));
+            host.down();
+            let gateway = Gateway::new();
+            gateway.login(Protocol::Imap, None, Duration::from_millis(3));
+            let failure = Failure::NoRoute;
+            gateway.login(Protocol::Pop3, Some(&failure), Duration::from_secs(2));
+            gateway.bytes(Protocol::Pop3, 10, 2000);
+            gateway.refused(Refused::TlsHandshake);
+            gateway.refused(Refused::limit("per_user"));
+            gateway.refused(Refused::limit("what?"));
+            gateway.reload(Outcome::Failed);
+            gateway.certificate_reload(Outcome::Taken);
+            gateway.pop3(Pop3Action::Retr, 3);
+            certificate_expiry("/etc/tls.crt", 1_900_000_000);
+            std::mem::forget(live);
+        });
+        for want in [
+            r#"gatepost_connections_total{listener="imaps://0.0.0.0:993"} 1"#,
+            r#"gatepost_sessions{protocol="imap",backend="old"} 1"#,
+            r#"gatepost_sessions{protocol="pop3",backend="old"} 0"#,
+            r#"gatepost_logins_total{protocol="imap",result="ok"} 1"#,
+            r#"gatepost_logins_total{protocol="pop3",result="AUTHENTICATIONFAILED"} 1"#,
+            r#"gatepost_logins_total{protocol="pop3",result="SERVERBUG"} 0"#,
+            r#"gatepost_login_seconds_bucket{protocol="imap",le="0.0025"} 0"#,
+            r#"gatepost_login_seconds_bucket{protocol="imap",le="0.005"} 1"#,
+            r#"gatepost_login_seconds_count{protocol="pop3"} 1"#,
+            r#"gatepost_backend_connect_seconds_bucket{backend="old",le="0.025"} 1"#,
+            r#"gatepost_host_up{backend="old",host="10.0.0.5"} 0"#,
+            r#"gatepost_host_sessions{backend="old",host="10.0.0.5"} 1"#,
+            r#"gatepost_bytes_total{protocol="pop3",direction="in"} 10"#,
+            r#"gatepost_bytes_total{protocol="pop3",direction="out"} 2000"#,
+            r#"gatepost_refused_total{reason="tls_handshake"} 1"#,
+            r#"gatepost_refused_total{reason="per_user"} 1"#,
+            r#"gatepost_refused_total{reason="other"} 1"#,
+            r#"gatepost_certificate_expiry_timestamp_seconds{name="/etc/tls.crt"} 1900000000"#,
+            r#"gatepost_certificate_reloads_total{result="ok"} 1"#,
+            r#"gatepost_reloads_total{result="failed"} 1"#,
+            r#"gatepost_pop3_messages_total{action="retr"} 3"#,
+            r#"gatepost_log_dropped_total 0"#,
+        ] {
+            assert!(
+                lines.iter().any(|line| line == want),
+                "{want} not in {lines:#?}"
+            );
+        }
+        for start in [
+            "gatepost_build_info{version=",
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "process_cpu_seconds_total ",
+            "process_start_time_seconds ",
+        ] {
+            assert!(lines.iter().any(|line| line.starts_with(start)), "{start}");
+        }
+    }
+
+    #[test]
+    fn a_failures_code_has_its_series() {
+        let codes = [
+            Code::AuthenticationFailed,
+            Code::AuthorizationFailed,
+            Code::Unavailable,
+            Code::Limit,
+            Code::Expired,
+            Code::ContactAdmin,
+            Code::PrivacyRequired,
+            Code::InUse,
+            Code::ServerBug,
+        ];
+        for code in codes {
+            assert!(LOGIN_RESULTS.contains(&code.as_str()));
+        }
+        assert_eq!(LOGIN_RESULTS.len(), codes.len() + 1);
+    }
+}
