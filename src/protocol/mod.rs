@@ -11,6 +11,7 @@ pub mod imap;
 pub mod line;
 pub mod login;
 pub mod pop3;
+pub mod proxy_header;
 pub mod sasl;
 
 use std::fmt;

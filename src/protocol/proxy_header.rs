@@ -1,0 +1,299 @@
+//! The PROXY protocol (version 1 and 2, as HAProxy's specification has it): who the client of a
+//! load balancer really is, in; who our client is, out.
+//!
+//! The crate `proxy-header` reads the shapes; what it is lenient about is refused here: signs and
+//! leading zeros in numbers, a checksum that does not match. TLS claims of a header are not looked
+//! at: nothing is trusted because a header says so.
+
+use std::net::SocketAddr;
+
+use crc::{CRC_32_ISCSI, Crc};
+use proxy_header::{Error, ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
+
+/// Longest header we read: addresses of version 2 (up to 216 octets for UNIX sockets) and TLVs, of
+/// which none that we use is longer than a host name.
+pub const MAX: usize = 2048;
+
+/// The checksum of version 2 (PP2_TYPE_CRC32C).
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// The first octets of a version 2 header.
+const SIGNATURE: &[u8] = b"\r\n\r\n\x00\r\nQUIT\n";
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The sender speaks for itself (LOCAL, UNKNOWN): a health check.
+    Sender,
+    /// The sender speaks for a client.
+    Client {
+        /// The client's address and port.
+        client: SocketAddr,
+        /// The address and port it connected to.
+        connected: SocketAddr,
+    },
+}
+
+/// Octets that are no PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Reads a header from the start of a connection: what it says and how long it is, or `None` while
+/// octets are missing.
+///
+/// # Errors
+/// [`Malformed`], as soon as no octet to come can mend it.
+pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
+    let v2 = octets.first() == Some(&b'\r');
+    let start: &[u8] = if v2 { SIGNATURE } else { b"PROXY " };
+    let shared = octets.len().min(start.len());
+    if octets.get(..shared) != start.get(..shared) {
+        return Err(Malformed);
+    }
+    if !v2 && octets.len() >= start.len() {
+        strict_v1(octets)?;
+    }
+    let config = ParseConfig {
+        include_tlvs: true,
+        allow_v1: true,
+        allow_v2: true,
+    };
+    let (header, length) = match ProxyHeader::parse(octets, config) {
+        Ok(parsed) => parsed,
+        Err(Error::BufferTooShort) if octets.len() < MAX => return Ok(None),
+        Err(_) => return Err(Malformed),
+    };
+    if v2 {
+        checksum(octets.get(..length).ok_or(Malformed)?, &header)?;
+    }
+    let origin = match header.proxied_address() {
+        None => Origin::Sender,
+        Some(address) if address.protocol != proxy_header::Protocol::Stream => {
+            return Err(Malformed);
+        }
+        Some(address) => Origin::Client {
+            client: canonical(address.source),
+            connected: canonical(address.destination),
+        },
+    };
+    Ok(Some((origin, length)))
+}
+
+/// Version 1 in the words of its specification: single spaces, numbers without sign or leading zero.
+fn strict_v1(octets: &[u8]) -> Result<(), Malformed> {
+    let end = octets.iter().position(|octet| *octet == b'\r');
+    let line = octets.get(..end.unwrap_or(octets.len())).ok_or(Malformed)?;
+    let text = std::str::from_utf8(line).map_err(|_| Malformed)?;
+    let mut words = text.split(' ').skip(1);
+    if text.starts_with("PROXY UNKNOWN") {
+        return Ok(());
+    }
+    for port in words.by_ref().skip(3).take(2) {
+        let digits = port.bytes().all(|octet| octet.is_ascii_digit());
+        if !digits || (port.len() > 1 && port.starts_with('0')) {
+            return Err(Malformed);
+        }
+    }
+    match words.next() {
+        None => Ok(()),
+        Some(_) => Err(Malformed),
+    }
+}
+
+/// Where a header of version 2 has a checksum, it must be right.
+fn checksum(octets: &[u8], header: &ProxyHeader<'_>) -> Result<(), Malformed> {
+    let mut claimed = None;
+    let mut at = octets.len();
+    // TLVs are the tail of the header: walk them backwards to know where the checksum stands.
+    let tlvs: Vec<_> = header
+        .tlvs()
+        .collect::<Result<_, _>>()
+        .map_err(|_| Malformed)?;
+    for tlv in tlvs.iter().rev() {
+        let mut encoded = Vec::new();
+        tlv.encode(&mut encoded);
+        at = at.checked_sub(encoded.len()).ok_or(Malformed)?;
+        if let Tlv::Crc32c(value) = tlv {
+            claimed = Some((*value, at));
+        }
+    }
+    let Some((value, at)) = claimed else {
+        return Ok(());
+    };
+    let mut zeroed = octets.to_vec();
+    // Type and length stand before the four octets of the value.
+    let field = zeroed.get_mut(at + 3..at + 7).ok_or(Malformed)?;
+    if field != value.to_be_bytes() {
+        return Err(Malformed);
+    }
+    field.fill(0);
+    if CRC32C.checksum(&zeroed) == value {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Which version to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Text.
+    V1,
+    /// Binary, with the session's id (PP2_TYPE_UNIQUE_ID).
+    V2,
+}
+
+/// The header that tells a host who the client is.
+pub fn header(
+    version: Version,
+    client: SocketAddr,
+    connected: SocketAddr,
+    session: &str,
+) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(128);
+    // Both ends must be of one family: the client's decides.
+    let (client, connected) = match (client, connected) {
+        (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => {
+            (client, connected)
+        }
+        _ => (mapped(client), mapped(connected)),
+    };
+    let address = ProxiedAddress::stream(client, connected);
+    let written = match version {
+        Version::V1 => ProxyHeader::with_address(address).encode_v1(&mut octets),
+        Version::V2 => {
+            let id = Tlv::UniqueId(session.as_bytes().into());
+            ProxyHeader::with_tlvs(Some(address), [id]).encode_v2(&mut octets)
+        }
+    };
+    debug_assert!(written.is_ok(), "addresses of one family always fit");
+    octets
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        v6 => v6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn client(client: &str, connected: &str) -> Origin {
+        Origin::Client {
+            client: address(client),
+            connected: address(connected),
+        }
+    }
+
+    #[test]
+    fn version_1() {
+        let good = client("192.0.2.1:56324", "198.51.100.7:993");
+        let good6 = client("[2001:db8::1]:4124", "[2001:db8::2]:993");
+        for (header, want) in [
+            ("PROXY TCP4 192.0.2.1 198.51.100.7 56324 993\r\n", Ok(good)),
+            ("PROXY TCP6 2001:db8::1 2001:db8::2 4124 993\r\n", Ok(good6)),
+            ("PROXY UNKNOWN\r\n", Ok(Origin::Sender)),
+            ("PROXY UNKNOWN ff::1 ff::2 1 2\r\n", Ok(Origin::Sender)),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.7 +56324 993\r\n",
+                Err(Malformed),
+            ),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.7 056324 993\r\n",
+                Err(Malformed),
+            ),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.7 65536 993\r\n",
+                Err(Malformed),
+            ),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.7 1 993 x\r\n",
+                Err(Malformed),
+            ),
+            ("PROXY TCP4 192.0.2.1 2001:db8::2 1 993\r\n", Err(Malformed)),
+            (
+                "PROXY UDP4 192.0.2.1 198.51.100.7 1 993\r\n",
+                Err(Malformed),
+            ),
+            (
+                "proxy TCP4 192.0.2.1 198.51.100.7 1 993\r\n",
+                Err(Malformed),
+            ),
+            ("PROXY TCP4 192.0.2.1 198.51.100.7 1 993\n", Err(Malformed)),
+            ("a001 CAPABILITY\r\n", Err(Malformed)),
+            ("\r\nnothing", Err(Malformed)),
+        ] {
+            let octets = [header.as_bytes(), b"a1 NOOP\r\n"].concat();
+            let got = parse(&octets).map(|parsed| parsed.map(|(origin, at)| (origin, at)));
+            assert_eq!(
+                got,
+                want.map(|origin| Some((origin, header.len()))),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_start_of_a_header_waits_for_more() {
+        let (from, to) = (address("192.0.2.1:5"), address("198.51.100.7:993"));
+        for version in [Version::V1, Version::V2] {
+            let whole = header(version, from, to, "abc");
+            for cut in 0..whole.len() {
+                assert_eq!(parse(&whole[..cut]), Ok(None), "{version:?} {cut}");
+            }
+            let want = client("192.0.2.1:5", "198.51.100.7:993");
+            assert_eq!(parse(&whole), Ok(Some((want, whole.len()))));
+        }
+        let mixed = header(Version::V2, from, address("[2001:db8::1]:993"), "abc");
+        let want = client("192.0.2.1:5", "[2001:db8::1]:993");
+        assert_eq!(parse(&mixed), Ok(Some((want, mixed.len()))));
+    }
+
+    #[test]
+    fn a_checksum_must_be_right() {
+        let (from, to) = (address("192.0.2.1:5"), address("198.51.100.7:993"));
+        let stream = ProxiedAddress::stream(from, to);
+        let tlvs = || {
+            [
+                Tlv::Authority("mail.example.com".into()),
+                Tlv::Crc32c(0),
+                Tlv::Noop(2),
+            ]
+        };
+        let mut octets = Vec::new();
+        let header = ProxyHeader::with_tlvs(Some(stream), tlvs());
+        header.encode_v2(&mut octets).unwrap();
+        assert_eq!(parse(&octets), Err(Malformed), "a checksum of nought");
+        let sum = CRC32C.checksum(&octets).to_be_bytes();
+        let at = octets.windows(3).position(|w| w == [3, 0, 4]).unwrap() + 3;
+        octets[at..at + 4].copy_from_slice(&sum);
+        assert!(matches!(parse(&octets), Ok(Some(_))));
+        for i in 0..octets.len() {
+            let mut damaged = octets.clone();
+            damaged[i] ^= 0x01;
+            assert!(
+                !matches!(parse(&damaged), Ok(Some((Origin::Client { .. }, _)))),
+                "{i}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_length_without_end_is_refused() {
+        let mut octets = SIGNATURE.to_vec();
+        octets.extend([0x21, 0x11, 0xff, 0xff]);
+        octets.resize(MAX, 0);
+        assert_eq!(parse(&octets), Err(Malformed));
+    }
+}
