@@ -1,25 +1,305 @@
-//! Watches a relayed IMAP session, just enough to know where a BYE may stand.
+//! Watches a relayed IMAP session: where a BYE may stand, and which commands must not pass.
+//!
+//! Lines are found by memchr, literals skipped by their length, so bulk costs nothing. The client's
+//! literals need care: were the host to refuse one that we skip, its octets would be commands to the
+//! host and invisible to us, and UNAUTHENTICATE (RFC 8437) among them would open the way to a login
+//! that routing never saw. So a literal is only skipped where the host is known to take it; a
+//! doubtful one is read both ways. After COMPRESS (RFC 4978) nothing can be read any more.
 
+mod answering;
+mod asking;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use self::answering::{Answering, Said, Status};
+use self::asking::{Asking, Body, Found, Head, Verb};
+use super::grammar::{Literal, LiteralKind};
+use super::reply;
 use crate::protocol::{Farewell, Observer, Verdict};
 
-/// The observer of a relayed IMAP session.
-pub struct Framing {}
+/// The observer of a relayed IMAP session, from the first octet behind the OK to the login on.
+pub struct Framing {
+    session: Box<str>,
+    sight: Sight,
+    offers: Offers,
+    client: Asking,
+    host: Answering,
+    /// Commands sent whole and not answered yet.
+    outstanding: u32,
+    /// The tag of an IDLE or AUTHENTICATE under way: lines that follow may not be commands.
+    open: Option<Hash>,
+    /// Whether that one is an IDLE that DONE has not ended (RFC 2177 §3).
+    idle: Idle,
+    /// The tag of a COMPRESS under way.
+    compress: Option<Hash>,
+}
+
+/// A tag, hashed: enough to tell an answer to one command from others.
+type Hash = u32;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Clear,
+    /// Compressed: nothing can be read.
+    Blind,
+    /// A command was refused: nothing more passes.
+    Ended,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    No,
+    Yes,
+}
+
+/// What the host is known to offer.
+#[derive(Clone, Copy)]
+struct Offers {
+    /// Longest literal without synchronisation that it takes (RFC 7888 §4, §5).
+    literal: u64,
+    /// Whether COMPRESS may pass. Where a host offers UNAUTHENTICATE too, it was taken out of the
+    /// list before; a list that is not known might hold both.
+    compress: Compress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compress {
+    Passes,
+    Refused,
+}
 
 impl Framing {
-    /// From the first octet after the tagged OK to the login on.
-    pub fn new(_session: &str, _capabilities: Option<&[String]>) -> Self {
-        Framing {}
+    /// `capabilities` are those the client was told to be the host's, if they are known.
+    pub fn new(session: &str, capabilities: Option<&[String]>) -> Self {
+        let list = capabilities.unwrap_or_default();
+        let offers = |name: &str| list.iter().any(|c| c.eq_ignore_ascii_case(name));
+        let compresses = |c: &String| c.to_ascii_uppercase().starts_with("COMPRESS=");
+        Framing {
+            session: session.into(),
+            sight: Sight::Clear,
+            offers: Offers {
+                literal: if offers("LITERAL+") {
+                    u64::MAX
+                } else if offers("LITERAL-") || offers("IMAP4REV2") {
+                    4096
+                } else {
+                    0
+                },
+                compress: if list.iter().any(compresses) {
+                    Compress::Passes
+                } else {
+                    Compress::Refused
+                },
+            },
+            client: Asking::default(),
+            host: Answering::default(),
+            outstanding: 0,
+            open: None,
+            idle: Idle::No,
+            compress: None,
+        }
+    }
+
+    /// The client's line in `head` has its end. Between commands it may be blank.
+    fn client_line(&mut self, literal: Option<Literal>) {
+        if !self.client.within {
+            return;
+        }
+        match literal {
+            Some(literal) => {
+                let octets = literal.octets as u64;
+                self.client.body = match literal.kind {
+                    LiteralKind::Synchronizing => Body::Awaited(octets),
+                    LiteralKind::NonSynchronizing
+                        if self.open.is_none() && octets <= self.offers.literal =>
+                    {
+                        Body::Literal(octets)
+                    }
+                    LiteralKind::NonSynchronizing => Body::Doubtful(octets),
+                };
+            }
+            None => self.client_command(),
+        }
+    }
+
+    /// The client sent a whole command.
+    fn client_command(&mut self) {
+        let (verb, tag) = (self.client.verb, self.client.tag);
+        self.client.next_command();
+        match verb {
+            Verb::Done if self.idle == Idle::Yes => {
+                self.idle = Idle::No;
+                return;
+            }
+            Verb::Idle => {
+                self.open = Some(tag);
+                self.idle = Idle::Yes;
+            }
+            Verb::Authenticate => self.open = Some(tag),
+            Verb::Compress => self.compress = Some(tag),
+            Verb::Done | Verb::Unread | Verb::Other => {}
+        }
+        self.outstanding = self.outstanding.saturating_add(1);
+    }
+
+    /// `+`: the host wants more. That it wants *this* literal is certain only while no other command
+    /// could have asked.
+    fn continuation(&mut self) {
+        if let Body::Awaited(octets) = self.client.body {
+            self.client.body = if self.outstanding == 0 && self.open.is_none() {
+                Body::Literal(octets)
+            } else {
+                Body::Doubtful(octets)
+            };
+        }
+    }
+
+    /// A tagged answer.
+    fn answered(&mut self, tag: Hash, status: Status) {
+        if self.client.is_refused_by(tag) {
+            return;
+        }
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if self.open == Some(tag) {
+            self.open = None;
+            self.idle = Idle::No;
+        }
+        if self.compress == Some(tag) {
+            self.compress = None;
+            if status == Status::Ok {
+                self.sight = Sight::Blind;
+            }
+        }
+    }
+
+    /// Looks for commands that must not pass in octets that may start one.
+    fn look(&mut self, bytes: &[u8]) -> Verdict {
+        let mut rest = bytes;
+        while let Some((found, tail)) = self.client.find(rest) {
+            rest = tail;
+            if found == Found::Unauthenticate || self.offers.compress == Compress::Refused {
+                self.sight = Sight::Ended;
+                return Verdict::End;
+            }
+        }
+        Verdict::Pass
     }
 }
 
 impl Observer for Framing {
-    fn client_to_host(&mut self, _bytes: &[u8]) -> Verdict {
+    fn client_to_host(&mut self, bytes: &[u8]) -> Verdict {
+        match self.sight {
+            Sight::Clear => {}
+            Sight::Blind => return Verdict::Pass,
+            Sight::Ended => return Verdict::End,
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.client.body {
+                Body::Line => {
+                    let (line, tail) = split_line(rest);
+                    if self.look(line) == Verdict::End {
+                        return Verdict::End;
+                    }
+                    if let Some(line) = line.strip_suffix(b"\n") {
+                        let literal = self.client.tail.literal(line);
+                        self.client_line(literal);
+                    } else {
+                        self.client.tail.keep(line);
+                    }
+                    rest = tail;
+                }
+                // The client does not wait for our host's word: read it as both.
+                Body::Awaited(octets) => self.client.body = Body::Doubtful(octets),
+                Body::Literal(left) => {
+                    let (octets, tail) = split_literal(rest, left);
+                    let left = left - octets.len() as u64;
+                    if left == 0 {
+                        self.client.body = Body::Line;
+                        self.client.head = Head::Rest;
+                    } else {
+                        self.client.body = Body::Literal(left);
+                    }
+                    rest = tail;
+                }
+                Body::Doubtful(left) => {
+                    let (octets, tail) = split_literal(rest, left);
+                    if self.look(octets) == Verdict::End {
+                        return Verdict::End;
+                    }
+                    self.client.body = match left - octets.len() as u64 {
+                        0 => Body::Line,
+                        left => Body::Doubtful(left),
+                    };
+                    rest = tail;
+                }
+            }
+        }
         Verdict::Pass
     }
 
-    fn host_to_client(&mut self, _bytes: &[u8]) {}
+    fn host_to_client(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while self.sight == Sight::Clear && !rest.is_empty() {
+            if self.host.literal > 0 {
+                let (octets, tail) = split_literal(rest, self.host.literal);
+                self.host.literal -= octets.len() as u64;
+                rest = tail;
+                continue;
+            }
+            let (line, tail) = split_line(rest);
+            rest = tail;
+            self.host.look(line);
+            let Some(line) = line.strip_suffix(b"\n") else {
+                self.host.tail.keep(line);
+                return;
+            };
+            if let Some(literal) = self.host.tail.literal(line) {
+                self.host.literal = literal.octets as u64;
+                continue;
+            }
+            match std::mem::replace(&mut self.host.said, Said::Nothing) {
+                Said::Continue => self.continuation(),
+                Said::Tagged(tag, status) => self.answered(tag, status),
+                Said::Nothing | Said::Untagged | Said::Tag(_) => {}
+            }
+        }
+    }
 
-    fn goodbye(&self, _reason: Farewell) -> Option<Vec<u8>> {
-        Some(Vec::new())
+    /// BYE (RFC 9051 §7.1.5) between responses, while no command runs but an IDLE.
+    fn goodbye(&self, reason: Farewell) -> Option<Vec<u8>> {
+        let running = match self.idle {
+            Idle::Yes => self.outstanding.saturating_sub(1),
+            Idle::No => self.outstanding,
+        };
+        match self.sight {
+            Sight::Blind => Some(Vec::new()),
+            Sight::Clear | Sight::Ended
+                if self.host.said == Said::Nothing && !self.client.within && running == 0 =>
+            {
+                Some(reply::farewell(reason, &self.session))
+            }
+            Sight::Clear | Sight::Ended => None,
+        }
     }
 }
+
+/// The next line with its LF, or what there is of it, and what follows.
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    bytes.split_at_checked(end).unwrap_or((bytes, &[]))
+}
+
+/// At most `left` octets, and what follows them.
+fn split_literal(bytes: &[u8], left: u64) -> (&[u8], &[u8]) {
+    let most = usize::try_from(left).unwrap_or(usize::MAX);
+    bytes.split_at_checked(most).unwrap_or((bytes, &[]))
+}
+
+/// FNV-1a, octet by octet.
+fn hash(hash: Hash, octet: u8) -> Hash {
+    (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193)
+}
+
+const HASH: Hash = 0x811c_9dc5;

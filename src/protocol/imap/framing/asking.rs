@@ -1,0 +1,197 @@
+//! The client's side of a relayed session: where in a command it is, and what that command is.
+
+use super::tail::Tail;
+use super::{HASH, Hash, hash};
+
+/// The client's side: where in a command it is.
+#[derive(Default)]
+pub(super) struct Asking {
+    pub(super) body: Body,
+    /// Whether a command has begun and is not at its end.
+    pub(super) within: bool,
+    /// The command's tag and verb.
+    pub(super) tag: Hash,
+    pub(super) verb: Verb,
+    /// Where in a line we are that may be a command's first.
+    pub(super) head: Head,
+    word: Word,
+    pub(super) tail: Tail,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) enum Body {
+    #[default]
+    Line,
+    /// Announced; the host has not said whether it takes it.
+    Awaited(u64),
+    /// This many octets of a literal are to come.
+    Literal(u64),
+    /// As many, which the host may take for commands.
+    Doubtful(u64),
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Verb {
+    #[default]
+    Unread,
+    Other,
+    Idle,
+    /// Not a verb: the line that ends an IDLE.
+    Done,
+    Authenticate,
+    Compress,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Head {
+    /// Nothing but blanks yet.
+    #[default]
+    Start,
+    Tag,
+    Gap,
+    Verb,
+    /// Behind COMPRESS: its mechanism decides whether this is a command or a line of a mail.
+    MechanismGap,
+    Mechanism,
+    /// Nothing more of this line matters.
+    Rest,
+}
+
+/// A command that must not pass, or not everywhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Unauthenticate,
+    Compress,
+}
+
+impl Asking {
+    pub(super) fn next_command(&mut self) {
+        self.within = false;
+        self.verb = Verb::Unread;
+        self.head = Head::Start;
+    }
+
+    /// If a literal of this command waits for the host's word, the host has said no.
+    pub(super) fn is_refused_by(&mut self, tag: Hash) -> bool {
+        if self.tag != tag || !matches!(self.body, Body::Awaited(_) | Body::Doubtful(_)) {
+            return false;
+        }
+        self.body = Body::Line;
+        // What was read as lines already stays read so.
+        let between = self.head == Head::Start;
+        let head = self.head;
+        self.next_command();
+        self.head = head;
+        self.within = !between;
+        true
+    }
+
+    /// Reads on to the next command that may not pass, and gives what is behind its words. A control
+    /// character or a space parts words, since nobody knows which of them each host takes for one;
+    /// a bare CR starts a line for the same reason.
+    pub(super) fn find<'a>(&mut self, bytes: &'a [u8]) -> Option<(Found, &'a [u8])> {
+        let mut rest = bytes;
+        loop {
+            if self.head == Head::Rest {
+                let end = memchr::memchr2(b'\r', b'\n', rest)?;
+                rest = rest.get(end..)?;
+            }
+            let (&octet, tail) = rest.split_first()?;
+            rest = tail;
+            let line_end = matches!(octet, b'\r' | b'\n');
+            if octet > b' ' {
+                self.word_goes_on(octet);
+            } else if let Some(found) = self.word_ends(line_end) {
+                return Some((found, rest));
+            }
+        }
+    }
+
+    fn word_goes_on(&mut self, octet: u8) {
+        let next = match self.head {
+            Head::Start => {
+                if !self.within {
+                    self.within = true;
+                    self.tag = HASH;
+                }
+                Head::Tag
+            }
+            Head::Gap => Head::Verb,
+            Head::MechanismGap => Head::Mechanism,
+            same => same,
+        };
+        if next != self.head {
+            self.word = Word::default();
+            self.head = next;
+        }
+        self.word.push(octet);
+        if self.head == Head::Tag && self.verb == Verb::Unread {
+            self.tag = hash(self.tag, octet);
+        }
+    }
+
+    fn word_ends(&mut self, line_end: bool) -> Option<Found> {
+        let mut found = None;
+        let verb = match self.head {
+            Head::Tag | Head::Gap if line_end && self.word.is(b"DONE") => Verb::Done,
+            Head::Tag | Head::Gap if line_end => Verb::Other,
+            Head::Verb => self.word.verb(),
+            _ => Verb::Unread,
+        };
+        if self.verb == Verb::Unread {
+            self.verb = verb;
+        }
+        self.head = match self.head {
+            Head::Verb if self.word.is(b"UNAUTHENTICATE") => {
+                found = Some(Found::Unauthenticate);
+                Head::Rest
+            }
+            Head::Verb if verb == Verb::Compress => Head::MechanismGap,
+            Head::Mechanism if self.word.is(b"DEFLATE") => {
+                found = Some(Found::Compress);
+                Head::Rest
+            }
+            Head::Verb | Head::Mechanism => Head::Rest,
+            Head::Tag => Head::Gap,
+            same => same,
+        };
+        if line_end {
+            self.head = Head::Start;
+        }
+        found
+    }
+}
+
+/// A word of a line, cut where it is longer than any we look for.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    octets: [u8; 15],
+    length: u8,
+}
+
+impl Word {
+    fn push(&mut self, octet: u8) {
+        if let Some(place) = self.octets.get_mut(usize::from(self.length)) {
+            *place = octet;
+            self.length += 1;
+        }
+    }
+
+    /// In any case. Longer words differ from ours in their 15th octet.
+    fn is(&self, word: &[u8]) -> bool {
+        let own = self.octets.get(..usize::from(self.length));
+        own.is_some_and(|own| own.eq_ignore_ascii_case(word))
+    }
+
+    fn verb(&self) -> Verb {
+        if self.is(b"IDLE") {
+            Verb::Idle
+        } else if self.is(b"AUTHENTICATE") {
+            Verb::Authenticate
+        } else if self.is(b"COMPRESS") {
+            Verb::Compress
+        } else {
+            Verb::Other
+        }
+    }
+}

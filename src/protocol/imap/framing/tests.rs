@@ -1,0 +1,321 @@
+//! Conversations of both sides, cut at any place, and what may be said or passed then.
+
+use super::*;
+
+/// `c` is fed from the client, `h` from the host; behind each: may a BYE be said? `blind` and
+/// `end` are the other outcomes.
+type Script<'a> = &'a [(char, &'a [u8], &'a str)];
+
+fn outcome(framing: &Framing, verdict: Verdict) -> &'static str {
+    match (verdict, framing.goodbye(Farewell::Shutdown)) {
+        (Verdict::End, _) => "end",
+        (_, None) => "wait",
+        (_, Some(words)) if words.is_empty() => "blind",
+        (_, Some(words)) => {
+            assert!(words.starts_with(b"* BYE ") && words.ends_with(b" (S1)\r\n"));
+            "bye"
+        }
+    }
+}
+
+/// Plays the script with each piece cut into parts of at most `most` octets.
+fn play(capabilities: Option<&str>, script: Script, most: usize) {
+    let list: Option<Vec<String>> = capabilities.map(|c| c.split(' ').map(Into::into).collect());
+    let mut framing = Framing::new("S1", list.as_deref());
+    for (nth, (side, bytes, want)) in script.iter().enumerate() {
+        let mut verdict = Verdict::Pass;
+        for part in bytes.chunks(most) {
+            match side {
+                'c' => verdict = framing.client_to_host(part),
+                _ => framing.host_to_client(part),
+            }
+            if verdict == Verdict::End {
+                break;
+            }
+        }
+        let shown = bytes.escape_ascii();
+        assert_eq!(
+            outcome(&framing, verdict),
+            *want,
+            "piece {nth} {side} {shown}, cut at {most}"
+        );
+    }
+}
+
+const PLUS: Option<&str> = Some("IMAP4rev1 LITERAL+ IDLE");
+const COMPRESS: Option<&str> = Some("IMAP4rev1 LITERAL- COMPRESS=DEFLATE");
+
+#[test]
+fn where_a_bye_may_stand() {
+    let scripts: &[(Option<&str>, Script)] = &[
+        // Between commands, between responses.
+        (
+            None,
+            &[
+                ('h', b"", "bye"),
+                ('h', b"* OK x", "wait"),
+                ('h', b"\r", "wait"),
+                ('h', b"\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a NOOP", "wait"),
+                ('c', b"\r\n", "wait"),
+                ('h', b"* 1 EXISTS\r\n", "wait"),
+                ('h', b"a OK x\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a NOOP\nb NOOP\n", "wait"),
+                ('h', b"a OK\n", "wait"),
+                ('h', b"b OK\n", "bye"),
+            ],
+        ),
+        (None, &[('c', b"\r\n\r\n", "bye")]),
+        // The host's literals hide what looks like answers.
+        (
+            None,
+            &[
+                ('c', b"a FETCH 1 BODY[]\r\n", "wait"),
+                ('h', b"* 1 FETCH (BODY[] {9}\r\na OK x\r\n", "wait"),
+                ('h', b"b", "wait"),
+                ('h', b")\r\na OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a X\r\n", "wait"),
+                ('h', b"* X {0}\r\n {0}\r\n {2}\r\n)\n", "wait"),
+                ('h', b"\r\n", "wait"),
+                ('h', b"a NO\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a X\r\n", "wait"),
+                (
+                    'h',
+                    b"* X {x}\r\n* Y }\r\n* Z ~{3}\r\n{9}\r\na OK\r\n",
+                    "bye",
+                ),
+            ],
+        ),
+        // IDLE and its DONE.
+        (
+            None,
+            &[
+                ('c', b"a IDLE\r\n", "bye"),
+                ('h', b"+ idling\r\n", "bye"),
+                ('h', b"* 2 EX", "wait"),
+                ('h', b"ISTS\r\n", "bye"),
+                ('c', b"done\r\n", "wait"),
+                ('h', b"a OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a idle\r\nDONE\r\n", "wait"),
+                ('h', b"+ \r\na OK\r\n", "bye"),
+                ('c', b"DONE\r\n", "wait"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a IDLE\r\n", "bye"),
+                ('h', b"a BAD\r\n", "bye"),
+                ('c', b"b NOOP\r\n", "wait"),
+                ('h', b"b OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a NOOP\r\nb IDLE\r\n", "wait"),
+                ('h', b"a OK\r\n+ x\r\n", "bye"),
+            ],
+        ),
+        // The client's literals, by consent, refused, and without asking.
+        (
+            None,
+            &[
+                ('c', b"a APPEND x {9}\r\n", "wait"),
+                ('h', b"+ go\r\n", "wait"),
+                ('c', b"b NOOP\r\nx", "wait"),
+                ('c', b"\r\n", "wait"),
+                ('h', b"a OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a APPEND x {9}\r\n", "wait"),
+                ('h', b"* 1 EXISTS\r\na NO\r\n", "bye"),
+                ('c', b"b NOOP\r\n", "wait"),
+                ('h', b"b OK\r\n", "bye"),
+            ],
+        ),
+        (
+            PLUS,
+            &[
+                (
+                    'c',
+                    b"a APPEND x {9+}\r\nb NOOP\r\nx {3+}\r\n\r\n\n\r\n",
+                    "wait",
+                ),
+                ('h', b"a OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a APPEND x {9+}\r\nb NOOP\r\nx\r\n", "wait"),
+                ('h', b"a OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a NOOP\r\nb APPEND x {3}\r\n", "wait"),
+                ('h', b"a OK\r\n+ x\r\n", "wait"),
+                ('c', b"abc\r\n", "wait"),
+                ('h', b"b OK\r\n", "bye"),
+            ],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a LOGIN {0}\r\n", "wait"),
+                ('h', b"+\r\n", "wait"),
+                ('c', b" {0}\r\n", "wait"),
+                ('h', b"+\r\n", "wait"),
+                ('c', b"\r\n", "wait"),
+                ('h', b"a BAD\r\n", "bye"),
+            ],
+        ),
+    ];
+    for (capabilities, script) in scripts {
+        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
+            play(*capabilities, script, most);
+        }
+    }
+}
+
+#[test]
+fn commands_that_must_not_pass() {
+    let scripts: &[(Option<&str>, Script)] = &[
+        (
+            PLUS,
+            &[
+                ('c', b"a UNAUTHENTICATE\r\n", "end"),
+                ('c', b"b NOOP\r\n", "end"),
+            ],
+        ),
+        (PLUS, &[('c', b"a NOOP\r\nb unauthenticate \r\n", "end")]),
+        (PLUS, &[('c', b" \r\n\ta \0 Unauthenticate\n", "end")]),
+        (PLUS, &[('c', b"a NOOP\rb UNAUTHENTICATE\r\n", "end")]),
+        (PLUS, &[('c', b"a UNAUTHENTICATED\r\n", "wait")]),
+        (PLUS, &[('c', b"a SEARCH UNAUTHENTICATE\r\n", "wait")]),
+        // In a literal that the host has said it takes, it is text.
+        (
+            PLUS,
+            &[('c', b"a APPEND x {20+}\r\nthe UNAUTHENTICATE x\r\n", "wait")],
+        ),
+        (
+            None,
+            &[
+                ('c', b"a APPEND x {20}\r\n", "wait"),
+                ('h', b"+\r\n", "wait"),
+                ('c', b"the UNAUTHENTICATE x\r\n", "wait"),
+            ],
+        ),
+        // In one that it may refuse, it may be a command.
+        (
+            None,
+            &[
+                ('c', b"a APPEND x {20+}\r\n", "wait"),
+                ('c', b"c UNAUTHENTICATE\r\n", "end"),
+            ],
+        ),
+        (
+            COMPRESS,
+            &[('c', b"a APPEND x {5000+}\r\nc UNAUTHENTICATE\r\n", "end")],
+        ),
+        (
+            PLUS,
+            &[('c', b"a APPEND x {99}\r\nc UNAUTHENTICATE\r\n", "end")],
+        ),
+        (
+            PLUS,
+            &[
+                ('c', b"a APPEND x {99}\r\nc UN", "wait"),
+                ('h', b"a NO\r\n", "wait"),
+                ('c', b"AUTHENTICATE\r\n", "end"),
+            ],
+        ),
+        (
+            PLUS,
+            &[
+                ('c', b"a IDLE\r\nb APPEND x {99}\r\n", "wait"),
+                ('h', b"+ idling\r\n", "wait"),
+                ('c', b"c UNAUTHENTICATE\r\n", "end"),
+            ],
+        ),
+        (
+            PLUS,
+            &[(
+                'c',
+                b"a IDLE\r\nb APPEND x {99+}\r\nc UNAUTHENTICATE\r\n",
+                "end",
+            )],
+        ),
+        (
+            PLUS,
+            &[(
+                'c',
+                b"a APPEND x {000000000000000000000000099+}\r\nc UNAUTHENTICATE\r\n",
+                "end",
+            )],
+        ),
+        // COMPRESS would blind us: only where the host is known to have nothing to hide.
+        (PLUS, &[('c', b"a COMPRESS DEFLATE\r\n", "end")]),
+        (None, &[('c', b"a COMPRESS DEFLATE\r\n", "end")]),
+        (
+            None,
+            &[('c', b"a APPEND x {30+}\r\nto compress mail\r\n", "wait")],
+        ),
+        (
+            COMPRESS,
+            &[
+                ('c', b"a COMPRESS DEFLATE\r\n", "wait"),
+                ('h', b"a NO\r\n", "bye"),
+                ('c', b"b UNAUTHENTICATE\r\n", "end"),
+            ],
+        ),
+        (
+            COMPRESS,
+            &[
+                ('c', b"a COMPRESS DEFLATE\r\n", "wait"),
+                ('h', b"a OK\r\n\0\x01\x02", "blind"),
+                ('c', b"\n\n", "blind"),
+            ],
+        ),
+    ];
+    for (capabilities, script) in scripts {
+        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
+            play(*capabilities, script, most);
+        }
+    }
+}
+
+#[test]
+fn it_is_small() {
+    assert!(size_of::<Framing>() <= 184, "{}", size_of::<Framing>());
+}
