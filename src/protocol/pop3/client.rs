@@ -4,6 +4,10 @@
 //! AUTH PLAIN with an initial response (RFC 5034), or by USER and PASS, which is also what a host that
 //! knows no CAPA gets. A host with `[XCLIENT]` in its greeting is told who the client is.
 
+mod says;
+
+use says::{Can, Offered, Status, code, shown};
+
 use super::xclient;
 use crate::protocol::line::{Lines, Octets, TooLong};
 use crate::protocol::sasl::{self, Mechanism};
@@ -19,9 +23,6 @@ const MOST_CAPABILITIES: usize = 200;
 
 /// Longest AUTH command with an initial response, with its CRLF (RFC 5034 §4).
 const LONGEST_AUTH: usize = 255;
-
-/// How much of a host's text is kept, in octets.
-const LONGEST_TEXT: usize = 200;
 
 /// A POP3 conversation with a host up to its yes or no.
 pub struct Client {
@@ -68,51 +69,11 @@ enum Asked {
     Yes,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offered {
-    No,
-    Yes,
-}
-
 /// Whether credentials were handed out to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Nothing,
     Credentials,
-}
-
-/// What CAPA told.
-struct Can {
-    user: Offered,
-    plain: Offered,
-    stls: Offered,
-    pipelining: Offered,
-}
-
-impl Can {
-    const NOTHING: Can = Can {
-        user: Offered::No,
-        plain: Offered::No,
-        stls: Offered::No,
-        pipelining: Offered::No,
-    };
-
-    /// One line of the list (RFC 2449 §3, §6; RFC 5034 §3).
-    fn learn(&mut self, line: &[u8]) {
-        let mut words = line.split(|&octet| octet == b' ');
-        let tag = words.next().unwrap_or_default();
-        if tag.eq_ignore_ascii_case(b"USER") {
-            self.user = Offered::Yes;
-        } else if tag.eq_ignore_ascii_case(b"STLS") {
-            self.stls = Offered::Yes;
-        } else if tag.eq_ignore_ascii_case(b"PIPELINING") {
-            self.pipelining = Offered::Yes;
-        } else if tag.eq_ignore_ascii_case(b"SASL")
-            && words.any(|word| word.eq_ignore_ascii_case(b"PLAIN"))
-        {
-            self.plain = Offered::Yes;
-        }
-    }
 }
 
 impl Client {
@@ -316,8 +277,10 @@ impl Client {
             text.extend_from_slice(&std::mem::take(&mut self.login.behind));
             self.behind = Behind::Sent;
         }
-        self.sent = Sent::Credentials;
         self.say(&text, next);
+        if self.out.is_some() {
+            self.sent = Sent::Credentials;
+        }
     }
 
     /// Hands a command out. A host that has said something more by now answers what it was not
@@ -436,53 +399,5 @@ impl crate::protocol::Client for Client {
     }
 }
 
-/// The first word of a response (RFC 1939 §3, RFC 5034 §4), with the text behind it.
-enum Status<'a> {
-    Ok(&'a [u8]),
-    Err(&'a [u8]),
-    /// `+`, perhaps with a challenge.
-    Challenge,
-}
-
-impl Status<'_> {
-    fn of(line: &[u8]) -> Option<Status<'_>> {
-        let (word, text) = match memchr::memchr(b' ', line) {
-            Some(at) => (line.get(..at)?, line.get(at + 1..)?),
-            None => (line, &b""[..]),
-        };
-        match word {
-            b"+OK" => Some(Status::Ok(text)),
-            b"-ERR" => Some(Status::Err(text)),
-            b"+" => Some(Status::Challenge),
-            _ => None,
-        }
-    }
-}
-
-/// The response code of an `-ERR` (RFC 2449 §8.1, RFC 3206 §4), if it has one that we know. Codes
-/// may be refined by further levels: `[SYS/TEMP/DISK]`.
-fn code(text: &[u8]) -> Option<Code> {
-    let inner = text.strip_prefix(b"[")?;
-    let end = memchr::memchr(b']', inner)?;
-    let word = inner.get(..end)?.to_ascii_uppercase();
-    let mut levels = word.split(|&octet| octet == b'/');
-    match (levels.next()?, levels.next()) {
-        (b"AUTH", _) => Some(Code::AuthenticationFailed),
-        (b"IN-USE", _) => Some(Code::InUse),
-        (b"LOGIN-DELAY", _) => Some(Code::Limit),
-        (b"SYS", Some(b"PERM")) => Some(Code::ServerBug),
-        (b"SYS", _) => Some(Code::Unavailable),
-        _ => None,
-    }
-}
-
-/// A host's text made fit for a log: printable ASCII, cut short.
-fn shown(text: &[u8]) -> String {
-    text.iter()
-        .take(LONGEST_TEXT)
-        .map(|&octet| match octet {
-            b' '..=b'~' => char::from(octet),
-            _ => '?',
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests;

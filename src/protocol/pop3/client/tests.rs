@@ -1,0 +1,481 @@
+//! Conversations with hosts. `H:` is a line of the host, `G:` one of the gateway, `TLS` the handshake,
+//! `EOF` the host's end of stream, `=` how it ends. `H+` is a line that comes in the same octets as
+//! the one before, where the gateway would speak first.
+
+use super::*;
+use crate::protocol::{Client as _, Origin, Transport, UserName};
+
+fn login(starttls: StartTls, password: &[u8]) -> HostLogin {
+    HostLogin {
+        user: UserName::new(b"alice").unwrap(),
+        credentials: Credentials::Password(Secret::new(password).unwrap()),
+        starttls,
+        seed: 1,
+        origin: Some(Origin {
+            client: "192.0.2.7:5000".parse().unwrap(),
+            connected: "192.0.2.1:995".parse().unwrap(),
+            session: "S1".into(),
+            ttl: 4,
+            transport: Transport::Tls,
+        }),
+        behind: Vec::new(),
+    }
+}
+
+/// How the host's octets are cut.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Lines,
+    Octets,
+}
+
+fn shown_end(step: HostStep) -> String {
+    match step {
+        HostStep::Done(welcome) => format!(
+            "done {:?} rest {:?} {:?}",
+            welcome.text,
+            String::from_utf8_lossy(&welcome.rest),
+            welcome.behind
+        ),
+        HostStep::Failed(failure) => format!("{failure:?}"),
+        other => panic!("not the end: {other:?}"),
+    }
+}
+
+fn play(script: &str, login: HostLogin, cut: Cut) {
+    let mut client = Client::new(login);
+    let mut lines = script.lines().map(str::trim).peekable();
+    let mut chunk = Vec::new();
+    while let Some(line) = lines.next() {
+        let context = format!("at {line:?} ({cut:?}) of\n{script}");
+        if let Some(text) = line.strip_prefix("H: ").or(line.strip_prefix("H+ ")) {
+            chunk.extend_from_slice(&unescape(text));
+            chunk.extend_from_slice(b"\r\n");
+            if lines.peek().is_some_and(|next| next.starts_with("H+")) {
+                continue;
+            }
+            assert!(matches!(client.step(), HostStep::Read), "{context}");
+            match cut {
+                Cut::Lines => client.receive(&chunk),
+                Cut::Octets if line.starts_with("H+") => client.receive(&chunk),
+                Cut::Octets => {
+                    let (last, head) = chunk.split_last().unwrap();
+                    for octet in head {
+                        client.receive(&[*octet]);
+                        assert!(matches!(client.step(), HostStep::Read), "{context}");
+                    }
+                    client.receive(&[*last]);
+                }
+            }
+            chunk.clear();
+        } else if let Some(text) = line.strip_prefix("G: ") {
+            let mut want = unescape(text);
+            want.extend_from_slice(b"\r\n");
+            while let Some(more) = lines.next_if(|next| next.starts_with("G: ")) {
+                want.extend_from_slice(&unescape(&more[3..]));
+                want.extend_from_slice(b"\r\n");
+            }
+            match client.step() {
+                HostStep::Write(got) => assert_eq!(
+                    String::from_utf8_lossy(&got),
+                    String::from_utf8_lossy(&want),
+                    "{context}"
+                ),
+                other => panic!("{other:?} {context}"),
+            }
+        } else if line == "TLS" {
+            assert!(matches!(client.step(), HostStep::StartTls), "{context}");
+            assert_eq!(client.state(), "starttls");
+            client.receive(b"+OK injected\r\n");
+            client.tls_started();
+        } else if line == "EOF" {
+            client.closed();
+        } else if let Some(end) = line.strip_prefix("= ") {
+            assert_eq!(shown_end(client.step()), end, "{context}");
+            client.closed();
+            assert!(matches!(client.step(), HostStep::Read), "handed out once");
+            let secret = script.contains("AUTH PLAIN ") || script.contains("G: PASS");
+            assert_eq!(client.credentials_sent(), secret, "{context}");
+        } else {
+            assert_eq!(line, "");
+        }
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    text.replace("\\0", "\0").into_bytes()
+}
+
+#[test]
+fn in_clear() {
+    for script in [
+        "H: +OK ready
+         G: CAPA
+         H: +OK here
+         H: USER
+         H: SASL LOGIN PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +OK Logged in.
+         = done \"Logged in.\" rest \"\" NotSent",
+        // Old hosts.
+        "H: +OK
+         G: CAPA
+         H: -ERR unknown command
+         G: USER alice
+         H: +OK
+         G: PASS s3cret
+         H: +OK alice has 3 messages
+         = done \"alice has 3 messages\" rest \"\" NotSent",
+        "H: +OK ready <1896.697170952@example.org>
+         G: CAPA
+         H: +OK
+         H: TOP
+         H: SASL CRAM-MD5
+         H: USER
+         H: .
+         G: USER alice
+         H: +OK
+         G: PASS s3cret
+         H: +OK
+         = done \"\" rest \"\" NotSent",
+        // Neither USER nor STLS is listed: an incomplete list, USER is worth a try.
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: UIDL
+         H: .
+         G: USER alice
+         H: +OK
+         G: PASS s3cret
+         H: -ERR nope
+         = Refused { code: AuthenticationFailed, alert: None }",
+        // An initial response that went unnoticed.
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +
+         G: AGFsaWNlAHMzY3JldA==
+         H: +OK
+         = done \"\" rest \"\" NotSent",
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +
+         G: AGFsaWNlAHMzY3JldA==
+         H: + more
+         = HostProtocol { expected: \"an end of the exchange\", got: \"6 octets\" }",
+        // Who the client is.
+        "H: +OK [XCLIENT] ready
+         G: XCLIENT ADDR=192.0.2.7 PORT=5000 DESTADDR=192.0.2.1 DESTPORT=995 SESSION=S1 TTL=4 CLIENT-TRANSPORT=tls
+         G: CAPA
+         H: +OK Updated
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +OK
+         = done \"\" rest \"\" NotSent",
+        "H: +OK [XCLIENT] ready
+         G: XCLIENT ADDR=192.0.2.7 PORT=5000 DESTADDR=192.0.2.1 DESTPORT=995 SESSION=S1 TTL=4 CLIENT-TRANSPORT=tls
+         G: CAPA
+         H: -ERR not you
+         H: -ERR what
+         G: USER alice
+         H: -ERR [SYS/TEMP] disk
+         = Refused { code: Unavailable, alert: None }",
+        // Wants TLS, and was not set up for it.
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: STLS
+         H: .
+         = HostSetup { cause: \"the host takes a login only after STLS\" }",
+    ] {
+        for cut in [Cut::Lines, Cut::Octets] {
+            play(script, login(StartTls::No, b"s3cret"), cut);
+        }
+    }
+}
+
+#[test]
+fn refusals() {
+    let asked = "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
+    for (script, cut_in) in [
+        (
+            "H: -ERR [SYS/TEMP] too busy\n= Refused { code: Unavailable, alert: None }",
+            "",
+        ),
+        (
+            "H: -ERR [SYS/PERM] closed\n= Refused { code: ServerBug, alert: None }",
+            "",
+        ),
+        (
+            "H: -ERR go away\n= Unreachable { cause: \"greeted with -ERR go away\" }",
+            "",
+        ),
+        (
+            "H: * OK IMAP4rev1\n= HostProtocol { expected: \"a greeting\", got: \"* OK IMAP4rev1\" }",
+            "",
+        ),
+        (
+            "H: 220 smtp\n= HostProtocol { expected: \"a greeting\", got: \"220 smtp\" }",
+            "",
+        ),
+        (
+            "H: +\n= HostProtocol { expected: \"a greeting\", got: \"+\" }",
+            "",
+        ),
+        (
+            "EOF\n= Unreachable { cause: \"connection closed in state=greeting\" }",
+            "",
+        ),
+        (
+            "H: -ERR [AUTH] s3cret is wrong\n= Refused { code: AuthenticationFailed, alert: None }",
+            asked,
+        ),
+        (
+            "H: -ERR s3cret is wrong\n= Refused { code: AuthenticationFailed, alert: None }",
+            asked,
+        ),
+        (
+            "H: -ERR [IN-USE] locked\n= Refused { code: InUse, alert: None }",
+            asked,
+        ),
+        (
+            "H: -ERR [LOGIN-DELAY] wait\n= Refused { code: Limit, alert: None }",
+            asked,
+        ),
+        (
+            "H: -ERR [SYS/PERM] oh\n= Refused { code: ServerBug, alert: None }",
+            asked,
+        ),
+        (
+            "EOF\n= Unreachable { cause: \"connection closed in state=login\" }",
+            asked,
+        ),
+        // An echo of the credentials is not logged.
+        (
+            "H: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n= HostProtocol { expected: \"an answer to AUTH\", got: \"31 octets\" }",
+            asked,
+        ),
+    ] {
+        for cut in [Cut::Lines, Cut::Octets] {
+            play(
+                &format!("{cut_in}{script}"),
+                login(StartTls::No, b"s3cret"),
+                cut,
+            );
+        }
+    }
+}
+
+#[test]
+fn stls() {
+    for script in [
+        "H: +OK ready
+         G: STLS
+         H: +OK go
+         TLS
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +OK in
+         = done \"in\" rest \"\" NotSent",
+        "H: +OK ready
+         G: STLS
+         H: -ERR unknown command
+         = HostTls { cause: \"STLS refused: unknown command\" }",
+        "H: +OK ready
+         G: STLS
+         H: -ERR [SYS/TEMP] shutting down
+         = Refused { code: Unavailable, alert: None }",
+        // What comes with the answer in clear would count as said under TLS.
+        "H: +OK ready
+         G: STLS
+         H: +OK go
+         H+ +OK
+         = HostProtocol { expected: \"nothing behind the answer to STLS\", got: \"+OK??\" }",
+    ] {
+        for cut in [Cut::Lines, Cut::Octets] {
+            play(script, login(StartTls::Yes, b"s3cret"), cut);
+        }
+    }
+}
+
+/// POP3 has no tags: an answer is known only by its place.
+#[test]
+fn answers_before_the_question() {
+    for script in [
+        "H: +OK ready
+         H+ -ERR
+         = HostProtocol { expected: \"nothing before the next command\", got: \"-ERR??\" }",
+        "H: +OK ready
+         G: CAPA
+         H: -ERR
+         H+ +OK
+         = HostProtocol { expected: \"nothing before the next command\", got: \"+OK??\" }",
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         H+ +OK
+         = HostProtocol { expected: \"nothing before the next command\", got: \"+OK??\" }",
+    ] {
+        play(script, login(StartTls::No, b"s3cret"), Cut::Lines);
+    }
+}
+
+#[test]
+fn odd_passwords() {
+    play(
+        "H: +OK
+         G: CAPA
+         H: -ERR
+         G: USER alice
+         H: +OK
+         G: PASS  pä \"ss\\wörd
+         H: +OK
+         = done \"\" rest \"\" NotSent",
+        login(StartTls::No, " pä \"ss\\wörd".as_bytes()),
+        Cut::Lines,
+    );
+    // A command with an initial response may have 255 octets: this is the longest that fits, and
+    // the shortest that does not.
+    let hello = "H: +OK\nG: CAPA\nH: +OK\nH: SASL PLAIN\nH: .\n";
+    for (length, initial) in [(173, true), (174, false)] {
+        let mut client = Client::new(login(StartTls::No, &vec![b'x'; length]));
+        for line in hello.lines().filter_map(|line| line.strip_prefix("H: ")) {
+            client.receive(format!("{line}\r\n").as_bytes());
+            while let HostStep::Write(_) = client.step() {}
+            if line == "SASL PLAIN" {
+                client.receive(b".\r\n");
+                break;
+            }
+        }
+        let HostStep::Write(written) = client.step() else {
+            panic!("no AUTH");
+        };
+        match initial {
+            true => assert!(written.len() <= 255 && written.starts_with(b"AUTH PLAIN A")),
+            false => {
+                assert_eq!(written, b"AUTH PLAIN\r\n");
+                client.receive(b"+ \r\n");
+                assert!(matches!(client.step(), HostStep::Write(w) if w.starts_with(b"AGFsaWNlA")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_burst_behind_the_login() {
+    let mut burst = login(StartTls::No, b"s3cret");
+    burst.behind = b"STAT\r\n".to_vec();
+    play(
+        "H: +OK
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: PIPELINING
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         G: STAT
+         H: +OK in
+         H+ +OK 3 900
+         = done \"in\" rest \"+OK 3 900\\r\\n\" Sent",
+        burst.clone(),
+        Cut::Lines,
+    );
+    // The command behind was read as the answer to a challenge: nothing more may be sent.
+    play(
+        "H: +OK
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: PIPELINING
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         G: STAT
+         H: +
+         = HostProtocol { expected: \"an answer to AUTH\", got: \"1 octets\" }",
+        burst.clone(),
+        Cut::Lines,
+    );
+    play(
+        "H: +OK
+         G: CAPA
+         H: -ERR
+         G: USER alice
+         H: +OK
+         G: PASS s3cret
+         H: +OK in
+         = done \"in\" rest \"\" NotSent",
+        burst,
+        Cut::Octets,
+    );
+}
+
+#[test]
+fn hostile_hosts_meet_limits() {
+    for (octets, expected) in [
+        (
+            vec![b'x'; LONGEST_LINE + 1],
+            "a line of at most 4096 octets",
+        ),
+        (b"+OK\r\n".to_vec(), ""),
+    ] {
+        let mut client = Client::new(login(StartTls::No, b"s3cret"));
+        client.receive(&octets);
+        match client.step() {
+            HostStep::Failed(Failure::HostProtocol { expected: got, .. }) => {
+                assert_eq!(got, expected);
+            }
+            HostStep::Write(_) => {
+                client.receive(b"+OK\r\n");
+                for _ in 0..MOST_CAPABILITIES {
+                    assert!(matches!(client.step(), HostStep::Read));
+                    client.receive(b"X-ENDLESS\r\n");
+                }
+                assert!(matches!(client.step(), HostStep::Read));
+                client.receive(b"X-ENDLESS\r\n");
+                let end = shown_end(client.step());
+                assert!(end.contains("the end of the capabilities"), "{end}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn damaged_answers_do_no_harm(
+        octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        place in 0usize..90,
+    ) {
+        let whole = b"+OK [XCLIENT]\r\n+OK\r\n+OK\r\nSASL PLAIN\r\n.\r\n+OK\r\n";
+        let at = place.min(whole.len());
+        let mut client = Client::new(login(StartTls::No, b"s3cret"));
+        for part in [&whole[..at], &octets, &whole[at..]] {
+            for octet in part {
+                client.receive(&[*octet]);
+                while let HostStep::Write(_) = client.step() {}
+            }
+        }
+        client.closed();
+        client.step();
+    }
+}
