@@ -1,4 +1,28 @@
 //! POP3 up to login (RFC 1939, 2449, 5034), and a maildrop served from an IMAP mailbox.
+//!
+//! What of the RFCs is served before login, and where; after login a host with POP3 is relayed, and
+//! [`grammar`], [`multiline`] and [`unique_id`] serve the maildrop.
+//!
+//! | command or response | RFC | method | file |
+//! |---|---|---|---|
+//! | greeting | RFC 1939 §4 | `greet` | `server.rs` |
+//! | command lines | RFC 1939 §3, RFC 2449 §4 | `parse` | `grammar.rs` |
+//! | CAPA | RFC 2449 §5 | `capa` | `server.rs` |
+//! | STLS | RFC 2595 §4 | `stls` | `server.rs` |
+//! | USER | RFC 1939 §7 | `user` | `server.rs` |
+//! | PASS | RFC 1939 §7 | `pass` | `server.rs` |
+//! | AUTH | RFC 5034 §4 | `auth` | `server.rs` |
+//! | AUTH alone | no RFC | `auth_list` | `server.rs` |
+//! | APOP (refused) | RFC 1939 §7 | `command` | `server.rs` |
+//! | UTF8 | RFC 6856 §2 | `command` | `server.rs` |
+//! | LANG | RFC 6856 §3 | `lang` | `reply.rs` |
+//! | NOOP, QUIT | RFC 1939 §4, §5 | `command` | `server.rs` |
+//! | +OK to a login | RFC 1939 §4 | `accept` | `server.rs` |
+//! | -ERR, response codes | RFC 2449 §8, RFC 3206 §4 | `failure` | `reply.rs` |
+//! | multi-line responses | RFC 1939 §3 | `Stuffer`, `EndFinder` | `multiline.rs` |
+//! | UIDL, unique ids | RFC 1939 §7, RFC 8474 §5.1 | `UidlFormat` | `unique_id.rs` |
+//! | goodbye in a relay | RFC 1939 §3, RFC 3206 §4 | `goodbye` | `observer.rs` |
+//! | host: greeting, CAPA, STLS, USER, PASS, AUTH | as above | `line` | `client.rs` |
 
 pub mod client;
 pub mod config;
