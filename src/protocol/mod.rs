@@ -180,7 +180,8 @@ pub struct Handover {
     pub to_client: Vec<u8>,
     /// To be written to the host first: commands that the client sent behind its login.
     pub to_host: Vec<u8>,
-    /// Knows where the protocol's goodbye may stand.
+    /// Knows where the protocol's goodbye may stand. What stands in `to_client` and `to_host` has
+    /// been shown to it already; the relay goes on from there.
     pub observer: Box<dyn Observer>,
     /// Makes sure that only code in `protocol` builds a `Handover`.
     _made_here: MadeHere,
@@ -235,7 +236,9 @@ pub trait Observer: Send {
     fn host_to_client(&mut self, bytes: &[u8]);
     /// The words that may be written to the client right now to end the session; `None` while
     /// nothing may be said here (inside a literal or a multi-line answer, or a command is running):
-    /// ask again after the next octets. An empty vector: close without words.
+    /// ask again after the next octets, of either side. An empty vector: close without words. In a
+    /// protocol without an unasked goodbye the words take the place of an answer that is due, so a
+    /// shutdown may be told to wait for the next command; whoever asks has a deadline of their own.
     fn goodbye(&self, reason: Farewell) -> Option<Vec<u8>>;
 }
 

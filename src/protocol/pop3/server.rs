@@ -444,3 +444,6 @@ impl crate::protocol::Server for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
