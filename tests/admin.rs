@@ -1,0 +1,406 @@
+//! The admin port over real sockets: what it answers, to whom, and what it does with requests that
+//! mean ill.
+
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use gatepost::admin::{self, Backend, Gateway, Host, HostState, Readiness};
+use gatepost::protocol::{Farewell, Protocol, Secret, UserName};
+use gatepost::session::registry::{Entry, LoggedIn, Registry};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::test]
+async fn health_readiness_and_metrics() {
+    let port = Port::open(None).await;
+    for (readiness, status, body) in [
+        (0, 503, "starting\n"),
+        (1, 200, "ready\n"),
+        (2, 503, "draining\n"),
+    ] {
+        port.gateway.readiness.store(readiness, Ordering::Relaxed);
+        assert_eq!(port.get("/readyz").await, (status, body.into()));
+        assert_eq!(port.get("/healthz").await, (200, "ok\n".into()));
+    }
+    let (status, body) = port.get("/metrics").await;
+    assert_eq!((status, body.as_str()), (200, "gatepost_build_info 1\n"));
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for() {
+    let port = Port::open(Some("s3cret token")).await;
+    for (fields, want) in [
+        ("", 401),
+        ("Authorization: Bearer s3cret token\r\n", 200),
+        ("authorization: bearer   s3cret token \r\n", 200),
+        ("Authorization: Bearer s3cret toke\r\n", 401),
+        ("Authorization: Bearer s3cret tokens\r\n", 401),
+        ("Authorization: Bearer \r\n", 401),
+        ("Authorization: Bearer\r\n", 401),
+        ("Authorization: Basic s3cret token\r\n", 401),
+        ("Authorization: s3cret token\r\n", 401),
+        ("Authorization: Bearer \u{e9}\r\n", 401),
+        (
+            "Authorization: Bearer s3cret token\r\nAuthorization: Bearer x\r\n",
+            401,
+        ),
+    ] {
+        for path in ["/metrics", "/api/v1/sessions", "/api/v1/backends"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: gate.example\r\n{fields}\r\n");
+            assert_eq!(port.status(&request).await, want, "{path} with {fields:?}");
+        }
+    }
+    // A stranger does not learn what is there.
+    for (request, want) in [
+        ("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+        ("DELETE /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        ("HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    ] {
+        assert_eq!(port.status(request).await, want, "{request:?}");
+    }
+    let answer = port.ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer.contains("www-authenticate: Bearer\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn without_a_token_no_page_reaches_in() {
+    let port = Port::open(None).await;
+    let own = port.address;
+    let own_origin = format!("Host: {own}\r\nOrigin: http://{own}\r\n");
+    for (fields, want) in [
+        ("Host: localhost\r\n", 200),
+        ("Host: 127.0.0.1:9090\r\n", 200),
+        ("Host: [::1]:9090\r\n", 200),
+        (&own_origin, 200),
+        ("Host: evil.example\r\n", 403), // DNS rebinding
+        ("Host: 127.0.0.1.evil.example\r\n", 403),
+        ("", 403),
+        ("Host: localhost\r\nHost: evil.example\r\n", 403),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\n", 403),
+        ("Host: localhost\r\nOrigin: https://localhost\r\n", 403),
+        ("Host: localhost\r\nOrigin: http://localhost:3000\r\n", 403),
+        ("Host: localhost\r\nOrigin: null\r\n", 403),
+        (
+            "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n",
+            403,
+        ),
+    ] {
+        for path in ["/healthz", "/metrics", "/api/v1/backends"] {
+            let request = format!("GET {path} HTTP/1.1\r\n{fields}\r\n");
+            assert_eq!(port.status(&request).await, want, "{path} with {fields:?}");
+        }
+    }
+    let absolute = "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(port.status(absolute).await, 403);
+}
+
+#[tokio::test]
+async fn hostile_requests_are_answered_or_closed() {
+    let port = Port::open(None).await;
+    let long = "a".repeat(100_000);
+    let many = "X: y\r\n".repeat(200);
+    let huge = "0".repeat(2 * 1024 * 1024);
+    // 0: closed without an answer.
+    for (request, want) in [
+        ("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), &[404][..]),
+        ("POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".into(), &[405]),
+        ("PUT /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".into(), &[405]),
+        ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[404]),
+        ("CONNECT evil.example:25 HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[403, 404]),
+        (format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"), &[400, 414, 431]),
+        (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"), &[400, 431]),
+        (format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"), &[431]),
+        ("garbage\r\n\r\n".into(), &[400]),
+        ("a1 LOGIN user password\r\n".into(), &[400]),
+        ("\x16\x03\x01\x02\0\x01\0".into(), &[400]),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), &[200, 400]),
+        (format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{huge}", huge.len()), &[413]),
+        ("DELETE /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("DELETE /api/v1/sessions?usr=bob HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("DELETE /api/v1/sessions?user= HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("GET /api/v1/sessions?protocol=smtp HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("GET /api/v1/sessions?ip=localhost HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("GET /api/v1/sessions?user=%zz HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("GET /api/v1/route HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+        ("GET /api/v1/route?user=a%0d%0ab HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), &[400]),
+    ] {
+        let answer = port.ask(&request).await;
+        let status = status_of(&answer);
+        let shown = &request[..request.len().min(80)];
+        assert!(want.contains(&status), "{shown:?} got {answer:.300}");
+        assert_eq!(port.get("/healthz").await.0, 200, "after {shown:?}");
+    }
+    let answer = port
+        .ask("POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert!(answer.contains("allow: GET, DELETE\r\n"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body, json!({"error": "this path takes GET, DELETE"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_requests_are_given_up() {
+    let port = Port::open(None).await;
+    for part in [
+        "",
+        "GET /heal",
+        "GET /healthz HTTP/1.1\r\nHost: localh",
+        "DELETE /api/v1/sessions?user=bob HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+    ] {
+        let mut stream = TcpStream::connect(port.address).await.unwrap();
+        stream.write_all(part.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // Comes to an end at all.
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(
+            answer.is_empty() || status_of(&answer) == 408,
+            "{part:?}: {answer}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_give_their_places_back() {
+    let port = Port::open(None).await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(port.address).await.unwrap());
+    }
+    assert_eq!(port.get("/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended() {
+    let port = Port::open(None).await;
+    let alice = port.session(
+        "1",
+        Protocol::Imap,
+        "192.0.2.1:5000",
+        Some("Alice+x@Example.com"),
+    );
+    let bob = port.session("2", Protocol::Pop3, "[2001:db8::1]:5000", Some("bob"));
+    let nobody = port.session("3", Protocol::Imap, "192.0.2.1:5001", None);
+
+    for (query, want) in [
+        ("", &["1", "2", "3"][..]),
+        ("?user=alice+x@example.com", &["1"]),
+        ("?user=Alice%2Bx%40Example.com", &["1"]),
+        ("?protocol=pop3", &["2"]),
+        ("?ip=192.0.2.1", &["1", "3"]),
+        ("?ip=2001:db8:0::1", &["2"]),
+        ("?backend=old&host=h1", &["1", "2"]),
+        ("?backend=new", &[]),
+    ] {
+        let (status, body) = port.get_json(&format!("/api/v1/sessions{query}")).await;
+        assert_eq!(status, 200);
+        let mut ids: Vec<_> = body["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["id"].as_str().unwrap())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, want, "{query}");
+    }
+    let (_, body) = port.get_json("/api/v1/sessions?user=bob").await;
+    let mut session = body["sessions"][0].clone();
+    let since = session["since"].take();
+    assert!(since.as_str().unwrap().ends_with('Z'), "{since}");
+    assert_eq!(
+        session,
+        json!({
+            "id": "2", "protocol": "pop3", "user": "bob", "client": "[2001:db8::1]:5000",
+            "backend": "old", "host": "h1", "state": "relay", "tls": "TLSv1.3",
+            "since": null, "bytes_in": 0, "bytes_out": 0,
+        })
+    );
+    let (_, body) = port
+        .get_json("/api/v1/sessions?ip=192.0.2.1&protocol=imap")
+        .await;
+    let silent = body["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|s| s["id"] == "3");
+    assert_eq!(silent.unwrap()["user"], Value::Null);
+
+    for (request, ended) in [
+        ("DELETE /api/v1/sessions?user=nobody", 0),
+        ("DELETE /api/v1/sessions/nothing", 0),
+        ("DELETE /api/v1/sessions/1", 1),
+        ("DELETE /api/v1/sessions?host=h1", 2),
+    ] {
+        let answer = port
+            .ask(&format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            .await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body, json!({ "ended": ended }), "{request}");
+    }
+    assert_eq!(alice.asked_to_end(), Some(Farewell::Kicked));
+    assert_eq!(bob.asked_to_end(), Some(Farewell::Kicked));
+    assert_eq!(nobody.asked_to_end(), None);
+}
+
+#[tokio::test]
+async fn backends_and_routes_are_told() {
+    let port = Port::open(None).await;
+    assert_eq!(
+        port.get_json("/api/v1/backends").await,
+        (
+            200,
+            json!({"backends": [{"name": "old", "hosts": [
+                {"name": "10.0.0.5", "state": "up", "weight": 1, "sessions": 3},
+                {"name": "10.0.0.6", "state": "drain", "weight": 2, "sessions": 0},
+            ]}]})
+        )
+    );
+    assert_eq!(
+        port.get_json("/api/v1/route?user=bob+x&protocol=pop3")
+            .await,
+        (200, json!({"user": "bob+x", "protocol": "pop3"}))
+    );
+    assert_eq!(port.get_json("/api/v1/route?user=nobody").await.0, 404);
+}
+
+// ---- a gateway and a port ----
+
+struct Fake {
+    readiness: AtomicU8,
+    sessions: Arc<Registry>,
+}
+
+impl Gateway for Fake {
+    fn readiness(&self) -> Readiness {
+        match self.readiness.load(Ordering::Relaxed) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Draining,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "gatepost_build_info 1\n".into()
+    }
+
+    fn sessions(&self) -> Arc<Registry> {
+        self.sessions.clone()
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        let host = |name: &str, state, weight, sessions| Host {
+            name: name.into(),
+            state,
+            weight,
+            sessions,
+        };
+        vec![Backend {
+            name: "old".into(),
+            hosts: vec![
+                host("10.0.0.5", HostState::Up, 1, 3),
+                host("10.0.0.6", HostState::Drain, 2, 0),
+            ],
+        }]
+    }
+
+    fn explain(
+        &self,
+        user: UserName,
+        protocol: Protocol,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
+        Box::pin(async move {
+            let told = json!({"user": user.as_str(), "protocol": protocol.as_str()});
+            match user.as_str() {
+                "nobody" => Err(told),
+                _ => Ok(told),
+            }
+        })
+    }
+}
+
+struct Port {
+    address: SocketAddr,
+    gateway: Arc<Fake>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Port {
+    async fn open(token: Option<&str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gateway = Arc::new(Fake {
+            readiness: AtomicU8::new(1),
+            sessions: Arc::default(),
+        });
+        let token = token.map(|token| Secret::new(token.as_bytes()).unwrap());
+        let serving = tokio::spawn(admin::serve(listener, token, gateway.clone()));
+        Port {
+            address,
+            gateway,
+            serving,
+        }
+    }
+
+    /// One request, and all that comes until the connection is closed.
+    async fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // May fail where the answer comes before all was said.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn status(&self, request: &str) -> u16 {
+        status_of(&self.ask(request).await)
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        let answer = self.ask(&request).await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (status_of(&answer), body.to_owned())
+    }
+
+    async fn get_json(&self, path: &str) -> (u16, Value) {
+        let (status, body) = self.get(path).await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    fn session(&self, id: &str, protocol: Protocol, client: &str, user: Option<&str>) -> Entry {
+        let client = client.parse().unwrap();
+        let registry = &self.gateway.sessions;
+        let entry = registry.enter(id.into(), protocol, client, Some("TLSv1.3"));
+        if let Some(user) = user {
+            let login = LoggedIn {
+                user: user.into(),
+                canonical: user.to_ascii_lowercase(),
+                backend: "old".into(),
+                host: "h1".into(),
+                state: "relay",
+            };
+            entry.login.set(login).unwrap();
+        }
+        entry
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn status_of(answer: &str) -> u16 {
+    let word = answer.split(' ').nth(1);
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
