@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::protocol::{Protocol, pop3};
+use crate::protocol::{Protocol, Secret, pop3};
 
 /// One backend as meant (defaults filled in, everything checked).
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub login_timeout: Duration,
     /// How long a login is tried again, before credentials were sent. Zero: one try each host.
     pub retry_for: Duration,
+    /// How hosts are probed; none: not at all.
+    pub health: Option<Health>,
     /// Most sessions on one host; 0: no limit.
     pub max_sessions: u32,
     /// Most logins in flight on one host; more wait their turn.
@@ -53,12 +55,40 @@ impl Config {
             greeting_timeout: Duration::from_secs(5),
             login_timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(5),
+            health: Some(Health::default()),
             max_sessions: 0,
             logins_in_flight: 200,
             protocols: Protocol::ALL.to_vec(),
             maintenance: None,
             forward_client: ForwardClient::Auto,
             pop3: pop3::Settings::default(),
+        }
+    }
+}
+
+/// How hosts are probed. A host counts as up until shown otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// Between two probes of a host.
+    pub interval: Duration,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Good probes in a row until a host is up.
+    pub rise: u32,
+    /// Bad probes in a row until a host is down.
+    pub fall: u32,
+    /// A user to log in as; without one the greeting is enough.
+    pub login: Option<(String, Secret)>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(3),
+            rise: 2,
+            fall: 3,
+            login: None,
         }
     }
 }

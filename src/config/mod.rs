@@ -1,13 +1,36 @@
 //! proxy.yaml: read, checked as a whole, and turned into the settings of every part.
 //!
 //! [`Config`] is the file as meant. Each part owns its own settings type; this module only fills
-//! them in, so no part imports `config`.
+//! them in, so no part imports `config`. The way of a file: `yaml` (text to tree), `check` along
+//! `schema` (every key and value by itself), the readers (`listeners`, `backends`, `users`, `rest`:
+//! what several keys mean together). Everything wrong is collected on the way: see [`problem`].
 
-pub mod yaml;
+mod backends;
+mod check;
+mod files;
+mod listeners;
+mod pending;
+pub mod problem;
+mod raw;
+mod rest;
+pub mod schema;
+mod users;
+mod value;
+mod yaml;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
 
+pub use problem::{Code, Colour, Problem, Problems, Severity};
+
+use crate::route::Pin;
 use crate::{admin, backend, listen, observe, route, session, tls};
+use check::Report;
+use raw::Raw;
+use yaml::{FaultKind, Kind, Mark, Node};
 
 /// proxy.yaml as meant: defaults filled in, every name resolved, everything checked.
 #[derive(Clone, Debug)]
@@ -30,4 +53,272 @@ pub struct Config {
     pub log: observe::Config,
     /// Worker threads; none: the cores the process may use.
     pub threads: Option<usize>,
+}
+
+impl Config {
+    /// Reads and checks a file: the settings and its warnings, or everything that is wrong (warnings
+    /// among it). Blocks on the file system.
+    pub fn load(path: &Path) -> Result<(Config, Vec<Problem>), Problems> {
+        let text = read(path).map_err(|(message, help)| {
+            Problems(vec![Problem {
+                code: Code::E001,
+                file: path.into(),
+                line: 0,
+                column: 0,
+                source: String::new(),
+                marked: 0..0,
+                message: format!("{}: {message}", path.display()),
+                expected: String::new(),
+                help: help.map(Into::into),
+            }])
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Config::parse(path, &text, base, &|name| std::env::var(name).ok())
+    }
+
+    /// The same for a text: `path` is what it is called, relative paths in it start at `base`, `env`
+    /// answers for `${NAME}`.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        base: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Config, Vec<Problem>), Problems> {
+        let mut report = Report::new(path.into(), text, base);
+        let Some(mut tree) = tree(text, &mut report) else {
+            return Err(Problems(report.problems));
+        };
+        for (mark, message) in yaml::fill(&mut tree, env) {
+            report.say(
+                mark,
+                Code::E005,
+                message,
+                "expected `${NAME}` of a variable that is set",
+            );
+        }
+        let root = Raw::from(&tree);
+        report.backends = root
+            .get("backends")
+            .entries()
+            .map(|(name, ..)| name)
+            .collect();
+        report.shape(&tree, &schema::ROOT, ("proxy.yaml", Mark::default()), "");
+        let config = meant(root, &mut report);
+        let mut problems = report.problems;
+        problems.sort_by_key(|p| (p.file != path.into(), p.line, p.column));
+        match problems
+            .iter()
+            .any(|p| p.code.severity() == Severity::Error)
+        {
+            true => Err(Problems(problems)),
+            false => Ok((config, problems)),
+        }
+    }
+
+    /// The listeners that have a backend of their own, for the router.
+    pub fn pins(&self) -> impl Iterator<Item = Pin> + '_ {
+        listeners::pins(&self.listeners)
+    }
+
+    /// The router of these settings.
+    pub fn router(&self) -> route::Router {
+        route::Router::new(self.routes.clone(), self.pins())
+    }
+}
+
+/// The readers, in the order in which they need each other.
+fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
+    let listeners = listeners::read(root, report);
+    let tls = rest::tls(root, report);
+    let backends = backends::read(root, report);
+    let map = users::read(root, &backends, report);
+    let admin = rest::admin(root, report);
+    let admin_bind = admin
+        .as_ref()
+        .map(|a| (a.bind, root.get("admin").get("bind").mark()));
+    listeners::clashes(&listeners, admin_bind, report);
+    let all_pinned = listeners.iter().all(|l| l.config.backend.is_some());
+    let sources = ["users", "users_from"];
+    if !all_pinned && root.is_map() && !sources.iter().any(|key| root.get(key).is_there()) {
+        let expected = "expected `users`: a map of users to backends, like `\"*\": NAME`";
+        report.say(Mark::default(), Code::E012, "`users` is missing", expected);
+    }
+    Config {
+        listeners: listeners
+            .into_iter()
+            .map(|listener| listener.config)
+            .collect(),
+        tls,
+        backends,
+        routes: route::Config {
+            map: Arc::new(map),
+            default_domain: root.get("default_domain").text().map(Into::into),
+        },
+        limits: rest::limits(root),
+        timeouts: rest::timeouts(root),
+        admin,
+        log: rest::log(root, report),
+        threads: root.get("threads").count(),
+    }
+}
+
+/// Reads the text of proxy.yaml; an error is what is wrong and what to do.
+fn read(path: &Path) -> Result<String, (String, Option<&'static str>)> {
+    let unreadable =
+        |error: std::io::Error| (format!("cannot be read: {}", files::reason(&error)), None);
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(yaml::MAX_FILE + 1)
+        .read_to_end(&mut octets)
+        .map_err(unreadable)?;
+    if octets.len() as u64 > yaml::MAX_FILE {
+        let help = "put the users into map files: `users_from: [{ file: users.yaml }]`";
+        return Err(("larger than 16 MiB".into(), Some(help)));
+    }
+    String::from_utf8(octets).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let lines = error.as_bytes().iter().take(good);
+        let line = lines.filter(|c| **c == b'\n').count() + 1;
+        (format!("not UTF-8 in line {line}"), None)
+    })
+}
+
+/// Parses; keys that YAML needs quoted are reported one by one and read as if they were.
+fn tree(text: &str, report: &mut Report<'_>) -> Option<Node> {
+    /// A file of settings has a few such keys; each costs another parse.
+    const MOST: usize = 20;
+    let mut patched = text.to_owned();
+    for round in 0.. {
+        let fault = match yaml::parse(&patched) {
+            Ok(tree) if matches!(tree.kind, Kind::Map(_)) || round > 0 => return Some(tree),
+            Ok(tree) => {
+                let message = format!("proxy.yaml is {}", tree.noun());
+                let expected = "expected a map with `listeners`, `backends` and `users`";
+                report.say(Mark::default(), Code::E013, message, expected);
+                return None;
+            }
+            Err(fault) => fault,
+        };
+        let mark = fault
+            .mark
+            .map(|mark| in_octets(mark, &patched))
+            .unwrap_or_default();
+        let rest = patched.get(mark.start as usize..).unwrap_or_default();
+        let key = unquoted_key(rest);
+        let Some(key) = key.filter(|_| fault.kind == FaultKind::Syntax && round < MOST) else {
+            let code = match fault.kind {
+                FaultKind::Syntax => Code::E002,
+                FaultKind::Budget => Code::E006,
+            };
+            report.say(mark, code, fault.message, "");
+            return None;
+        };
+        let mark = Mark {
+            end: mark.start + u32::try_from(key.len()).unwrap_or_default(),
+            ..mark
+        };
+        report.say(mark, Code::E002, "", "");
+        if let Some(problem) = report.problems.last_mut() {
+            must_be_quoted(problem);
+        }
+        // A letter in place of the sign keeps every place as it was.
+        let at = mark.start as usize;
+        patched.replace_range(at..at + 1, "_");
+    }
+    None
+}
+
+/// A problem at a key that YAML needs quoted.
+fn must_be_quoted(problem: &mut Problem) {
+    let key = problem
+        .source
+        .get(problem.marked.clone())
+        .unwrap_or_default()
+        .to_owned();
+    problem.code = Code::E003;
+    problem.message = format!("{} must be quoted", problem::quoted(&key));
+    problem.expected = format!("write `\"{key}\"`");
+    problem.help =
+        Some("YAML gives `@` and `*` at the start of a word a meaning of their own".into());
+}
+
+/// The word at a fault, if it starts with a sign that YAML keeps for itself.
+fn unquoted_key(rest: &str) -> Option<&str> {
+    if !rest.starts_with(['@', '*']) {
+        return None;
+    }
+    let line = rest.lines().next().unwrap_or_default();
+    let end = line
+        .find(": ")
+        .or_else(|| line.trim_end().strip_suffix(':').map(str::len))
+        .or_else(|| line.find([' ', ',', '}', ']']))
+        .unwrap_or(line.len());
+    line.get(..end)
+}
+
+/// A fault's mark knows line and column only.
+fn in_octets(mark: Mark, text: &str) -> Mark {
+    let skip = mark.line.saturating_sub(1) as usize;
+    let mut start = 0;
+    for line in text.split_inclusive('\n').take(skip) {
+        start += line.len();
+    }
+    let line = text.get(start..).unwrap_or_default();
+    let column = mark.column.saturating_sub(1) as usize;
+    let line = line.split('\n').next().unwrap_or_default();
+    let at = start
+        + line
+            .char_indices()
+            .nth(column)
+            .map_or(line.len(), |(at, _)| at);
+    let at = u32::try_from(at).unwrap_or(u32::MAX);
+    Mark {
+        start: at,
+        end: at.saturating_add(1),
+        ..mark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<(Config, Vec<Problem>), Problems> {
+        Config::parse(Path::new("proxy.yaml"), text, Path::new(""), &|name| {
+            (name == "PORT").then(|| "1143".to_owned())
+        })
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        let problems = parse(text).map_or_else(|problems| problems.0, |(_, warnings)| warnings);
+        problems
+            .iter()
+            .filter(|p| p.code.severity() == Severity::Error)
+            .map(|p| format!("{}:{} {}", p.line, p.column, p.code))
+            .collect()
+    }
+
+    #[test]
+    fn the_smallest_file_is_read() {
+        let text = "listeners: ['imaps://0.0.0.0:993', 'imap://127.0.0.1:${PORT}']\n\
+                    backends: {old: imap://10.0.0.5, new: imaps://store.example.net}\n\
+                    users:\n  alice@example.com: new\n  \"*\": old\n";
+        let (config, warnings) = parse(text).unwrap();
+        assert_eq!(warnings[0].code, Code::W002);
+        assert_eq!(config.listeners[1].bind.port(), 1143);
+        assert_eq!(config.listeners[1].name, "imap://127.0.0.1:1143");
+        assert_eq!(config.backends["old"].hosts[0].name, "10.0.0.5");
+        assert_eq!(config.routes.map.len(), 2);
+        assert_eq!(config.limits.per_ip, 100);
+    }
+
+    #[test]
+    fn keys_without_their_quotes_are_named_and_the_rest_is_checked() {
+        let text = "listeners: ['imap://127.0.0.1:1']\nbackends: {b: imap://h}\n\
+                    users:\n  @a.org: b\n  @*.b.org: {backend: c}\n  *: b\n";
+        assert_eq!(
+            faults(text),
+            ["4:3 E003", "5:3 E003", "5:23 E011", "6:3 E003"]
+        );
+    }
 }

@@ -11,10 +11,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Location, Spanned};
 
 /// Longest proxy.yaml in octets. A longer map belongs into a file of `users_from`.
-pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Longest map file in octets: it is read as a stream.
-pub const MAX_MAP_FILE: u64 = 1024 * 1024 * 1024;
+pub(super) const MAX_MAP_FILE: u64 = 1024 * 1024 * 1024;
 
 /// Most nodes of proxy.yaml: what fits into [`MAX_FILE`] at the shortest (`a: b`), and no alias bomb.
 const MAX_NODES: usize = 8_000_000;
@@ -27,7 +27,7 @@ const MAX_REPLAYED: usize = 100_000;
 
 /// Where a node stands. Lines and columns (in characters) count from 1, offsets are octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub(super) struct Mark {
     /// Line.
     pub line: u32,
     /// Column in characters.
@@ -40,7 +40,7 @@ pub struct Mark {
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(super) struct Node {
     /// Where it stands; for an alias, where the alias stands.
     pub mark: Mark,
     /// What it is.
@@ -49,7 +49,7 @@ pub struct Node {
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Nothing, `null`, `~`.
     Null,
     /// `true`, `false`.
@@ -60,6 +60,8 @@ pub enum Kind {
     Text(Box<str>),
     /// A scalar that held `${NAME}`: it becomes what is expected of it.
     Filled(Box<Filled>),
+    /// A scalar whose `${NAME}` could not be put in; that was reported.
+    Broken,
     /// A list.
     List(Vec<Node>),
     /// A map in file order, duplicates included.
@@ -68,7 +70,7 @@ pub enum Kind {
 
 /// A scalar with environment variables put in.
 #[derive(Clone, Debug)]
-pub struct Filled {
+pub(super) struct Filled {
     /// As it stands in the file: messages show this, as a variable may hold a secret.
     pub written: Box<str>,
     /// With the values put in.
@@ -77,7 +79,7 @@ pub struct Filled {
 
 /// Why a file is no tree.
 #[derive(Debug)]
-pub struct Fault {
+pub(super) struct Fault {
     /// Where, if it is known.
     pub mark: Option<Mark>,
     /// What kind of fault.
@@ -88,7 +90,7 @@ pub struct Fault {
 
 /// The kinds of [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub(super) enum FaultKind {
     /// It is not YAML.
     Syntax,
     /// It is YAML, but more than a file of settings may ask for.
@@ -97,18 +99,18 @@ pub enum FaultKind {
 
 impl Node {
     /// The text of a scalar as written or filled in; none for null, lists, maps.
-    pub fn scalar(&self) -> Option<&str> {
+    pub(super) fn scalar(&self) -> Option<&str> {
         match &self.kind {
             Kind::Bool(true) => Some("true"),
             Kind::Bool(false) => Some("false"),
             Kind::Number(text) | Kind::Text(text) => Some(text),
             Kind::Filled(filled) => Some(&filled.text),
-            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+            Kind::Null | Kind::Broken | Kind::List(_) | Kind::Map(_) => None,
         }
     }
 
     /// What to show of a scalar in a message: never the value of a variable.
-    pub fn shown(&self) -> &str {
+    pub(super) fn shown(&self) -> &str {
         match &self.kind {
             Kind::Filled(filled) => &filled.written,
             _ => self.scalar().unwrap_or_default(),
@@ -116,12 +118,12 @@ impl Node {
     }
 
     /// The value of a key of a map.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|(_, value)| value)
     }
 
     /// The key and value of a map's entry.
-    pub fn entry(&self, key: &str) -> Option<(&Node, &Node)> {
+    pub(super) fn entry(&self, key: &str) -> Option<(&Node, &Node)> {
         match &self.kind {
             Kind::Map(entries) => entries
                 .iter()
@@ -132,7 +134,7 @@ impl Node {
     }
 
     /// The elements of a list, or nothing.
-    pub fn items(&self) -> &[Node] {
+    pub(super) fn items(&self) -> &[Node] {
         match &self.kind {
             Kind::List(items) => items,
             _ => &[],
@@ -140,7 +142,7 @@ impl Node {
     }
 
     /// The entries of a map, or nothing.
-    pub fn entries(&self) -> &[(Node, Node)] {
+    pub(super) fn entries(&self) -> &[(Node, Node)] {
         match &self.kind {
             Kind::Map(entries) => entries,
             _ => &[],
@@ -148,20 +150,103 @@ impl Node {
     }
 
     /// What it is, for "expected … got …".
-    pub fn noun(&self) -> &'static str {
+    pub(super) fn noun(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",
             Kind::Number(_) => "a number",
-            Kind::Text(_) | Kind::Filled(_) => "text",
+            Kind::Text(_) | Kind::Filled(_) | Kind::Broken => "text",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a map",
         }
     }
 }
 
+/// Puts environment variables into every scalar, keys too: `${NAME}`; `$$` is a dollar, and so is one
+/// that stands alone. Returns what could not be put in, and why.
+pub(super) fn fill(node: &mut Node, env: &dyn Fn(&str) -> Option<String>) -> Vec<(Mark, String)> {
+    let mut faults = Vec::new();
+    fill_node(node, env, &mut faults);
+    faults
+}
+
+fn fill_node(
+    node: &mut Node,
+    env: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<(Mark, String)>,
+) {
+    match &mut node.kind {
+        Kind::Text(text) if text.contains('$') => {
+            node.kind = match filled(text, env) {
+                Ok((text, Vars::None)) => Kind::Text(text.into()),
+                Ok((value, Vars::Some)) => Kind::Filled(Box::new(Filled {
+                    written: std::mem::take(text),
+                    text: value.into(),
+                })),
+                Err(message) => {
+                    faults.push((node.mark, message));
+                    Kind::Broken
+                }
+            };
+        }
+        Kind::List(items) => {
+            for item in items {
+                fill_node(item, env, faults);
+            }
+        }
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                fill_node(key, env, faults);
+                fill_node(value, env, faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a scalar had variables in it.
+#[derive(Debug, PartialEq)]
+enum Vars {
+    None,
+    Some,
+}
+
+fn filled(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(String, Vars), String> {
+    let mut out = String::with_capacity(text.len());
+    let mut vars = Vars::None;
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = match behind.strip_prefix('{') {
+            Some(name) => {
+                let (name, after) = name
+                    .split_once('}')
+                    .ok_or("`${` is not closed by a `}`; a dollar is written `$$`")?;
+                let fine = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+                if !fine {
+                    return Err(format!(
+                        "`${{{name}}}` names no environment variable; a dollar is written `$$`"
+                    ));
+                }
+                let value = env(name)
+                    .ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+                out.push_str(&value);
+                vars = Vars::Some;
+                after
+            }
+            None => {
+                out.push('$');
+                behind.strip_prefix('$').unwrap_or(behind)
+            }
+        };
+    }
+    out.push_str(rest);
+    Ok((out, vars))
+}
+
 /// Reads a whole document. An empty one is [`Kind::Null`].
-pub fn parse(text: &str) -> Result<Node, Fault> {
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
     let raw = serde_yaml::with_deserializer_from_str_with_options(text, options(), |de| {
         Spanned::<Raw>::deserialize(de)
     })
@@ -173,7 +258,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
 /// files are taken as they stand. Byte offsets are not known.
 ///
 /// The visitor's error ends the reading and comes back.
-pub fn stream_map(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Result<(), Fault> {
+pub(super) fn stream_map(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Result<(), Fault> {
     serde_yaml::with_deserializer_from_reader_with_options(reader, stream_options(), |de| {
         de.deserialize_map(Stream(&mut each))
     })
@@ -221,10 +306,7 @@ fn budget(nodes: usize) -> serde_yaml::Budget {
 fn fault(error: serde_yaml::Error) -> Fault {
     let mark = error.location().map(|at| mark(&at));
     let error = error.without_snippet();
-    let kind = match error {
-        serde_yaml::Error::Budget { .. } => FaultKind::Budget,
-        _ => FaultKind::Syntax,
-    };
+    let kind = kind(error);
     let mut message = error.to_string();
     if let Some(cut) = message.find(" at line ") {
         message.truncate(cut);
@@ -233,6 +315,19 @@ fn fault(error: serde_yaml::Error) -> Fault {
         mark,
         kind,
         message,
+    }
+}
+
+fn kind(error: &serde_yaml::Error) -> FaultKind {
+    use serde_yaml::Error;
+    match error {
+        Error::Budget { .. }
+        | Error::MultipleDocuments { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => FaultKind::Budget,
+        Error::AliasError { error, .. } => kind(error.without_snippet()),
+        _ => FaultKind::Syntax,
     }
 }
 
@@ -363,5 +458,137 @@ impl<'de, F: FnMut(Node, Node)> Visitor<'de> for Stream<'_, F> {
             (self.0)(node(key, None), node(value, None));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree in one line: `line:column value`.
+    fn show(node: &Node) -> String {
+        let at = format!("{}:{} ", node.mark.line, node.mark.column);
+        at + &match &node.kind {
+            Kind::Null => "null".into(),
+            Kind::Broken => "broken".into(),
+            Kind::Bool(yes) => format!("bool {yes}"),
+            Kind::Number(text) => format!("number {text}"),
+            Kind::Text(text) => format!("{text:?}"),
+            Kind::Filled(filled) => format!("filled {:?}", filled.text),
+            Kind::List(items) => {
+                let items: Vec<_> = items.iter().map(show).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Kind::Map(entries) => {
+                let entry = |(k, v): &(Node, Node)| format!("{} = {}", show(k), show(v));
+                let entries: Vec<_> = entries.iter().map(entry).collect();
+                format!("{{{}}}", entries.join(", "))
+            }
+        }
+    }
+
+    #[test]
+    fn scalars_are_typed_as_yaml_1_2_and_keep_their_text() {
+        for (text, want) in [
+            ("~", "null"),
+            ("true", "bool true"),
+            ("yes", "\"yes\""),
+            ("off", "\"off\""),
+            ("007", "\"007\""),
+            ("1_000", "\"1_000\""),
+            ("0x10", "number 0x10"),
+            ("-5", "number -5"),
+            ("1.50 # why", "number 1.50"),
+            ("'5'", "\"5\""),
+            ("a b # c", "\"a b\""),
+            ("\"a\\tb\"", "\"a\\tb\""),
+        ] {
+            let node = parse(&format!("a: {text}\n")).unwrap();
+            assert_eq!(show(&node), format!("1:1 {{1:1 \"a\" = 1:4 {want}}}"));
+        }
+    }
+
+    #[test]
+    fn nodes_know_their_places() {
+        let text = "é: 'ü'\nm:\n  k: [v, {x: 1}]\n  k: w\nn: &a {q: 1}\no: *a\n";
+        let node = parse(text).unwrap();
+        assert_eq!(
+            show(&node),
+            "1:1 {1:1 \"é\" = 1:4 \"ü\", 2:1 \"m\" = 3:3 {3:3 \"k\" = 3:6 [3:7 \"v\", \
+             3:10 {3:11 \"x\" = 3:14 number 1}], 4:3 \"k\" = 4:6 \"w\"}, \
+             5:1 \"n\" = 5:7 {5:8 \"q\" = 5:11 number 1}, \
+             6:1 \"o\" = 6:4 {6:4 \"q\" = 6:4 number 1}}"
+        );
+        let mark = node.get("é").unwrap().mark;
+        assert_eq!(&text[mark.start as usize..mark.end as usize], "'ü'");
+    }
+
+    #[test]
+    fn faults_have_places_and_bombs_do_not_go_off() {
+        let bomb = "a: &a [1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n\
+                    c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\n\
+                    e: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
+        let deep = "[".repeat(40) + &"]".repeat(40);
+        for (text, kind, at) in [
+            ("a: [1", FaultKind::Syntax, (1, 4)),
+            ("a:\n  @x: b\n", FaultKind::Syntax, (2, 3)),
+            ("a:\n\tb: 1", FaultKind::Syntax, (2, 2)),
+            ("a: !foo 1", FaultKind::Syntax, (1, 9)),
+            ("--- 1\n--- 2\n", FaultKind::Budget, (2, 1)),
+            (bomb, FaultKind::Budget, (6, 8)),
+            (&deep, FaultKind::Budget, (1, 33)),
+        ] {
+            let fault = parse(text).unwrap_err();
+            let mark = fault.mark.unwrap();
+            assert_eq!((fault.kind, (mark.line, mark.column)), (kind, at), "{text}");
+            assert!(!fault.message.contains(" line "), "{}", fault.message);
+        }
+    }
+
+    #[test]
+    fn variables_are_put_in_before_the_value_is_typed() {
+        let env = |name: &str| match name {
+            "N" => Some("5".to_owned()),
+            "PW" => Some("${N}$$x".to_owned()),
+            _ => None,
+        };
+        for (text, want) in [
+            ("${N}", "filled \"5\""),
+            ("\"${N}s\"", "filled \"5s\""),
+            ("'${PW}'", "filled \"${N}$$x\""),
+            ("a$$b", "\"a$b\""),
+            ("a$b$", "\"a$b$\""),
+            ("$${N}", "\"${N}\""),
+            ("${N", "broken"),
+            ("${}", "broken"),
+            ("${A-b}", "broken"),
+            ("${UNSET}", "broken"),
+        ] {
+            let mut node = parse(&format!("a: {text}\n")).unwrap();
+            let faults = fill(&mut node, &env);
+            assert_eq!(show(&node), format!("1:1 {{1:1 \"a\" = 1:4 {want}}}"));
+            assert_eq!(faults.is_empty(), want != "broken");
+        }
+    }
+
+    #[test]
+    fn maps_are_streamed() {
+        let mut seen = Vec::new();
+        let text = "a: b\n\"@c\": {backend: x}\n007: $x\na: again\n";
+        stream_map(text.as_bytes(), |key, value| {
+            seen.push(format!("{} = {}", show(&key), show(&value)));
+        })
+        .unwrap();
+        assert_eq!(
+            seen,
+            [
+                "1:1 \"a\" = 1:4 \"b\"",
+                "2:1 \"@c\" = 2:7 {2:8 \"backend\" = 2:17 \"x\"}",
+                "3:1 \"007\" = 3:6 \"$x\"",
+                "4:1 \"a\" = 4:4 \"again\"",
+            ]
+        );
+        assert!(stream_map(&b""[..], |_, _| {}).is_ok());
+        assert!(stream_map(&b"[1]"[..], |_, _| {}).is_err());
     }
 }

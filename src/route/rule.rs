@@ -118,7 +118,7 @@ impl Template {
                 Part::Name(name)
                     if !matches!(name, "user" | "local" | "domain") && !groups.contains(&name) =>
                 {
-                    let mut message = format!("expected {{user}}, {{local}}, {{domain}}");
+                    let mut message = "expected {user}, {local}, {domain}".to_owned();
                     for group in groups {
                         let _ = write!(message, ", {{{group}}}");
                     }

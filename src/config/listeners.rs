@@ -1,0 +1,247 @@
+//! `listeners:` from the checked tree.
+
+use super::check::Report;
+use super::problem::{Code, quoted};
+use super::raw::Raw;
+use super::value::{self, ListenUrl, Wrong};
+use super::yaml::Mark;
+use crate::listen::{self, TlsMode};
+use crate::protocol::{ClearLogin, Protocol};
+use crate::route::Pin;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// A listener with the places that later checks point at.
+pub(super) struct Listener {
+    /// As meant.
+    pub config: listen::Config,
+    /// Where its URL stands.
+    pub mark: Mark,
+}
+
+/// Reads all listeners; those without a usable URL are left out.
+pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
+    let mut names: HashMap<String, u32> = HashMap::new();
+    let mut listeners = Vec::new();
+    for raw in root.get("listeners").items() {
+        let url = if raw.is_map() { raw.get("bind") } else { raw };
+        let Some(text) = url.text() else { continue };
+        let Ok(ListenUrl::Mail {
+            protocol,
+            tls,
+            bind,
+        }) = value::listen_url(text)
+        else {
+            continue;
+        };
+        let name = raw.get("name").text().unwrap_or(text).to_owned();
+        if let Some(line) = names.insert(name.clone(), url.mark().line) {
+            let message = format!("two listeners are named {}", quoted(&name));
+            let expected = format!("the first is in line {line}");
+            report.say(url.mark(), Code::E051, message, &expected);
+        }
+        let cleartext_login = match raw.get("cleartext_login").bool() {
+            Some(true) => ClearLogin::Allowed,
+            _ => ClearLogin::Refused,
+        };
+        if cleartext_login == ClearLogin::Allowed
+            && tls == TlsMode::Upgrade
+            && !bind.ip().is_loopback()
+        {
+            let wrong = Wrong::new(Code::W004, "anybody on the way can read these passwords");
+            let message = "passwords may be sent in clear text";
+            report.add(
+                raw.get("cleartext_login").mark(),
+                Code::W004,
+                message,
+                wrong,
+            );
+        }
+        let config = listen::Config {
+            name,
+            bind,
+            protocol,
+            tls,
+            cleartext_login,
+            proxy_protocol: raw.get("proxy_protocol").networks(),
+            client_ca: raw.get("client_ca").path(report.base),
+            backend: raw.get("backend").text().map(Into::into),
+            allow: raw.get("allow").networks(),
+            capabilities: capabilities(raw.get("capabilities"), protocol, tls, report),
+            greeting: greeting(raw.get("greeting"), report),
+        };
+        listeners.push(Listener {
+            config,
+            mark: url.mark(),
+        });
+    }
+    listeners
+}
+
+/// Two sockets on one address and port, the admin port among them. A wildcard takes the port of every
+/// address; `[::]` is dual-stack. Port 0 is any free one.
+pub(super) fn clashes(
+    listeners: &[Listener],
+    admin: Option<(SocketAddr, Mark)>,
+    report: &mut Report<'_>,
+) {
+    let mut taken: Vec<(SocketAddr, u32)> = Vec::new();
+    let sockets = listeners.iter().map(|l| (l.config.bind, l.mark));
+    for (bind, mark) in sockets.chain(admin) {
+        if let Some((other, line)) = taken.iter().find(|(other, _)| clash(*other, bind)) {
+            let message = format!("`{bind}` is taken");
+            let expected = format!("line {line} listens on `{other}`");
+            report.say(mark, Code::E050, message, &expected);
+        }
+        taken.push((bind, mark.line));
+    }
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |wide: SocketAddr, other: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+}
+
+/// The listeners that have a backend of their own.
+pub(super) fn pins(listeners: &[listen::Config]) -> impl Iterator<Item = Pin> + '_ {
+    listeners.iter().filter_map(|listener| {
+        Some(Pin {
+            listener: listener.name.clone(),
+            backend: listener.backend.clone()?,
+            place: Default::default(),
+        })
+    })
+}
+
+fn greeting(raw: Raw<'_>, report: &mut Report<'_>) -> String {
+    let Some(text) = raw.text() else {
+        return "Gatepost ready".into();
+    };
+    // RFC 9051 §9: resp-text holds 7-bit text; a `[` would read as a response code.
+    if !text.is_ascii() || text.starts_with('[') {
+        let expected = "expected ASCII text that does not start with `[`";
+        report.say(
+            raw.mark(),
+            Code::E026,
+            "the greeting is not well-formed",
+            expected,
+        );
+    }
+    text.into()
+}
+
+/// A list shown instead of ours: each item must be one the gateway can keep before login.
+fn capabilities(
+    raw: Raw<'_>,
+    protocol: Protocol,
+    tls: TlsMode,
+    report: &mut Report<'_>,
+) -> Option<Vec<String>> {
+    raw.node()?;
+    let mut items = Vec::new();
+    for item in raw.items() {
+        let Some(text) = item.text() else { continue };
+        if let Err(expected) = capability(text, protocol, tls) {
+            let message = format!("{} cannot be promised here", quoted(text));
+            report.say(item.mark(), Code::E034, message, expected);
+        }
+        items.push(text.to_owned());
+    }
+    let base = |item: &String| {
+        item.eq_ignore_ascii_case("IMAP4rev1") || item.eq_ignore_ascii_case("IMAP4rev2")
+    };
+    if protocol == Protocol::Imap && !items.iter().any(base) {
+        let message = "no IMAP4rev1 among the capabilities";
+        let expected = "expected `IMAP4rev1` or `IMAP4rev2` (RFC 9051 §6.1.1)";
+        report.say(raw.mark(), Code::E034, message, expected);
+    }
+    Some(items)
+}
+
+fn capability(text: &str, protocol: Protocol, tls: TlsMode) -> Result<(), &'static str> {
+    if !text.bytes().all(|c| c.is_ascii_graphic() || c == b' ') {
+        return Err("expected printable ASCII");
+    }
+    let upper = text.to_ascii_uppercase();
+    match protocol {
+        Protocol::Imap => match upper.as_str() {
+            _ if upper.contains([' ', '(', ')', '{', '"', '\\', '%', '*', ']']) => {
+                Err("expected one atom an element (RFC 9051 §9)")
+            }
+            "STARTTLS" | "LOGINDISABLED" if tls == TlsMode::Implicit => {
+                Err("TLS is on from the first byte here")
+            }
+            "AUTH=PLAIN" | "AUTH=LOGIN" => Ok(()),
+            mechanism if mechanism.starts_with("AUTH=") => {
+                Err("the gateway can do AUTH=PLAIN and AUTH=LOGIN")
+            }
+            compress if compress.starts_with("COMPRESS=") => {
+                Err("nothing is compressed before login")
+            }
+            _ => Ok(()),
+        },
+        Protocol::Pop3 => {
+            let mut words = upper.split(' ');
+            match words.next() {
+                Some("") | None => Err("expected a capability (RFC 2449 §5)"),
+                Some("STLS") if tls == TlsMode::Implicit => {
+                    Err("TLS is on from the first byte here")
+                }
+                Some("SASL") if !words.all(|m| matches!(m, "PLAIN" | "LOGIN")) => {
+                    Err("the gateway can do PLAIN and LOGIN")
+                }
+                Some("APOP") => Err("the gateway cannot do APOP"),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_clash_with_every_address() {
+        for (a, b, want) in [
+            ("0.0.0.0:143", "127.0.0.1:143", true),
+            ("127.0.0.1:143", "[::]:143", true),
+            ("0.0.0.0:143", "[::]:143", true),
+            ("0.0.0.0:143", "[::1]:143", false),
+            ("127.0.0.1:143", "127.0.0.2:143", false),
+            ("127.0.0.1:143", "127.0.0.1:143", true),
+            ("127.0.0.1:143", "127.0.0.1:144", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let got = clash(a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(got, want, "{a} {b}");
+            let got = clash(b.parse().unwrap(), a.parse().unwrap());
+            assert_eq!(got, want, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn capabilities_are_those_the_gateway_keeps() {
+        use Protocol::{Imap, Pop3};
+        use TlsMode::{Implicit, Upgrade};
+        for (text, protocol, tls, fine) in [
+            ("IMAP4rev1", Imap, Implicit, true),
+            ("AUTH=PLAIN", Imap, Implicit, true),
+            ("AUTH=CRAM-MD5", Imap, Implicit, false),
+            ("STARTTLS", Imap, Upgrade, true),
+            ("starttls", Imap, Implicit, false),
+            ("A B", Imap, Upgrade, false),
+            ("COMPRESS=DEFLATE", Imap, Upgrade, false),
+            ("SASL PLAIN", Pop3, Upgrade, true),
+            ("SASL CRAM-MD5", Pop3, Upgrade, false),
+            ("EXPIRE NEVER", Pop3, Implicit, true),
+            ("STLS", Pop3, Implicit, false),
+            ("APOP", Pop3, Implicit, false),
+        ] {
+            assert_eq!(capability(text, protocol, tls).is_ok(), fine, "{text}");
+        }
+    }
+}

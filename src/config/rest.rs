@@ -1,0 +1,230 @@
+//! `tls:`, `limits:`, `timeouts:`, `admin:`, `log:` from the checked tree, and secrets with their
+//! twins.
+
+use super::check::Report;
+use super::files;
+use super::problem::{Code, Problem, quoted};
+use super::raw::Raw;
+use super::value::{self, Wrong};
+use super::yaml::Mark;
+use crate::admin;
+use crate::observe::{self, Format, Level, Output};
+use crate::protocol::Secret;
+use crate::session::{Limits, Timeouts};
+use crate::tls::{self, Pair, Version};
+
+/// `tls:`. Each pair is loaded once, to see that certificate and key belong together.
+pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
+    let raw = root.get("tls");
+    let mut pairs = Vec::new();
+    let alone = raw.get("cert").is_there() || raw.get("key").is_there();
+    if alone && raw.get("certificates").is_there() {
+        let mark = raw.get("certificates").mark();
+        let message = "`certificates` and `cert` exclude each other";
+        report.say(
+            mark,
+            Code::E016,
+            message,
+            "expected one pair, or a list of pairs",
+        );
+    }
+    for pair in raw.get("certificates").items().chain(alone.then_some(raw)) {
+        let (cert, key) = (pair.get("cert"), pair.get("key"));
+        // Pairs of the list have both by their description.
+        if alone && cert.is_there() != key.is_there() {
+            let (there, missing) = match cert.is_there() {
+                true => (cert, "`key` is missing"),
+                false => (key, "`cert` is missing"),
+            };
+            report.say(
+                there.mark(),
+                Code::E012,
+                missing,
+                "expected both `cert` and `key`",
+            );
+        }
+        let (Some(cert_path), Some(key_path)) = (cert.path(report.base), key.path(report.base))
+        else {
+            continue;
+        };
+        let files = Pair {
+            cert: cert_path,
+            key: key_path,
+        };
+        if !has_errors_at(report, &[cert.mark(), key.mark()]) {
+            let trial = tls::Config {
+                certificates: vec![files.clone()],
+                ..tls::Config::default()
+            };
+            for problem in tls::Front::new(trial).err().unwrap_or_default() {
+                let at = if problem.file == files.key { key } else { cert };
+                report.say(
+                    at.mark(),
+                    Code::E041,
+                    problem.text,
+                    "expected a certificate and its key",
+                );
+            }
+        }
+        pairs.push(files);
+    }
+    let ticket_key_file = raw.get("ticket_key_file").path(report.base);
+    if ticket_key_file.is_some() && !has_errors_at(report, &[raw.get("ticket_key_file").mark()]) {
+        // A self-signed pair would be made and warned of if no pair were given.
+        let trial = tls::Config {
+            certificates: pairs.clone(),
+            ticket_key_file: ticket_key_file.clone(),
+            ..tls::Config::default()
+        };
+        if let (false, Err(problems)) = (pairs.is_empty(), tls::Front::new(trial)) {
+            for problem in problems {
+                if Some(&problem.file) == ticket_key_file.as_ref() {
+                    let mark = raw.get("ticket_key_file").mark();
+                    report.say(mark, Code::E041, problem.text, "expected a ticket key");
+                }
+            }
+        }
+    }
+    if !raw.is_there() && root.is_there() {
+        let wrong = Wrong::new(Code::W002, "clients will not trust it")
+            .help("tls: { cert: /etc/gatepost/tls.crt, key: /etc/gatepost/tls.key }");
+        let message = "no `tls:`: a self-signed certificate is made at start";
+        report.add(Mark::default(), Code::W002, message, wrong);
+    }
+    tls::Config {
+        certificates: pairs,
+        min_version: match raw.get("min_version").text() {
+            Some("TLSv1.3") => Version::Tls13,
+            _ => Version::Tls12,
+        },
+        ticket_key_file,
+    }
+}
+
+fn has_errors_at(report: &Report<'_>, marks: &[Mark]) -> bool {
+    let at = |p: &Problem| {
+        marks
+            .iter()
+            .any(|m| (m.line, m.column) == (p.line, p.column))
+    };
+    let is_error = |p: &Problem| p.code.severity() == super::Severity::Error;
+    report.problems.iter().any(|p| is_error(p) && at(p))
+}
+
+/// A secret: `x:`, or the file that `x_file:` names.
+pub(super) fn secret(
+    raw: Raw<'_>,
+    key: &str,
+    twin: &str,
+    report: &mut Report<'_>,
+) -> Option<Secret> {
+    let (here, file) = (raw.get(key), raw.get(twin));
+    if here.is_there() && file.is_there() {
+        let message = format!("{} and {} exclude each other", quoted(key), quoted(twin));
+        report.say(file.mark(), Code::E016, message, "expected one of the two");
+    }
+    match here.text() {
+        Some(text) => Secret::new(text.as_bytes()).ok(),
+        None => files::secret(&file.path(report.base)?).ok(),
+    }
+}
+
+/// `limits:`
+pub(super) fn limits(root: Raw<'_>) -> Limits {
+    let raw = root.get("limits");
+    let failed = raw.get("failed_logins");
+    let d = Limits::default();
+    Limits {
+        connections: raw.get("connections").count().unwrap_or_else(|| {
+            what_the_file_limit_allows().map_or(d.connections, |n| n.min(d.connections))
+        }),
+        per_ip: raw.get("per_ip").count().unwrap_or(d.per_ip),
+        per_user: raw.get("per_user").count().unwrap_or(d.per_user),
+        per_user_ip: raw.get("per_user_ip").count().unwrap_or(d.per_user_ip),
+        trusted: raw.get("trusted").networks(),
+        failed_per_ip: failed.get("per_ip").rate().unwrap_or(d.failed_per_ip),
+        failed_per_user: failed.get("per_user").rate().unwrap_or(d.failed_per_user),
+        failure_delay: raw
+            .get("failure_delay")
+            .duration()
+            .unwrap_or(d.failure_delay),
+        logins_per_session: raw
+            .get("logins_per_session")
+            .count()
+            .unwrap_or(d.logins_per_session),
+        bad_commands: raw.get("bad_commands").count().unwrap_or(d.bad_commands),
+        line: raw
+            .get("line")
+            .size()
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(d.line),
+    }
+}
+
+/// Two descriptors a session, and 256 for everything else.
+fn what_the_file_limit_allows() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    let soft: usize = line.split_whitespace().nth(3)?.parse().ok()?;
+    Some((soft.saturating_sub(256) / 2).max(1))
+}
+
+/// `timeouts:`
+pub(super) fn timeouts(root: Raw<'_>) -> Timeouts {
+    let raw = root.get("timeouts");
+    let d = Timeouts::default();
+    Timeouts {
+        proxy_header: raw.get("proxy_header").duration().unwrap_or(d.proxy_header),
+        tls_handshake: raw
+            .get("tls_handshake")
+            .duration()
+            .unwrap_or(d.tls_handshake),
+        login: raw.get("login").duration().unwrap_or(d.login),
+        idle: raw.get("idle").duration().unwrap_or(d.idle),
+        pop3_idle: raw.get("pop3_idle").duration().unwrap_or(d.pop3_idle),
+        keepalive: raw.get("keepalive").duration().unwrap_or(d.keepalive),
+        drain_delay: raw.get("drain_delay").duration().unwrap_or(d.drain_delay),
+        drain: raw.get("drain").duration().unwrap_or(d.drain),
+    }
+}
+
+/// `admin:`
+pub(super) fn admin(root: Raw<'_>, report: &mut Report<'_>) -> Option<admin::Config> {
+    let raw = root.get("admin");
+    let token = secret(raw, "token", "token_file", report);
+    let bind = value::address(raw.get("bind").text()?).ok()?;
+    let has_token = raw.get("token").is_there() || raw.get("token_file").is_there();
+    if !bind.ip().is_loopback() && !has_token {
+        let wrong = Wrong::new(Code::E052, "whoever reaches this port could end sessions")
+            .help("set `token_file: /etc/gatepost/token`, or bind to `127.0.0.1`");
+        let message = "the admin port is off loopback and has no token";
+        report.add(raw.get("bind").mark(), Code::E052, message, wrong);
+    }
+    Some(admin::Config { bind, token })
+}
+
+/// `log:`
+pub(super) fn log(root: Raw<'_>, report: &Report<'_>) -> observe::Config {
+    let raw = root.get("log");
+    let d = observe::Config::default();
+    observe::Config {
+        level: match raw.get("level").text() {
+            Some("error") => Level::Error,
+            Some("warn") => Level::Warn,
+            Some("debug") => Level::Debug,
+            Some("trace") => Level::Trace,
+            _ => d.level,
+        },
+        format: match raw.get("format").text() {
+            Some("json") => Format::Json,
+            _ => d.format,
+        },
+        output: match raw.get("output").text() {
+            None | Some("stderr") => Output::Stderr,
+            Some("syslog") => Output::Syslog,
+            Some(path) => Output::File(report.base.join(path)),
+        },
+    }
+}

@@ -1,0 +1,287 @@
+//! `users:` and `users_from:` from the checked tree and from map files.
+//!
+//! A map file is read as a stream, entry by entry into the compact table, so that one with millions of
+//! entries needs little more than the table itself.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::check::Report;
+use super::problem::{self, Code, Problem, did_you_mean, quoted};
+use super::raw::Raw;
+use super::schema;
+use super::value::Wrong;
+use super::yaml::{self, FaultKind, Kind, Mark, Node};
+use crate::backend;
+use crate::route::rule::{self, Key, Template};
+use crate::route::table::Refused;
+use crate::route::{Destination, Map, Place};
+
+/// Reads the map and its files.
+pub(super) fn read(
+    root: Raw<'_>,
+    backends: &BTreeMap<String, backend::Config>,
+    report: &mut Report<'_>,
+) -> Map {
+    let mut map = Map::default();
+    let place = Place {
+        file: report.file.clone(),
+        line: 0,
+    };
+    let entries = root.get("users").node().map_or(&[][..], Node::entries);
+    for (key, value) in entries {
+        entry(key, value, &place, backends, report, &mut map);
+    }
+    for source in root.get("users_from").items() {
+        let (file, http) = (source.get("file"), source.get("http"));
+        match (file.is_there(), http.is_there()) {
+            (true, true) => {
+                let message = "`file` and `http` exclude each other";
+                report.say(http.mark(), Code::E016, message, "expected one of the two");
+            }
+            (false, false) if source.is_map() => {
+                let message = "the source names neither a file nor a URL";
+                report.say(
+                    source.mark(),
+                    Code::E012,
+                    message,
+                    "expected `file` or `http`",
+                );
+            }
+            (true, false) => {
+                for key in ["timeout", "cache", "headers"] {
+                    if source.get(key).is_there() {
+                        let message = format!("{} means nothing to a file", quoted(key));
+                        let expected = "expected `file` alone";
+                        report.say(source.get(key).mark(), Code::E016, message, expected);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if let (Some(text), Some(path)) = (file.text(), file.path(report.base)) {
+            map_file(text, &path, backends, report, &mut map);
+        }
+    }
+    map.shrink();
+    map
+}
+
+fn entry(
+    key: &Node,
+    value: &Node,
+    place: &Place,
+    backends: &BTreeMap<String, backend::Config>,
+    report: &mut Report<'_>,
+    map: &mut Map,
+) {
+    if matches!(key.kind, Kind::Broken) {
+        return;
+    }
+    let Some(name) = key.scalar() else {
+        let message = format!("the key is {}", key.noun());
+        report.say(
+            key.mark,
+            Code::E029,
+            message,
+            "expected a user name, `\"@domain\"` or `\"*\"`",
+        );
+        return;
+    };
+    // A value that was refused still takes its key: the double of it is a mistake of its own.
+    let to = destination(name, value, backends, report)
+        .unwrap_or_else(|| Destination::Reject(String::new()));
+    let Err(refused) = map.insert(name, to, &place.at(key.mark.line)) else {
+        return;
+    };
+    let shown = quoted(key.shown());
+    let (code, message, expected) = match refused {
+        Refused::Key(expected) => (
+            Code::E029,
+            format!("{shown} is no key of a users map"),
+            expected.to_owned(),
+        ),
+        Refused::Pattern(reason) => (
+            Code::E027,
+            format!("the pattern {shown} does not compile"),
+            reason,
+        ),
+        Refused::Duplicate(first) => (
+            Code::E004,
+            format!("{shown} is here twice"),
+            format!("the first is in line {}", first.line),
+        ),
+        Refused::Full => (
+            Code::E006,
+            "the users map is full".to_owned(),
+            "expected at most 4 GiB of keys".to_owned(),
+        ),
+    };
+    report.say(key.mark, code, message, &expected);
+}
+
+/// Where an entry leads; none if something is wrong with it.
+fn destination(
+    key: &str,
+    value: &Node,
+    backends: &BTreeMap<String, backend::Config>,
+    report: &mut Report<'_>,
+) -> Option<Destination> {
+    let raw = Raw::from(value);
+    if !raw.is_map() {
+        return raw.text().map(Destination::backend);
+    }
+    let (backend, reject) = (raw.get("backend"), raw.get("reject"));
+    if reject.is_there() {
+        for key in ["backend", "login", "host"] {
+            if raw.get(key).is_there() {
+                let message = format!("{} and `reject` exclude each other", quoted(key));
+                report.say(
+                    raw.get(key).mark(),
+                    Code::E016,
+                    message,
+                    "expected `reject` alone",
+                );
+            }
+        }
+        return reject.text().map(|text| Destination::Reject(text.into()));
+    }
+    if !backend.is_there() {
+        let expected = "expected `backend: NAME` or `reject: TEXT`";
+        report.say(value.mark, Code::E012, "the entry leads nowhere", expected);
+        return None;
+    }
+    let login = raw.get("login");
+    let template = login.text().and_then(|text| {
+        let pattern = match Key::parse(key) {
+            Ok(Key::Pattern(pattern)) => rule::pattern(pattern).ok(),
+            _ => None,
+        };
+        let groups: Vec<&str> = pattern
+            .iter()
+            .flat_map(|p| p.capture_names().flatten())
+            .collect();
+        Template::new(text, &groups)
+            .map_err(|expected| {
+                let message = format!("{} is no login template", quoted(text));
+                report.say(login.mark(), Code::E028, message, &expected);
+            })
+            .ok()
+    });
+    let host = raw.get("host");
+    if let (Some(name), Some(known)) = (host.text(), backend.text().and_then(|b| backends.get(b)))
+        && !known.hosts.is_empty()
+        && !known.hosts.iter().any(|h| h.name == name)
+    {
+        let names = known.hosts.iter().map(|host| host.name.as_str());
+        let list: Vec<String> = names.clone().take(6).map(quoted).collect();
+        let wrong = Wrong {
+            help: did_you_mean(name, names),
+            ..Wrong::new(Code::E033, format!("its hosts are {}", list.join(", ")))
+        };
+        let message = format!(
+            "backend {} has no host {}",
+            quoted(&known.name),
+            quoted(name)
+        );
+        report.add(host.mark(), Code::E033, message, wrong);
+    }
+    Some(Destination::Backend {
+        backend: backend.text()?.into(),
+        login: template,
+        host: host.text().map(Into::into),
+    })
+}
+
+/// Reads a map file; its problems go to the report, with their lines.
+fn map_file(
+    named: &str,
+    path: &Path,
+    backends: &BTreeMap<String, backend::Config>,
+    report: &mut Report<'_>,
+    map: &mut Map,
+) {
+    // That it cannot be opened was reported where it is named.
+    let Ok(file) = File::open(path) else { return };
+    let name: Arc<Path> = Path::new(named).into();
+    let mut inner = Report::new(name.clone(), "", report.base);
+    inner.backends.clone_from(&report.backends);
+    if file
+        .metadata()
+        .is_ok_and(|meta| meta.len() > yaml::MAX_MAP_FILE)
+    {
+        let message = "the map file is too large";
+        inner.say(
+            Mark::default(),
+            Code::E001,
+            message,
+            "expected at most 1 GiB",
+        );
+        report.problems.append(&mut inner.problems);
+        return;
+    }
+    let place = Place {
+        file: name,
+        line: 0,
+    };
+    let read = yaml::stream_map(BufReader::new(file), |key, value| {
+        if key.scalar() == Some("*") {
+            let message = "a map file has no default entry";
+            let expected = "expected `\"*\"` in the `users:` of proxy.yaml only";
+            inner.say(key.mark, Code::E029, message, expected);
+            return;
+        }
+        let at = (key.scalar().unwrap_or_default(), key.mark);
+        inner.shape(&value, &schema::USER, at, "users.*");
+        entry(&key, &value, &place, backends, &mut inner, map);
+    });
+    if let Err(fault) = read {
+        let mark = fault.mark.unwrap_or_default();
+        let code = match fault.kind {
+            FaultKind::Syntax => Code::E002,
+            FaultKind::Budget => Code::E006,
+        };
+        let message = format!("the map file cannot be read on: {}", fault.message);
+        inner.say(mark, code, message, "");
+    }
+    add_lines(path, &mut inner.problems);
+    let room = problem::MOST.saturating_sub(report.problems.len());
+    inner.problems.truncate(room);
+    report.problems.append(&mut inner.problems);
+}
+
+/// Fetches the source lines of problems that a stream left without, in one pass.
+fn add_lines(path: &Path, problems: &mut [Problem]) {
+    let wanted: HashSet<u32> = problems.iter().map(|p| p.line).collect();
+    let Some(last) = wanted.iter().max().copied() else {
+        return;
+    };
+    let Ok(file) = File::open(path) else { return };
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    for (number, line) in (1..=last).zip(lines) {
+        if !wanted.contains(&number) {
+            continue;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end_matches('\r');
+        for problem in problems.iter_mut().filter(|p| p.line == number) {
+            let skip = problem.column.saturating_sub(1) as usize;
+            let from = line
+                .char_indices()
+                .nth(skip)
+                .map_or(line.len(), |(at, _)| at);
+            let rest = line.get(from..).unwrap_or_default();
+            // The key or value, roughly: to the next space or comma, a colon left out.
+            let length = rest.find([' ', ',', '}']).unwrap_or(rest.len());
+            let length = length - usize::from(rest.get(..length).is_some_and(|r| r.ends_with(':')));
+            problem.source = problem::masked(line);
+            problem.marked = from..from + length;
+            if problem.code == Code::E002 && rest.starts_with(['@', '*']) {
+                super::must_be_quoted(problem);
+            }
+        }
+    }
+}
