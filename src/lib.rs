@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod backend;
 pub mod config;
+pub mod demo;
 pub mod listen;
 pub mod net;
 pub mod observe;
