@@ -164,6 +164,30 @@ async fn one_ticket_is_given_and_none_where_client_certificates_are_asked_for() 
 }
 
 #[tokio::test]
+async fn a_client_certificate_is_asked_for_and_must_verify() {
+    let dir = Dir::new();
+    let server_pair = dir.pair("server", &["mail.example"]);
+    let (ca, ca_cert) = dir.authority("ca");
+    let (stranger, _) = dir.authority("stranger");
+    let front = front(std::slice::from_ref(&server_pair));
+    let server = front.server_config(Protocol::Imap, Some(&ca_cert)).unwrap();
+    for (shown, want) in [(None, true), (Some(&ca), true), (Some(&stranger), false)] {
+        let mut client = Client::new(Some("mail.example"));
+        if let Some(authority) = shown {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec!["alice".to_owned()]).unwrap();
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            let certificate = params.signed_by(&key, authority).unwrap();
+            let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            client.config = client_builder(rustls::ALL_VERSIONS)
+                .with_client_auth_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+        }
+        assert_eq!(client.talk(&server).await.is_ok(), want);
+    }
+}
+
+#[tokio::test]
 async fn replicas_share_tickets_by_their_key_file_only() {
     let dir = Dir::new();
     let pair = dir.pair("a", &["mail.example"]);
@@ -349,14 +373,7 @@ impl Client {
         name: Option<&str>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
-        let mut config = ClientConfig::builder_with_provider(
-            rustls::crypto::aws_lc_rs::default_provider().into(),
-        )
-        .with_protocol_versions(versions)
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
+        let mut config = client_builder(versions).with_no_client_auth();
         config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
         config.enable_sni = name.is_some();
         let name = name.unwrap_or("nobody.invalid").to_owned();
@@ -396,6 +413,16 @@ impl Client {
         serving.await.unwrap()?;
         Ok(talk)
     }
+}
+
+fn client_builder(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
 }
 
 #[derive(Debug)]
@@ -486,6 +513,19 @@ impl Dir {
         replace(&pair.cert, certificate.pem().as_bytes());
         replace(&pair.key, key.serialize_pem().as_bytes());
         pair
+    }
+
+    /// A new authority; its certificate is in `name.crt`.
+    fn authority(&self, name: &str) -> (rcgen::Issuer<'static, KeyPair>, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        let certificate = params.self_signed(&key).unwrap();
+        let file = self.file(&format!("{name}.crt"), certificate.pem().as_bytes());
+        (rcgen::Issuer::new(params, key), file)
     }
 
     fn der(&self, name: &str) -> Vec<u8> {

@@ -3,7 +3,6 @@
 //! The table is the API. A request is judged in this order: access, path, method, query, body; so
 //! a stranger learns nothing of what is there.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,76 +12,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use serde::Serialize;
 
 use super::access::Access;
+use super::gateway::{Gateway, Readiness};
 use super::http::decode;
 pub use super::http::{Query, Reply};
 use crate::protocol::{Farewell, Protocol, UserName};
-use crate::session::registry::{Filter, Live, Registry};
-
-/// The running gateway, as an operator sees it.
-pub trait Gateway: Send + Sync + 'static {
-    /// Whether it serves.
-    fn readiness(&self) -> Readiness;
-    /// All metrics in Prometheus' text format.
-    fn metrics(&self) -> String;
-    /// The live sessions.
-    fn sessions(&self) -> Arc<Registry>;
-    /// The backends and their hosts, in the order of the settings.
-    fn backends(&self) -> Vec<Backend>;
-    /// What `explain --json` prints; an error is the same where nobody matches.
-    fn explain(
-        &self,
-        user: UserName,
-        protocol: Protocol,
-    ) -> Pin<Box<dyn Future<Output = Result<serde_json::Value, serde_json::Value>> + Send + '_>>;
-}
-
-/// Whether the gateway serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Not every listener serves yet.
-    Starting,
-    /// Every listener serves.
-    Ready,
-    /// It is about to end.
-    Draining,
-}
-
-/// A backend, as `GET /api/v1/backends` tells it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Backend {
-    /// Its name.
-    pub name: String,
-    /// Its hosts.
-    pub hosts: Vec<Host>,
-}
-
-/// A host of a backend.
-#[derive(Clone, Debug, Serialize)]
-pub struct Host {
-    /// Its name.
-    pub name: String,
-    /// Whether it takes sessions.
-    pub state: HostState,
-    /// Its weight.
-    pub weight: u32,
-    /// Sessions on it, through this gateway.
-    pub sessions: u64,
-}
-
-/// Whether a host takes sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HostState {
-    /// Yes.
-    Up,
-    /// Its checks or logins fail.
-    Down,
-    /// Only of users that have some there.
-    Drain,
-}
+use crate::session::registry::{Filter, Live};
 
 /// A row of the table.
 struct Endpoint {
@@ -333,9 +269,8 @@ fn session(live: &Live) -> serde_json::Value {
 
 fn end_sessions(call: &Call) -> Reply {
     if call.query.is_empty() {
-        let mut text = "name the sessions to end by one of: ".to_owned();
-        let _ = write!(text, "{}", FILTER.join(", "));
-        return bad_request(&text);
+        let names = FILTER.join(", ");
+        return bad_request(&format!("name the sessions to end by one of: {names}"));
     }
     match filter_of(&call.query) {
         Ok(filter) => end(call, &filter),

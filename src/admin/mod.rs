@@ -7,6 +7,7 @@
 mod access;
 pub mod api;
 pub mod config;
+mod gateway;
 mod http;
 
 use std::convert::Infallible;
@@ -21,8 +22,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-pub use api::{Backend, Gateway, Host, HostState, Readiness};
 pub use config::Config;
+pub use gateway::{Backend, Gateway, Host, HostState, Readiness};
 
 use crate::protocol::Secret;
 use access::Access;

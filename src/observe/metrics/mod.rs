@@ -4,10 +4,15 @@
 //! resolved once, for a listener, a backend, a host, the process; counting then is one atomic
 //! addition. Make handles after [`Metrics::install`]: those made before count nothing.
 
+mod handles;
+mod labels;
+
 use std::fmt;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
+pub use handles::{Backend, Counted, Host, Listener};
+pub use labels::{Outcome, Pop3Action, Refused};
+use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -111,112 +116,6 @@ fn describe() {
     gauge!("gatepost_build_info", "The running version, always 1.");
     metrics::gauge!("gatepost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     metrics::counter!("gatepost_log_dropped_total").absolute(0);
-}
-
-/// A listener's counts.
-#[derive(Clone)]
-pub struct Listener {
-    connections: Counter,
-}
-
-impl Listener {
-    /// Of the listener of this name.
-    pub fn new(name: &str) -> Self {
-        let connections =
-            metrics::counter!("gatepost_connections_total", "listener" => name.to_owned());
-        connections.absolute(0);
-        Listener { connections }
-    }
-
-    /// A connection was accepted.
-    pub fn connection(&self) {
-        self.connections.increment(1);
-    }
-}
-
-/// A backend's counts.
-#[derive(Clone)]
-pub struct Backend {
-    sessions: [Gauge; PROTOCOLS],
-    connect: Histogram,
-}
-
-impl Backend {
-    /// Of the backend of this name.
-    pub fn new(name: &str) -> Self {
-        let sessions = Protocol::ALL.map(|protocol| {
-            let gauge = metrics::gauge!(
-                "gatepost_sessions", "protocol" => protocol.as_str(), "backend" => name.to_owned()
-            );
-            gauge.increment(0.0);
-            gauge
-        });
-        let connect =
-            metrics::histogram!("gatepost_backend_connect_seconds", "backend" => name.to_owned());
-        Backend { sessions, connect }
-    }
-
-    /// A session is logged in, until the guard is dropped.
-    pub fn session(&self, protocol: Protocol) -> Counted {
-        Counted::new(of(&self.sessions, protocol))
-    }
-
-    /// A connection that is logged in took so long to make.
-    pub fn connected(&self, took: Duration) {
-        self.connect.record(took);
-    }
-}
-
-/// A host's state.
-#[derive(Clone)]
-pub struct Host {
-    up: Gauge,
-    sessions: Gauge,
-}
-
-impl Host {
-    /// Of this host of this backend. It counts as up until shown otherwise.
-    pub fn new(backend: &str, host: &str) -> Self {
-        let labels = [("backend", backend.to_owned()), ("host", host.to_owned())];
-        let up = metrics::gauge!("gatepost_host_up", &labels);
-        up.set(1.0);
-        let sessions = metrics::gauge!("gatepost_host_sessions", &labels);
-        sessions.increment(0.0);
-        Host { up, sessions }
-    }
-
-    /// It is up.
-    pub fn up(&self) {
-        self.up.set(1.0);
-    }
-
-    /// It is down.
-    pub fn down(&self) {
-        self.up.set(0.0);
-    }
-
-    /// It has one session more, until the guard is dropped.
-    pub fn session(&self) -> Counted {
-        Counted::new(Some(&self.sessions))
-    }
-}
-
-/// One in a gauge, for as long as it lives.
-#[must_use = "counts only while it lives"]
-pub struct Counted(Option<Gauge>);
-
-impl Counted {
-    fn new(gauge: Option<&Gauge>) -> Self {
-        let gauge = gauge.cloned();
-        gauge.iter().for_each(|gauge| gauge.increment(1.0));
-        Counted(gauge)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|gauge| gauge.decrement(1.0));
-    }
 }
 
 /// What all listeners and backends count together.
@@ -337,93 +236,6 @@ pub fn certificate_expiry(name: &str, at: i64) {
         reason = "seconds of dates are far below 2^52"
     )]
     gauge.set(at as f64);
-}
-
-/// How a reload went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// `ok`
-    Taken,
-    /// `failed`: the old ones stay.
-    Failed,
-}
-
-impl Outcome {
-    fn count(self, [ok, failed]: &[Counter; 2]) {
-        match self {
-            Outcome::Taken => ok.increment(1),
-            Outcome::Failed => failed.increment(1),
-        }
-    }
-}
-
-/// A table of label values and the enum that names them.
-macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$of])* $variant,)* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: [$name; [$($word),*].len()] = [$($name::$variant),*];
-
-            /// The label.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word,)* }
-            }
-        }
-    };
-}
-
-labels! {
-    /// Why a connection was closed before its greeting, or a login met a limit.
-    Refused {
-        /// Not from the networks of `allow`.
-        Allow = "allow",
-        /// `limits.connections`.
-        Connections = "connections",
-        /// `limits.per_ip`.
-        PerIp = "per_ip",
-        /// `limits.per_user`.
-        PerUser = "per_user",
-        /// `limits.per_user_ip`.
-        PerUserIp = "per_user_ip",
-        /// `limits.failed_logins`.
-        FailedLogins = "failed_logins",
-        /// No PROXY header where one is required, a bad one, or one where none may be.
-        ProxyHeader = "proxy_header",
-        /// A TLS handshake that failed.
-        TlsHandshake = "tls_handshake",
-        /// A TLS handshake that took too long.
-        TlsTimeout = "tls_timeout",
-        /// The gateway is about to end.
-        Draining = "draining",
-        /// Something else.
-        Other = "other",
-    }
-}
-
-impl Refused {
-    /// The reason for a limit's name, as [`Failure::TooMany`] has it.
-    pub fn limit(name: &str) -> Self {
-        let named = Refused::ALL
-            .into_iter()
-            .find(|known| known.as_str() == name);
-        named.unwrap_or(Refused::Other)
-    }
-}
-
-labels! {
-    /// What happened to a message of a translated POP3 session.
-    Pop3Action {
-        /// It was retrieved whole.
-        Retr = "retr",
-        /// Its head was looked at.
-        Top = "top",
-        /// QUIT deleted it.
-        Delete = "delete",
-    }
 }
 
 const PROTOCOLS: usize = Protocol::ALL.len();

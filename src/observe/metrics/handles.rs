@@ -1,0 +1,114 @@
+//! Counts of one listener, one backend, one host.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::{PROTOCOLS, of};
+use crate::protocol::Protocol;
+
+/// A listener's counts.
+#[derive(Clone)]
+pub struct Listener {
+    connections: Counter,
+}
+
+impl Listener {
+    /// Of the listener of this name.
+    pub fn new(name: &str) -> Self {
+        let connections =
+            metrics::counter!("gatepost_connections_total", "listener" => name.to_owned());
+        connections.absolute(0);
+        Listener { connections }
+    }
+
+    /// A connection was accepted.
+    pub fn connection(&self) {
+        self.connections.increment(1);
+    }
+}
+
+/// A backend's counts.
+#[derive(Clone)]
+pub struct Backend {
+    sessions: [Gauge; PROTOCOLS],
+    connect: Histogram,
+}
+
+impl Backend {
+    /// Of the backend of this name.
+    pub fn new(name: &str) -> Self {
+        let sessions = Protocol::ALL.map(|protocol| {
+            let gauge = metrics::gauge!(
+                "gatepost_sessions", "protocol" => protocol.as_str(), "backend" => name.to_owned()
+            );
+            gauge.increment(0.0);
+            gauge
+        });
+        let connect =
+            metrics::histogram!("gatepost_backend_connect_seconds", "backend" => name.to_owned());
+        Backend { sessions, connect }
+    }
+
+    /// A session is logged in, until the guard is dropped.
+    pub fn session(&self, protocol: Protocol) -> Counted {
+        Counted::new(of(&self.sessions, protocol))
+    }
+
+    /// A connection that is logged in took so long to make.
+    pub fn connected(&self, took: Duration) {
+        self.connect.record(took);
+    }
+}
+
+/// A host's state.
+#[derive(Clone)]
+pub struct Host {
+    up: Gauge,
+    sessions: Gauge,
+}
+
+impl Host {
+    /// Of this host of this backend. It counts as up until shown otherwise.
+    pub fn new(backend: &str, host: &str) -> Self {
+        let labels = [("backend", backend.to_owned()), ("host", host.to_owned())];
+        let up = metrics::gauge!("gatepost_host_up", &labels);
+        up.set(1.0);
+        let sessions = metrics::gauge!("gatepost_host_sessions", &labels);
+        sessions.increment(0.0);
+        Host { up, sessions }
+    }
+
+    /// It is up.
+    pub fn up(&self) {
+        self.up.set(1.0);
+    }
+
+    /// It is down.
+    pub fn down(&self) {
+        self.up.set(0.0);
+    }
+
+    /// It has one session more, until the guard is dropped.
+    pub fn session(&self) -> Counted {
+        Counted::new(Some(&self.sessions))
+    }
+}
+
+/// One in a gauge, for as long as it lives.
+#[must_use = "counts only while it lives"]
+pub struct Counted(Option<Gauge>);
+
+impl Counted {
+    fn new(gauge: Option<&Gauge>) -> Self {
+        let gauge = gauge.cloned();
+        gauge.iter().for_each(|gauge| gauge.increment(1.0));
+        Counted(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|gauge| gauge.decrement(1.0));
+    }
+}

@@ -1,0 +1,90 @@
+//! Words that may stand in a label, as enums: so no client can make a series.
+
+use metrics::Counter;
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `ok`
+    Taken,
+    /// `failed`: the old ones stay.
+    Failed,
+}
+
+impl Outcome {
+    pub(super) fn count(self, [ok, failed]: &[Counter; 2]) {
+        match self {
+            Outcome::Taken => ok.increment(1),
+            Outcome::Failed => failed.increment(1),
+        }
+    }
+}
+
+/// A table of label values and the enum that names them.
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$of])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: [$name; [$($word),*].len()] = [$($name::$variant),*];
+
+            /// The label.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Why a connection was closed before its greeting, or a login met a limit.
+    Refused {
+        /// Not from the networks of `allow`.
+        Allow = "allow",
+        /// `limits.connections`.
+        Connections = "connections",
+        /// `limits.per_ip`.
+        PerIp = "per_ip",
+        /// `limits.per_user`.
+        PerUser = "per_user",
+        /// `limits.per_user_ip`.
+        PerUserIp = "per_user_ip",
+        /// `limits.failed_logins`.
+        FailedLogins = "failed_logins",
+        /// No PROXY header where one is required, a bad one, or one where none may be.
+        ProxyHeader = "proxy_header",
+        /// A TLS handshake that failed.
+        TlsHandshake = "tls_handshake",
+        /// A TLS handshake that took too long.
+        TlsTimeout = "tls_timeout",
+        /// The gateway is about to end.
+        Draining = "draining",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+impl Refused {
+    /// The reason for a limit's name, as [`Failure::TooMany`](crate::protocol::Failure::TooMany) has it.
+    pub fn limit(name: &str) -> Self {
+        let named = Refused::ALL
+            .into_iter()
+            .find(|known| known.as_str() == name);
+        named.unwrap_or(Refused::Other)
+    }
+}
+
+labels! {
+    /// What happened to a message of a translated POP3 session.
+    Pop3Action {
+        /// It was retrieved whole.
+        Retr = "retr",
+        /// Its head was looked at.
+        Top = "top",
+        /// QUIT deleted it.
+        Delete = "delete",
+    }
+}
