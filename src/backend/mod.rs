@@ -1,13 +1,208 @@
 //! The servers we log in to: a named set of hosts, which of them a user belongs to, and how a
 //! logged-in connection is made.
+//!
+//! [`Backend::connect`] is the story: who may, which hosts in which order, one attempt after the
+//! other until one says yes or there is no sense in asking on. An attempt is in `attempt`, its
+//! parts in `dial`, `tls` and `login`; what is known of a host in [`host`].
 
+mod attempt;
 pub mod balance;
 pub mod config;
+mod dial;
+pub mod host;
+mod login;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use config::Config;
+pub use dial::Surroundings;
+pub use host::{Host, Seat};
+use tokio::time::{Instant, sleep};
 
+use self::attempt::Then;
+use self::config::{Balance, Failover, Security};
+use self::host::{PAUSE, Pins};
+use self::tls::HostTls;
 use crate::net::Stream;
 use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
+
+/// Every backend, by name.
+#[derive(Default)]
+pub struct Backends(BTreeMap<String, Arc<Backend>>);
+
+impl Backends {
+    /// Makes them all. The errors are all of them: which backend, and why it cannot be.
+    pub fn new<'a>(
+        configs: impl IntoIterator<Item = &'a Config>,
+        around: &Surroundings,
+    ) -> Result<Self, Vec<String>> {
+        let mut made = BTreeMap::new();
+        let mut errors = Vec::new();
+        for config in configs {
+            match Backend::new(config.clone(), around.clone()) {
+                Ok(backend) => drop(made.insert(config.name.clone(), Arc::new(backend))),
+                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(Backends(made)),
+            false => Err(errors),
+        }
+    }
+
+    /// The one of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.0.get(name)
+    }
+
+    /// In order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.0.values()
+    }
+}
+
+/// A named set of interchangeable hosts.
+pub struct Backend {
+    config: Config,
+    hosts: Vec<Arc<Host>>,
+    pins: Arc<Pins>,
+    /// None: no endpoint needs it.
+    tls: Option<HostTls>,
+    around: Surroundings,
+}
+
+impl Backend {
+    /// Reads the certificates that the settings name. The error is for the operator.
+    pub fn new(config: Config, around: Surroundings) -> Result<Self, String> {
+        let secured = (config.hosts.iter())
+            .flat_map(|host| [&host.imap, &host.pop3])
+            .flatten()
+            .any(|endpoint| endpoint.security != Security::Clear);
+        let hosts = config.hosts.iter().cloned();
+        Ok(Backend {
+            tls: match secured {
+                true => Some(HostTls::new(&config.tls)?),
+                false => None,
+            },
+            hosts: hosts
+                .map(|host| Arc::new(Host::new(host, &config)))
+                .collect(),
+            pins: Arc::default(),
+            config,
+            around,
+        })
+    }
+
+    /// Its name in the map.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its hosts, in the order of the settings.
+    pub fn hosts(&self) -> &[Arc<Host>] {
+        &self.hosts
+    }
+
+    /// Makes a logged-in connection, on the user's host if it can be, on the next one if it is not
+    /// to be reached. Credentials that a host refused are never shown to another; and a connection
+    /// that dropped after they were sent is not made again, because nobody knows what came of it.
+    ///
+    /// Dropping the future gives everything back.
+    pub async fn connect(&self, request: Request<'_>) -> Result<Connected, Refusal> {
+        self.admit(&request)?;
+        let deadline = Instant::now() + self.config.retry_for;
+        let mut asked = false;
+        let mut hosts = self.preference(request.user, request.host)?;
+        loop {
+            let mut again = Vec::new();
+            let mut last = Refusal::nowhere(Failure::HostSetup {
+                cause: "the backend has no host".into(),
+            });
+            for host in hosts {
+                let (failure, then) = match self.attempt(&host, &request).await {
+                    Ok(connected) => return Ok(connected),
+                    Err(failed) => failed,
+                };
+                last = Refusal {
+                    failure,
+                    host: Some(host.name().to_string()),
+                };
+                match then {
+                    Then::GiveUp => return Err(last),
+                    Then::Elsewhere => continue,
+                    Then::Again => asked = true,
+                    Then::Skipped => {}
+                }
+                again.push(host);
+            }
+            // Where every host is known to be down the user is answered at once.
+            if !asked || again.is_empty() || Instant::now() + PAUSE > deadline {
+                return Err(last);
+            }
+            hosts = again;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether a login of this kind may be made here at all.
+    fn admit(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let failure = if let Some(text) = &self.config.maintenance {
+            Failure::Maintenance { text: text.clone() }
+        } else if !self.config.protocols.contains(&request.protocol) {
+            Failure::NotAllowed { text: None }
+        } else if request.origin.as_ref().is_some_and(|it| it.ttl == 0) {
+            Failure::Loop
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::nowhere(failure))
+    }
+
+    /// The hosts that a login of this user asks, in order: the host of the user's live sessions,
+    /// then by hash or by load. One only, where it is fixed by name or users do not leave their host.
+    pub fn preference(
+        &self,
+        user: &UserName,
+        fixed: Option<&str>,
+    ) -> Result<Vec<Arc<Host>>, Refusal> {
+        if let Some(name) = fixed {
+            let found = self.hosts.iter().find(|host| host.name() == name);
+            return found.map(|host| vec![Arc::clone(host)]).ok_or_else(|| {
+                let backend = self.name();
+                Refusal::nowhere(Failure::HostSetup {
+                    cause: format!("backend {backend} has no host {name}"),
+                })
+            });
+        }
+        let canonical = user.canonical();
+        let weights: Vec<(&str, u32)> = (self.hosts.iter())
+            .map(|host| (host.name(), host.weight()))
+            .collect();
+        let mut order: Vec<Arc<Host>> = balance::rank(&canonical, &weights)
+            .into_iter()
+            .filter_map(|index| self.hosts.get(index).cloned())
+            .collect();
+        if self.config.balance == Balance::LeastSessions {
+            // Stable: equals stay in the order of the hash, which spreads them over users.
+            order.sort_by_cached_key(|host| host.load());
+        }
+        if let Some(live) = self.pins.of(&canonical) {
+            // Stable again: only that one moves.
+            order.sort_by_key(|host| !Arc::ptr_eq(host, &live));
+        }
+        if self.config.failover == Failover::No {
+            order.truncate(1);
+        }
+        Ok(order)
+    }
+}
 
 /// A login to be made on a host of a backend.
 #[derive(Debug)]
@@ -36,8 +231,11 @@ pub struct Connected {
     pub speaks: Protocol,
     /// The host's yes, with the bytes already read.
     pub welcome: Welcome,
-    /// The host's name.
-    pub host: String,
+    /// The session's place on the host: keep it as long as the session lives.
+    pub seat: Seat,
+    /// Another host on which the user still has sessions: they are to be ended, a user is on one
+    /// host at a time.
+    pub moved_from: Option<String>,
 }
 
 /// A login that failed, and on which host, if one was chosen.
@@ -47,4 +245,13 @@ pub struct Refusal {
     pub failure: Failure,
     /// The last host that was tried.
     pub host: Option<String>,
+}
+
+impl Refusal {
+    fn nowhere(failure: Failure) -> Self {
+        Refusal {
+            failure,
+            host: None,
+        }
+    }
 }

@@ -1,0 +1,271 @@
+//! One login on one host: reach it, log in, and say what a failure means for the next attempt.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::config::{Endpoint, ForwardClient, Security, Target};
+use super::host::{Change, Host};
+use super::login::{Patience, play};
+use super::{Backend, Connected, Request, dial};
+use crate::net::Stream;
+use crate::protocol::proxy_header::{self, Version};
+use crate::protocol::{
+    Client, Code, Failure, HostLogin, Origin, Protocol, StartTls, Welcome, imap, pop3,
+};
+
+/// Buffer between the gateway and the built-in store, each way.
+const DEMO_BUFFER: usize = 64 * 1024;
+
+/// What a failure means for the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is the answer.
+    GiveUp,
+    /// Another host may say yes; this one will not.
+    Elsewhere,
+    /// Another host may, and later this one.
+    Again,
+    /// The host was not even asked: it is known to be down.
+    Skipped,
+}
+
+type Failed = (Failure, Then);
+
+impl Backend {
+    pub(super) async fn attempt(
+        &self,
+        host: &Arc<Host>,
+        request: &Request<'_>,
+    ) -> Result<Connected, Failed> {
+        let endpoint = endpoint(host, request.protocol)?;
+        let mut seat = host
+            .sit()
+            .map_err(|failure| (failure, self.if_full(host, request)))?;
+        host.ask().map_err(|failure| (failure, Then::Skipped))?;
+        let _turn = match host.gate.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let turn = timeout(self.config.login_timeout, host.gate.acquire()).await;
+                let late = Failure::TimedOut { state: "queue" };
+                let turn = turn.ok().and_then(Result::ok);
+                let turn = turn.ok_or((late, Then::Elsewhere))?;
+                // While this one waited, others may have found the host down.
+                host.ask().map_err(|failure| (failure, Then::Skipped))?;
+                turn
+            }
+        };
+
+        let login = HostLogin {
+            user: request.user.clone(),
+            credentials: request.credentials.clone(),
+            starttls: match endpoint.security {
+                Security::StartTls => StartTls::Yes,
+                Security::Clear | Security::Implicit => StartTls::No,
+            },
+            seed: unpredictable(),
+            origin: self.told_in_login(endpoint.protocol, request),
+            // A relayed client's commands stay with whoever relays: they are its own.
+            behind: match (request.protocol, endpoint.protocol) {
+                (Protocol::Pop3, Protocol::Imap) => request.behind.to_vec(),
+                _ => Vec::new(),
+            },
+        };
+        let played = match endpoint.protocol {
+            Protocol::Imap => {
+                let mut client = imap::client::Client::new(login, host.profile());
+                let played = self
+                    .log_in(endpoint, &mut client, request.origin.as_ref())
+                    .await;
+                host.learn(client.learned());
+                played
+            }
+            Protocol::Pop3 => {
+                let mut client = pop3::client::Client::new(login);
+                self.log_in(endpoint, &mut client, request.origin.as_ref())
+                    .await
+            }
+        };
+        match played {
+            Ok((stream, welcome)) => {
+                self.report(host, host.reached(), None);
+                let moved_from = seat.pin(&self.pins, request.user.canonical());
+                Ok(Connected {
+                    stream,
+                    speaks: endpoint.protocol,
+                    welcome,
+                    seat,
+                    moved_from,
+                })
+            }
+            Err((failure, credentials)) => {
+                let then = verdict(&failure, credentials);
+                match (then, &failure) {
+                    (Then::Again, _) => {
+                        self.report(host, host.not_reached(&failure), Some(&failure));
+                    }
+                    // It was there and is not any more: the next login will see.
+                    (_, Failure::Unreachable { .. } | Failure::TimedOut { .. }) => {}
+                    _ => self.report(host, host.reached(), None),
+                }
+                tracing::debug!(
+                    backend = self.name(), host = host.name(), %failure, ?then,
+                    "login attempt failed"
+                );
+                Err((failure, then))
+            }
+        }
+    }
+
+    /// From nothing to a logged-in stream. A failure says whether credentials were sent before it.
+    async fn log_in(
+        &self,
+        endpoint: &Endpoint,
+        client: &mut dyn Client,
+        origin: Option<&Origin>,
+    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+        let kept = |failure| (failure, Credentials::Kept);
+        let config = &self.config;
+        let late = |state| move |_| Failure::TimedOut { state };
+        let (mut stream, name) = match &endpoint.target {
+            Target::Demo => {
+                let (ours, theirs) = duplex(DEMO_BUFFER);
+                tokio::spawn(demo(theirs));
+                (Stream::Memory(ours), "demo")
+            }
+            Target::Network { host, port } => {
+                let tcp = dial::dial(host, *port, config.connect_timeout, &self.around).await;
+                (Stream::Tcp(tcp.map_err(kept)?), host.as_str())
+            }
+        };
+        let greeting = Instant::now() + config.greeting_timeout;
+        if let Some(header) = self.told_first(origin) {
+            let written = timeout_at(greeting, stream.write_all(&header)).await;
+            let lost = |error: std::io::Error| Failure::Unreachable {
+                cause: error.to_string(),
+            };
+            let written = written.map_err(late("connect"));
+            written.and_then(|it| it.map_err(lost)).map_err(kept)?;
+        }
+        let tls = self.tls.as_ref();
+        let stream = match (endpoint.security, stream, tls) {
+            (Security::Clear | Security::StartTls, stream, _) => stream,
+            (Security::Implicit, Stream::Tcp(tcp), Some(tls)) => {
+                let shaken = timeout_at(greeting, tls.connect(name, tcp)).await;
+                let shaken = shaken.map_err(late("tls")).and_then(|it| it);
+                Stream::HostTls(Box::new(shaken.map_err(kept)?))
+            }
+            (Security::Implicit, ..) => {
+                let cause = "TLS on a connection that cannot have it".into();
+                return Err(kept(Failure::HostSetup { cause }));
+            }
+        };
+        let patience = Patience {
+            greeting,
+            login: config.login_timeout,
+        };
+        let played = play(stream, client, patience, tls.map(|tls| (tls, name))).await;
+        played.map_err(|failure| match client.credentials_sent() {
+            true => (failure, Credentials::Sent),
+            false => (failure, Credentials::Kept),
+        })
+    }
+
+    /// Who the client is, for hosts that hear it in their protocol.
+    fn told_in_login(&self, speaks: Protocol, request: &Request<'_>) -> Option<Origin> {
+        match (self.config.forward_client, speaks) {
+            (ForwardClient::Auto, _)
+            | (ForwardClient::Id, Protocol::Imap)
+            | (ForwardClient::Xclient, Protocol::Pop3) => request.origin.clone(),
+            _ => None,
+        }
+    }
+
+    /// Who the client is, for hosts that hear it before anything else.
+    fn told_first(&self, origin: Option<&Origin>) -> Option<Vec<u8>> {
+        let version = match self.config.forward_client {
+            ForwardClient::ProxyV1 => Version::V1,
+            ForwardClient::ProxyV2 => Version::V2,
+            _ => return None,
+        };
+        let origin = origin?;
+        let (client, connected) = (origin.client, origin.connected);
+        Some(proxy_header::header(
+            version,
+            client,
+            connected,
+            &origin.session,
+        ))
+    }
+
+    /// A host that is full: others take its new users, but a user with sessions there stays whole.
+    fn if_full(&self, host: &Arc<Host>, request: &Request<'_>) -> Then {
+        let live = self.pins.of(&request.user.canonical());
+        match live.is_some_and(|live| Arc::ptr_eq(&live, host)) {
+            true => Then::GiveUp,
+            false => Then::Elsewhere,
+        }
+    }
+
+    fn report(&self, host: &Host, change: Change, failure: Option<&Failure>) {
+        let (backend, host) = (self.name(), host.name());
+        match (change, failure) {
+            (Change::WentDown, Some(failure)) => {
+                tracing::warn!(backend, host, %failure, "host is down");
+            }
+            (Change::CameBack, _) => tracing::info!(backend, host, "host is up again"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether the host has seen credentials of this login.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    Kept,
+    Sent,
+}
+
+/// What a failure means. Only what says "not reached" before credentials were sent is tried again,
+/// and only a host that calls itself unavailable passes a login on: every other answer would be the
+/// same elsewhere, or would show a password to one host more.
+fn verdict(failure: &Failure, credentials: Credentials) -> Then {
+    match (failure, credentials) {
+        (Failure::Unreachable { .. } | Failure::TimedOut { .. }, Credentials::Kept) => Then::Again,
+        (
+            Failure::Refused {
+                code: Code::Unavailable,
+                ..
+            },
+            _,
+        ) => Then::Elsewhere,
+        _ => Then::GiveUp,
+    }
+}
+
+/// Where a client of this protocol is served: a POP3 client also from IMAP, by translation.
+fn endpoint(host: &Host, protocol: Protocol) -> Result<&Endpoint, Failed> {
+    let endpoint = match protocol {
+        Protocol::Imap => host.config.imap.as_ref(),
+        Protocol::Pop3 => host.config.pop3.as_ref().or(host.config.imap.as_ref()),
+    };
+    endpoint.ok_or_else(|| {
+        let cause = format!("host {} has no {protocol} endpoint", host.name());
+        (Failure::HostSetup { cause }, Then::GiveUp)
+    })
+}
+
+/// A number nobody can foresee, for the tags of one login.
+fn unpredictable() -> u64 {
+    let mut octets = [0; 8];
+    // Fails only where the system has no randomness at all; then a host can guess tags, as it can
+    // with nearly every mail client.
+    let _ = aws_lc_rs::rand::fill(&mut octets);
+    u64::from_le_bytes(octets)
+}
+
+/// The built-in store, until it is there: nobody home.
+async fn demo(stream: tokio::io::DuplexStream) {
+    drop(stream);
+}

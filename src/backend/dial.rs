@@ -1,0 +1,203 @@
+//! From a name and a port to a TCP connection: every address is tried, none of them our own.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::protocol::Failure;
+
+/// How long an address may take before the next one is tried beside it (RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Most addresses of one name that are tried: a name with more is discovered, not dialled.
+const MAX_ADDRESSES: usize = 16;
+
+/// What every connection to a host needs to know of the process it starts from.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where this gateway listens: a host there would be a loop. Swapped when listeners change.
+    pub listens: Arc<ArcSwap<Vec<SocketAddr>>>,
+    /// TCP keepalive towards hosts.
+    pub keepalive: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Surroundings {
+            listens: Arc::default(),
+            keepalive: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Connects within `limit`, name resolution included.
+pub(super) async fn dial(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    around: &Surroundings,
+) -> Result<TcpStream, Failure> {
+    let connect = async {
+        let addresses = resolve(host, port).await?;
+        if addresses.iter().any(|to| around.is_ours(*to, None)) {
+            return Err(Failure::Loop);
+        }
+        let tcp = first_of(addresses).await?;
+        let ends = (tcp.peer_addr(), tcp.local_addr());
+        if let (Ok(to), Ok(from)) = ends
+            && around.is_ours(to, Some(from.ip()))
+        {
+            return Err(Failure::Loop);
+        }
+        settle(&tcp, around.keepalive).map_err(|error| Failure::Unreachable {
+            cause: format!("connect {host}:{port}: {error}"),
+        })?;
+        Ok(tcp)
+    };
+    timeout(limit, connect)
+        .await
+        .unwrap_or(Err(Failure::TimedOut { state: "connect" }))
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let unresolved = |cause: String| Failure::Unreachable {
+        cause: format!("resolve {host}: {cause}"),
+    };
+    let found = lookup_host((host, port)).await;
+    let addresses: Vec<SocketAddr> = found
+        .map_err(|error| unresolved(error.to_string()))?
+        .take(MAX_ADDRESSES)
+        .collect();
+    match addresses.is_empty() {
+        true => Err(unresolved("no address".into())),
+        false => Ok(addresses),
+    }
+}
+
+/// The first address that answers: they start one after the other, the next one as soon as the last
+/// one failed or was silent for [`STAGGER`].
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+    let mut waiting = addresses.into_iter();
+    let mut tries = JoinSet::new();
+    let mut causes: Vec<String> = Vec::new();
+    loop {
+        let started = waiting.next().map(|to| {
+            tries.spawn(async move {
+                let tried = TcpStream::connect(to).await;
+                tried.map_err(|error| format!("connect {to}: {error}"))
+            });
+        });
+        let stagger = async {
+            match started {
+                Some(()) if waiting.len() > 0 => sleep(STAGGER).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = tries.join_next() => match done {
+                Some(Ok(Ok(tcp))) => return Ok(tcp),
+                Some(Ok(Err(cause))) => causes.push(cause),
+                Some(Err(error)) => causes.push(error.to_string()),
+                None => return Err(Failure::Unreachable { cause: causes.join("; ") }),
+            },
+            () = stagger => {}
+        }
+    }
+}
+
+fn settle(tcp: &TcpStream, keepalive: Duration) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    if !keepalive.is_zero() {
+        let probes = TcpKeepalive::new()
+            .with_time(keepalive)
+            .with_interval(keepalive / 6);
+        SockRef::from(tcp).set_tcp_keepalive(&probes)?;
+    }
+    Ok(())
+}
+
+impl Surroundings {
+    /// Whether an address is one of our listeners. `from` is our end of a connection to it: a
+    /// connection within one machine has the same address at both ends, which is how a listener on
+    /// all addresses is found without a list of them.
+    fn is_ours(&self, to: SocketAddr, from: Option<IpAddr>) -> bool {
+        let ip = to.ip().to_canonical();
+        let here = ip.is_loopback() || from.is_some_and(|from| from.to_canonical() == ip);
+        self.listens.load().iter().any(|listener| {
+            let bound = listener.ip().to_canonical();
+            let any = bound.is_unspecified() && (listener.is_ipv6() || ip.is_ipv4());
+            listener.port() == to.port() && (bound == ip || (any && here))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_listeners_are_known() {
+        let ours = |listens: &str, to: &str, from: Option<&str>| {
+            let around = Surroundings::default();
+            around
+                .listens
+                .store(Arc::new(vec![listens.parse().unwrap()]));
+            around.is_ours(to.parse().unwrap(), from.map(|ip| ip.parse().unwrap()))
+        };
+        for (listens, to, from, want) in [
+            ("127.0.0.1:143", "127.0.0.1:143", None, true),
+            ("127.0.0.1:143", "127.0.0.1:1143", None, false),
+            ("127.0.0.1:143", "127.0.0.2:143", None, false),
+            ("0.0.0.0:143", "127.0.0.2:143", None, true),
+            ("0.0.0.0:143", "192.0.2.1:143", None, false),
+            ("0.0.0.0:143", "192.0.2.1:143", Some("192.0.2.7"), false),
+            ("0.0.0.0:143", "192.0.2.1:143", Some("192.0.2.1"), true),
+            (
+                "0.0.0.0:143",
+                "[2001:db8::1]:143",
+                Some("2001:db8::1"),
+                false,
+            ),
+            ("[::]:143", "192.0.2.1:143", Some("192.0.2.1"), true),
+            ("[::]:143", "[::1]:143", None, true),
+            ("[::ffff:127.0.0.1]:143", "127.0.0.1:143", None, true),
+        ] {
+            assert_eq!(ours(listens, to, from), want, "{listens} {to} {from:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_none_is_unreachable() {
+        let around = Surroundings::default();
+        let failure = dial("no such name", 143, Duration::from_secs(5), &around).await;
+        assert!(
+            matches!(failure, Err(Failure::Unreachable { cause }) if cause.starts_with("resolve"))
+        );
+    }
+
+    #[tokio::test]
+    async fn every_address_is_tried() {
+        let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (to, nobody) = (there.local_addr().unwrap(), gone.local_addr().unwrap());
+        drop(gone);
+        let tcp = first_of(vec![nobody, nobody, to]).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), to);
+        let failure = first_of(vec![nobody, nobody]).await.unwrap_err();
+        assert!(
+            failure.to_string().matches("refused").count() == 2,
+            "{failure}"
+        );
+    }
+}

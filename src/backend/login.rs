@@ -1,0 +1,215 @@
+//! Plays a [`Client`] over a real stream: the one place where a host's login meets time and bytes.
+//!
+//! Two deadlines, and nothing a host says extends them: one until its greeting, one from there to
+//! the accepted login. Knows no protocol; what is read and written is the client's business.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+use super::tls::HostTls;
+use crate::net::Stream;
+use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
+
+/// How long a login may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until the greeting is there, an implicit TLS handshake included.
+    pub(super) greeting: Instant,
+    /// From then on until the login is accepted.
+    pub(super) login: Duration,
+}
+
+/// TLS for an upgrade: the settings, and the host's name.
+pub(super) type Upgrade<'a> = Option<(&'a HostTls, &'a str)>;
+
+/// Plays the conversation to its end. The stream comes back as it then is: upgraded, if so asked.
+pub(super) async fn play(
+    mut stream: Stream,
+    client: &mut dyn Client,
+    patience: Patience,
+    upgrade: Upgrade<'_>,
+) -> Result<(Stream, Welcome), Failure> {
+    let mut chunk = vec![0; READ_CHUNK];
+    let mut deadline = patience.greeting;
+    let mut greeted = false;
+    loop {
+        let step = client.step();
+        if !greeted && client.state() != "greeting" {
+            greeted = true;
+            deadline = Instant::now() + patience.login;
+        }
+        let late = |state| Failure::TimedOut { state };
+        match step {
+            HostStep::Read => {
+                let read = timeout_at(deadline, stream.read(&mut chunk)).await;
+                match read.map_err(|_| late(client.state()))? {
+                    Ok(0) | Err(_) => client.closed(),
+                    Ok(n) => client.receive(chunk.get(..n).unwrap_or_default()),
+                }
+            }
+            HostStep::Write(bytes) => {
+                // May hold a password; that the buffer is wiped is all this function knows of it.
+                let bytes = Zeroizing::new(bytes);
+                let write = async {
+                    stream.write_all(&bytes).await?;
+                    stream.flush().await
+                };
+                // A host that no longer listens may have said why: what it said is read next, or
+                // its end of stream.
+                let _ = timeout_at(deadline, write)
+                    .await
+                    .map_err(|_| late(client.state()))?;
+            }
+            HostStep::StartTls => {
+                let Stream::Tcp(tcp) = stream else {
+                    return Err(Failure::HostSetup {
+                        cause: "STARTTLS on a connection that cannot be upgraded".into(),
+                    });
+                };
+                let (tls, name) = upgrade.ok_or_else(|| Failure::HostSetup {
+                    cause: "STARTTLS without settings of TLS".into(),
+                })?;
+                let shaken = timeout_at(deadline, tls.connect(name, tcp)).await;
+                stream = Stream::HostTls(Box::new(shaken.map_err(|_| late("tls"))??));
+                client.tls_started();
+            }
+            HostStep::Done(welcome) => return Ok((stream, *welcome)),
+            HostStep::Failed(failure) => return Err(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::protocol::imap::client;
+    use crate::protocol::{Credentials, HostLogin, Secret, StartTls, UserName};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn alice() -> client::Client {
+        let login = HostLogin {
+            user: UserName::new(b"alice").unwrap(),
+            credentials: Credentials::Password(Secret::new(b"hunter2").unwrap()),
+            starttls: StartTls::No,
+            seed: 1,
+            origin: None,
+            behind: Vec::new(),
+        };
+        client::Client::new(login, None)
+    }
+
+    /// Plays against a scripted host; says how it ended and after how many seconds.
+    async fn against<F: Future<Output = ()> + Send + 'static>(
+        host: impl FnOnce(DuplexStream) -> F,
+    ) -> (Result<Welcome, Failure>, u64) {
+        let (ours, theirs) = duplex(1024);
+        tokio::spawn(host(theirs));
+        let begin = Instant::now();
+        let patience = Patience {
+            greeting: begin + 5 * SECOND,
+            login: 30 * SECOND,
+        };
+        let played = play(Stream::Memory(ours), &mut alice(), patience, None).await;
+        (played.map(|it| it.1), begin.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_round_trip_where_the_greeting_says_enough() {
+        let (welcome, took) = against(async |mut host| {
+            // Each flight of the host's takes a second to come.
+            sleep(SECOND).await;
+            let greeting = b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n";
+            host.write_all(greeting).await.unwrap();
+            let mut line = vec![0; 1024];
+            let n = host.read(&mut line).await.unwrap();
+            assert!(line[..n].ends_with(b" AUTHENTICATE PLAIN AGFsaWNlAGh1bnRlcjI=\r\n"));
+            sleep(SECOND).await;
+            let tag = line.split(|b| *b == b' ').next().unwrap();
+            host.write_all(&[tag, b" OK in\r\n"].concat())
+                .await
+                .unwrap();
+            sleep(SECOND).await;
+        })
+        .await;
+        assert_eq!((welcome.unwrap().text.as_str(), took), ("in", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_host_has_five_seconds() {
+        let (played, took) = against(async |host| {
+            sleep(100 * SECOND).await;
+            drop(host);
+        })
+        .await;
+        assert_eq!(played.unwrap_err(), Failure::TimedOut { state: "greeting" });
+        assert_eq!(took, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_does_not_extend_a_deadline() {
+        let (played, took) = against(async |mut host| {
+            for octet in b"* OK a very slow greeting\r\n" {
+                sleep(SECOND / 2).await;
+                if host.write_all(&[*octet]).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+        assert_eq!(played.unwrap_err(), Failure::TimedOut { state: "greeting" });
+        assert_eq!(took, 5);
+
+        let (played, took) = against(async |mut host| {
+            host.write_all(b"* OK [CAPABILITY IMAP4rev1] hi\r\n")
+                .await
+                .unwrap();
+            while host.write_all(b"* OK still working\r\n").await.is_ok() {
+                sleep(SECOND).await;
+            }
+        })
+        .await;
+        assert_eq!(played.unwrap_err(), Failure::TimedOut { state: "login" });
+        assert_eq!(took, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_read_is_left() {
+        let (ours, theirs) = duplex(8);
+        let hold = tokio::spawn(async move {
+            let mut theirs = theirs;
+            theirs.write_all(b"* OK hi\r\n").await.unwrap();
+            sleep(100 * SECOND).await;
+        });
+        let patience = Patience {
+            greeting: Instant::now() + 5 * SECOND,
+            login: 30 * SECOND,
+        };
+        let played = play(Stream::Memory(ours), &mut alice(), patience, None).await;
+        let failure = played.map(|_| ()).unwrap_err();
+        assert_eq!(
+            failure,
+            Failure::TimedOut {
+                state: "capability"
+            }
+        );
+        hold.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_host_said_before_it_closed_is_heard() {
+        let (played, _) = against(async |mut host| {
+            let last = b"* OK [CAPABILITY IMAP4rev1] hi\r\n* BYE too busy\r\n";
+            host.write_all(last).await.unwrap();
+        })
+        .await;
+        let cause = "it said goodbye: too busy".into();
+        assert_eq!(played.unwrap_err(), Failure::Unreachable { cause });
+    }
+}
