@@ -73,7 +73,9 @@ impl Lines {
 
     /// The next complete line without its line end, or `None` if there is none yet.
     pub fn line(&mut self) -> Result<Option<Octets>, TooLong> {
-        Ok(self.line_ref()?.map(|line| Octets::new(line.to_vec())))
+        let line = self.line_ref()?.map(|line| Octets::new(line.to_vec()));
+        self.shrink();
+        Ok(line)
     }
 
     /// As [`line`](Self::line), without a copy. The line counts as read.
@@ -109,6 +111,7 @@ impl Lines {
     pub fn exact(&mut self, n: usize) -> Option<Octets> {
         let octets = Octets::new(self.peek().get(..n)?.to_vec());
         self.skip(n);
+        self.shrink();
         Some(octets)
     }
 
@@ -142,6 +145,11 @@ impl Lines {
         self.len() == 0
     }
 
+    /// How many octets of memory are held.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Drops and wipes everything, and is as new.
     pub fn clear(&mut self) {
         self.buffer = Octets::default();
@@ -155,18 +163,23 @@ impl Lines {
         self.scanned = self.scanned.saturating_sub(n);
     }
 
-    /// Once all is read: wipes what was read, and gives a buffer back that is larger than a chunk,
-    /// so that a connection which once sent a long token does not hold it while it idles.
+    /// Once all is read: wipes it.
     fn rewind(&mut self) {
         if self.start > 0 && self.is_empty() {
-            if self.buffer.capacity() > READ_CHUNK {
-                self.buffer = Octets::default();
-            } else {
-                self.buffer.as_mut_slice().zeroize();
-                self.buffer.truncate(0);
-            }
+            self.shrink();
+            self.buffer.as_mut_slice().zeroize();
+            self.buffer.truncate(0);
             self.start = 0;
             self.scanned = 0;
+        }
+    }
+
+    /// Gives a buffer back that has become larger than a chunk and need not be: a connection which
+    /// once sent a long token does not hold it for ever.
+    fn shrink(&mut self) {
+        if self.buffer.capacity() > 2 * READ_CHUNK && self.len() <= READ_CHUNK {
+            self.buffer = Octets::new(self.peek().to_vec());
+            self.start = 0;
         }
     }
 

@@ -86,6 +86,9 @@ pub trait Server: Send {
     fn farewell(&mut self, reason: Farewell) -> Vec<u8>;
     /// Where the conversation stands, for logs: `greeting`, `tls`, `user`, `sasl`, …
     fn state(&self) -> &'static str;
+    /// Octets of memory held for what was received and is still to be said: at most 64 KiB whatever
+    /// the client sends.
+    fn held(&self) -> usize;
 }
 
 /// How many octets a driver gives to [`Server::receive`] or [`Client::receive`] at a time.

@@ -52,7 +52,8 @@ pub struct Server(Expects);
 enum Expects {
     Plain,
     LoginName,
-    LoginPassword(Octets),
+    /// The name was shown; one that cannot be a name fails when the password is there too.
+    LoginPassword(Option<UserName>),
     Nothing,
 }
 
@@ -115,11 +116,10 @@ impl Server {
         match std::mem::replace(&mut self.0, Expects::Nothing) {
             Expects::Plain => plain(&message),
             Expects::LoginName => {
-                self.0 = Expects::LoginPassword(message);
+                self.0 = Expects::LoginPassword(UserName::new(&message).ok());
                 Turn::Challenge(LOGIN_PASSWORD)
             }
-            Expects::LoginPassword(name) => shown(&name, &message, login::Mechanism::SaslLogin)
-                .map_or(Turn::Failed, Turn::Login),
+            Expects::LoginPassword(name) => shown(name, &message, login::Mechanism::SaslLogin),
             Expects::Nothing => Turn::Failed,
         }
     }
@@ -137,15 +137,22 @@ fn plain(message: &[u8]) -> Turn {
     if !authzid.is_empty() && authzid != authcid {
         return Turn::Failed;
     }
-    shown(authcid, password, login::Mechanism::SaslPlain).map_or(Turn::Failed, Turn::Login)
+    shown(
+        UserName::new(authcid).ok(),
+        password,
+        login::Mechanism::SaslPlain,
+    )
 }
 
-fn shown(name: &[u8], password: &[u8], mechanism: login::Mechanism) -> Option<Login> {
-    Some(Login {
-        user: UserName::new(name).ok()?,
-        credentials: Credentials::Password(Secret::new(password).ok()?),
-        mechanism,
-    })
+fn shown(user: Option<UserName>, password: &[u8], mechanism: login::Mechanism) -> Turn {
+    match (user, Secret::new(password)) {
+        (Some(user), Ok(secret)) => Turn::Login(Login {
+            user,
+            credentials: Credentials::Password(secret),
+            mechanism,
+        }),
+        _ => Turn::Failed,
+    }
 }
 
 fn decode(text: &[u8]) -> Option<Octets> {

@@ -122,7 +122,10 @@ impl Server {
         args.end()?;
         match self.settings.channel {
             Channel::Tls => return Err(Bad("TLS is on already")),
-            Channel::Clear { starttls, .. } if starttls == StartTls::No => {
+            Channel::Clear {
+                starttls: StartTls::No,
+                ..
+            } => {
                 return Err(Bad("STARTTLS is not offered here"));
             }
             Channel::Clear { .. } => {}
@@ -180,7 +183,7 @@ impl Server {
                 };
                 self.state = State::LoginDue(tag.clone(), login);
             }
-            _ => self.fail(tag, &Failure::Credentials),
+            _ => self.failed_here(tag),
         }
         Ok(())
     }
@@ -222,7 +225,7 @@ impl Server {
                 self.state = State::Sasl(tag, exchange);
             }
             Turn::Login(login) => self.state = State::LoginDue(tag, login),
-            Turn::Failed => self.fail(&tag, &Failure::Credentials),
+            Turn::Failed => self.failed_here(&tag),
             Turn::Aborted => {
                 self.say(format_args!("{} BAD AUTHENTICATE aborted", tag.as_str()));
             }
@@ -449,10 +452,21 @@ impl Server {
         self.out.extend_from_slice(&words);
     }
 
+    /// Credentials that nobody can have: a failed login without asking the host. Counted as a bad
+    /// command, since no other count sees it.
+    fn failed_here(&mut self, tag: &Tag) {
+        self.fail(tag, &Failure::Credentials);
+        self.count_bad();
+    }
+
     /// BAD, counted; a tag that is none is not echoed.
     fn bad(&mut self, tag: Option<&Tag>, why: &str) {
         let tag = tag.map_or("*", Tag::as_str);
         self.say(format_args!("{tag} BAD {why}"));
+        self.count_bad();
+    }
+
+    fn count_bad(&mut self) {
         self.bad_commands = self.bad_commands.saturating_add(1);
         if self.bad_commands >= self.settings.bad_commands {
             self.end(format_args!("* BYE too many bad commands"));
@@ -600,6 +614,17 @@ impl protocol::Server for Server {
             State::TlsDue => "tls",
             State::Closed => "logout",
         }
+    }
+
+    fn held(&self) -> usize {
+        let secret = match &self.state {
+            State::LoginDue(_, login) => {
+                let Credentials::Password(secret) = &login.credentials;
+                secret.reveal().len()
+            }
+            _ => 0,
+        };
+        self.lines.capacity() + self.command.capacity() + self.out.capacity() + secret
     }
 }
 

@@ -432,6 +432,17 @@ impl crate::protocol::Server for Server {
         std::mem::take(&mut self.out)
     }
 
+    fn held(&self) -> usize {
+        let secret = match &self.talk {
+            Talk::Login(Some(login)) => {
+                let Credentials::Password(secret) = &login.credentials;
+                secret.reveal().len()
+            }
+            _ => 0,
+        };
+        self.lines.capacity() + self.out.capacity() + secret
+    }
+
     fn state(&self) -> &'static str {
         match self.talk {
             Talk::Greeting => "greeting",
