@@ -316,6 +316,27 @@ async fn a_swapped_link_is_a_new_pair() {
     assert_eq!(front.refresh(), [swapped(&pair.cert)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn files_are_watched() {
+    let dir = Dir::new();
+    let pair = dir.pair("a", &["mail.example"]);
+    let front = Arc::new(front(std::slice::from_ref(&pair)));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let watching = tokio::spawn(gatepost::tls::watch(front, move |front, changes| {
+        tell.send((changes.to_vec(), front.expiries())).unwrap();
+    }));
+    for _ in 0..2 {
+        dir.pair("a", &["mail.example"]);
+        let (changes, expiries) = told.recv().await.unwrap();
+        assert_eq!(changes, [swapped(&pair.cert)]);
+        assert_eq!(expiries[0].name, pair.cert.display().to_string());
+    }
+    fs::write(&pair.key, "garbage").unwrap();
+    let (changes, _) = told.recv().await.unwrap();
+    assert!(matches!(&changes[..], [Change::Refused { .. }]));
+    watching.abort();
+}
+
 #[tokio::test]
 async fn a_self_signed_certificate_is_good_for_this_machine_and_397_days() {
     let front = Front::new(Config::default()).unwrap();
