@@ -285,6 +285,12 @@ mod tests {
     }
 
     #[test]
+    fn the_mechanisms_announced_are_the_ones_there_are() {
+        let names = crate::protocol::sasl::Mechanism::ALL.map(|mechanism| mechanism.name());
+        assert_eq!(LOGIN_CAPABILITIES[1], format!("SASL {}", names.join(" ")));
+    }
+
+    #[test]
     fn languages() {
         for (tag, want) in [
             (Some(&b"*"[..]), "+OK i-default "),
