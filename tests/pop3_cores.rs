@@ -1,6 +1,8 @@
 //! The POP3 front and the POP3 host leg play against each other, without sockets: whatever the one
 //! offers the other can use.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use gatepost::protocol::pop3::{client, server};
 use gatepost::protocol::{
     Channel, ClearLogin, Client as _, Credentials, Failure, FrontSettings, HostLogin, HostStep,

@@ -6,6 +6,8 @@
 //! `* reject FAILURE` or `* accept TEXT`; `* held LINE` what goes on to the host, `* close`.
 //! `\r` and `\xHH` stand for octets.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fs;
 use std::path::Path;
 
