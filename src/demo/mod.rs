@@ -36,6 +36,12 @@ pub use store::Store;
 /// Octets read at a time.
 const CHUNK: usize = 16 * 1024;
 
+/// The user that is there; any domain behind it is taken, too.
+pub const USER: &str = "demo";
+
+/// That user's password.
+pub const PASSWORD: &str = "demo";
+
 /// Serves one connection on the process's own store until either side ends it.
 ///
 /// # Errors

@@ -1,3 +1,159 @@
-//! From port to session: sockets that listen, and what a connection passes before its greeting.
+//! From port to session: sockets that listen, and what a connection passes before its greeting:
+//! the listener's `allow`, the limits, the TLS handshake.
+//!
+//! Each connection is a task of its own from the first moment, so a client that dribbles through
+//! its handshake keeps nobody else waiting. When descriptors run out accepting backs off; sessions
+//! that live go on.
+
 pub mod config;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol as IpProtocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
 pub use config::{Config, TlsMode};
+
+use crate::net::{Peer, Stream};
+use crate::observe::metrics;
+use crate::session::{self, Arrival, Front, Gateway, Upgrade};
+
+/// Connections the kernel keeps for us between two accepts.
+const BACKLOG: i32 = 4096;
+
+/// How long accepting rests when descriptors or memory run out.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Opens a listening socket. `[::]` takes IPv4 as well.
+///
+/// # Errors
+/// The system's: the address is taken, the port needs privileges, …
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(IpProtocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A listener at work: everything a connection needs until its session begins.
+pub struct Listener {
+    /// Its settings.
+    pub config: Config,
+    /// As its sessions see it.
+    pub front: Arc<Front>,
+    /// TLS, from the first byte or offered.
+    pub tls: Upgrade,
+    /// The settings and tables of the moment: each connection takes those that are valid when it
+    /// is accepted.
+    pub gateway: Arc<ArcSwap<Gateway>>,
+    /// Handles of the metrics.
+    pub metrics: metrics::Listener,
+}
+
+impl Listener {
+    /// Accepts until `stop` changes; closes the socket then.
+    pub async fn serve(self: Arc<Self>, socket: TcpListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = stop.changed() => return,
+            };
+            match accepted {
+                Ok((tcp, client)) => {
+                    let listener = self.clone();
+                    tokio::spawn(async move { listener.welcome(tcp, client).await });
+                }
+                // The client was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.gateway.load().metrics.refused(metrics::Refused::Other);
+                    tracing::warn!(listener = %self.config.name, %error, "cannot accept");
+                    sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    async fn welcome(&self, tcp: TcpStream, client: SocketAddr) {
+        let accepted = Instant::now();
+        self.metrics.connection();
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        if !self.config.allows(client.ip()) {
+            self.gateway.load().metrics.refused(metrics::Refused::Allow);
+            return;
+        }
+        let gateway = self.gateway.load_full();
+        let place = match gateway.tables.connect(&gateway.limits, client.ip()) {
+            Ok(place) => place,
+            Err(limit) => {
+                gateway.metrics.refused(metrics::Refused::limit(limit));
+                tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
+                return self.turn_away(&tcp);
+            }
+        };
+        let Ok(local) = tcp.local_addr() else { return };
+        prepare(&tcp, gateway.timeouts.keepalive);
+        let peer = Peer {
+            client,
+            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
+        };
+        let stream = match self.config.tls {
+            TlsMode::Upgrade => Stream::Tcp(tcp),
+            TlsMode::Implicit => {
+                match session::start_tls(Stream::Tcp(tcp), Some(&self.tls)).await {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        gateway.metrics.refused(match error.kind() {
+                            io::ErrorKind::TimedOut => metrics::Refused::TlsTimeout,
+                            _ => metrics::Refused::TlsHandshake,
+                        });
+                        tracing::debug!(%client, listener = %self.config.name, %error, "tls handshake failed");
+                        return;
+                    }
+                }
+            }
+        };
+        let arrival = Arrival {
+            stream,
+            peer,
+            place,
+            accepted,
+        };
+        session::run(arrival, self.front.clone(), gateway).await;
+    }
+
+    /// Full: says so where that can be done without TLS.
+    fn turn_away(&self, tcp: &TcpStream) {
+        if self.config.tls == TlsMode::Upgrade {
+            let words = session::no_room(&self.front, &self.gateway.load());
+            let _ = tcp.try_write(&words);
+        }
+    }
+}
+
+/// What every mail connection wants of its socket.
+fn prepare(tcp: &TcpStream, keepalive: Duration) {
+    // Commands and answers are small and waited for: never hold one back.
+    let _ = tcp.set_nodelay(true);
+    if !keepalive.is_zero() {
+        let probes = TcpKeepalive::new()
+            .with_time(keepalive)
+            .with_interval(keepalive);
+        let _ = socket2::SockRef::from(tcp).set_tcp_keepalive(&probes);
+    }
+}

@@ -235,7 +235,7 @@ mod tests {
             ("\r\nnothing", Err(Malformed)),
         ] {
             let octets = [header.as_bytes(), b"a1 NOOP\r\n"].concat();
-            let got = parse(&octets).map(|parsed| parsed.map(|(origin, at)| (origin, at)));
+            let got = parse(&octets);
             assert_eq!(
                 got,
                 want.map(|origin| Some((origin, header.len()))),

@@ -1,11 +1,304 @@
 //! THE STORY: one client connection, from greeting to goodbye.
+//!
+//! [`run`] is the life of a session: greet and converse until somebody shows credentials, find the
+//! route, log in to a host, hand over, and then move bytes (`relay`) or serve a maildrop from a
+//! mailbox (`translate`) until one side is done. What belongs to a step lives in its own file:
+//! `converse` (the talk before login), `login` (one attempt), `relay`, `translate`; `registry` and
+//! `limits` know what lives and how many may.
+
 pub mod config;
 mod converse;
 mod ended;
 pub mod limits;
+mod login;
 pub mod registry;
 mod relay;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
 pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
+use login::{Bridge, Far};
 pub use registry::Registry;
+
+use crate::backend::Backends;
+use crate::net::{Peer, Stream};
+use crate::observe::{SessionIds, metrics};
+use crate::protocol::{
+    Channel, ClearLogin, Farewell, FrontSettings, Protocol, Server, StartTls, imap, pop3,
+};
+use crate::route::Router;
+use converse::{Said, converse};
+
+/// What every session of the process shares: one consistent set of settings and the live tables.
+pub struct Gateway {
+    /// Who goes where.
+    pub router: Router,
+    /// The servers we log in to.
+    pub backends: Backends,
+    /// Limits.
+    pub limits: Limits,
+    /// Timeouts.
+    pub timeouts: Timeouts,
+    /// How many there are.
+    pub tables: Arc<limits::Tables>,
+    /// Which there are.
+    pub registry: Arc<Registry>,
+    /// Their ids.
+    pub ids: SessionIds,
+    /// What is counted of all of them.
+    pub metrics: metrics::Gateway,
+    /// What is counted of each backend, by name.
+    pub backend_metrics: BTreeMap<String, metrics::Backend>,
+}
+
+/// A listener, as its sessions see it.
+pub struct Front {
+    /// Label in logs and metrics.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Text of the greeting.
+    pub greeting: String,
+    /// List shown before login instead of ours.
+    pub capabilities: Option<Vec<String>>,
+    /// Whether a login is taken without TLS.
+    pub clear_login: ClearLogin,
+    /// TLS, where it is offered in mid-stream.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// A connection that is ready for its greeting.
+pub struct Arrival {
+    /// The client's stream; implicit TLS is on already.
+    pub stream: Stream,
+    /// Who it is.
+    pub peer: Peer,
+    /// Its place among the connections, given back when the session is over.
+    pub place: limits::Connection,
+    /// When it was accepted: the time for login counts from here.
+    pub accepted: Instant,
+}
+
+/// Runs one session to its end and says in the log how it ended.
+pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
+    let Arrival {
+        stream,
+        peer,
+        place: _place,
+        accepted,
+    } = arrival;
+    let entry = gateway.registry.enter(
+        gateway.ids.next().to_string(),
+        front.protocol,
+        peer.client,
+        stream.tls().map(|tls| tls.version),
+    );
+    let session = Session {
+        live: &entry,
+        peer: &peer,
+        front: &front,
+        gateway: &gateway,
+    };
+    // Boxed: what a login needs is freed before the long, idle part of a session begins.
+    let ended = match Box::pin(session.until_login(stream, accepted)).await {
+        Ok(bridge) => session.serve(bridge).await,
+        Err(ended) => ended,
+    };
+    session.log_end(&ended);
+}
+
+/// One session's own things and the shared ones.
+struct Session<'a> {
+    live: &'a registry::Live,
+    peer: &'a Peer,
+    front: &'a Front,
+    gateway: &'a Gateway,
+}
+
+impl Session<'_> {
+    /// Greets and converses until a login is accepted.
+    async fn until_login(&self, mut stream: Stream, accepted: Instant) -> Result<Bridge, Ended> {
+        let deadline = accepted + self.gateway.timeouts.login;
+        let mut server = server(self.front, self.gateway, &stream, &self.live.id);
+        let mut failed = 0;
+        loop {
+            let said = tokio::select! {
+                said = converse(&mut stream, &mut *server, self.front.upgrade.as_ref()) => said,
+                () = sleep_until(deadline) => {
+                    return Err(leave(stream, &mut *server, Farewell::Timeout).await);
+                }
+                reason = self.live.end_asked() => {
+                    return Err(leave(stream, &mut *server, reason).await);
+                }
+            };
+            if let Some(tls) = stream.tls() {
+                let _ = self.live.tls.set(tls.version);
+            }
+            let login = match said {
+                Ok(Said::Login(login)) => login,
+                Ok(Said::Closed) => {
+                    linger(stream).await;
+                    return Err(Ended::new(EndedBy::Client, "logout"));
+                }
+                Ok(Said::Left) => return Err(Ended::new(EndedBy::Client, "closed")),
+                Err(error) => return Err(Ended::error(EndedBy::Client, &error)),
+            };
+            let shown = Instant::now();
+            let failure = match self.attempt(&login, shown).await {
+                Ok(accepted) => {
+                    let handover = server.accept(accepted.welcome);
+                    return Ok(Bridge {
+                        client: stream,
+                        handover,
+                        far: accepted.far,
+                        places: accepted.places,
+                        idle: self.idle(),
+                    });
+                }
+                Err(failure) => failure,
+            };
+            failed += 1;
+            if failure.is_credentials() {
+                let tables = &self.gateway.tables;
+                let delay = tables.failed(&self.gateway.limits, self.ip());
+                sleep_until((shown + delay).min(deadline)).await;
+            }
+            server.reject(&failure);
+            if failed >= self.gateway.limits.logins_per_session {
+                return Err(leave(stream, &mut *server, Farewell::TooManyFailures).await);
+            }
+        }
+    }
+
+    /// Moves bytes until one side is done.
+    async fn serve(&self, bridge: Bridge) -> Ended {
+        let Bridge {
+            client,
+            handover,
+            far,
+            places: _places,
+            idle,
+        } = bridge;
+        match far {
+            Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
+        }
+    }
+
+    fn idle(&self) -> Duration {
+        match self.front.protocol {
+            Protocol::Imap => self.gateway.timeouts.idle,
+            Protocol::Pop3 => self.gateway.timeouts.pop3_idle,
+        }
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.peer.client.ip()
+    }
+
+    /// The session's closing line.
+    fn log_end(&self, ended: &Ended) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let login = self.live.login.get();
+        let bytes_in = self.live.bytes_in.load(Relaxed);
+        let bytes_out = self.live.bytes_out.load(Relaxed);
+        self.gateway
+            .metrics
+            .bytes(self.front.protocol, bytes_in, bytes_out);
+        let seconds = self.live.since.elapsed().unwrap_or_default().as_secs_f64();
+        tracing::info!(
+            target: "gatepost",
+            event = "session_end",
+            ended_by = ended.by.as_str(),
+            reason = ended.reason.as_str(),
+            state = login.map_or("login", |login| login.state),
+            protocol = self.front.protocol.as_str(),
+            user = login.map(|login| login.user.as_str()),
+            client = %self.peer.client,
+            backend = login.map(|login| &*login.backend),
+            host = login.map(|login| &*login.host),
+            session = self.live.id.as_str(),
+            seconds,
+            bytes_in,
+            bytes_out,
+        );
+    }
+}
+
+/// The protocol's core, as this listener and stream want it.
+fn server(front: &Front, gateway: &Gateway, stream: &Stream, id: &str) -> Box<dyn Server> {
+    let channel = match stream.tls() {
+        Some(_) => Channel::Tls,
+        None => Channel::Clear {
+            starttls: match front.upgrade {
+                Some(_) => StartTls::Yes,
+                None => StartTls::No,
+            },
+            login: front.clear_login,
+        },
+    };
+    let settings = FrontSettings {
+        greeting: front.greeting.clone(),
+        session: id.to_owned(),
+        channel,
+        capabilities: front.capabilities.clone(),
+        line: gateway.limits.line,
+        bad_commands: gateway.limits.bad_commands,
+    };
+    match front.protocol {
+        Protocol::Imap => Box::new(imap::server::Server::new(settings)),
+        Protocol::Pop3 => Box::new(pop3::server::Server::new(settings)),
+    }
+}
+
+/// What a client hears in place of a greeting when there is no room for it.
+pub fn no_room(front: &Front, gateway: &Gateway) -> Vec<u8> {
+    let nobody = Stream::Gone(tokio::io::empty());
+    let id = gateway.ids.next().to_string();
+    server(front, gateway, &nobody, &id).farewell(Farewell::TooMany)
+}
+
+/// How long a client may take to hear a goodbye, and to close after it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Says what is still to be said, and goodbye, and closes.
+async fn leave(mut stream: Stream, server: &mut dyn Server, reason: Farewell) -> Ended {
+    let mut words = Vec::new();
+    while let crate::protocol::Step::Write(bytes) = server.step() {
+        words.extend(bytes);
+    }
+    words.extend(server.farewell(reason));
+    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
+        stream.write_all(&words).await?;
+        stream.flush().await
+    })
+    .await;
+    linger(stream).await;
+    Ended::farewell(reason)
+}
+
+/// Closes without a reset: what the client has not read yet would be lost if octets of its own were
+/// still unread here. Waits a short while for the client to close, too.
+async fn linger(mut stream: Stream) {
+    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut sink = [0; 1024];
+        let mut left = 64 * 1024_usize;
+        while left > 0 {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,200 @@
+//! One login attempt: limits, route, host, and its line in the log the moment it is decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::registry::{Filter, LoggedIn};
+use super::{Session, limits};
+use crate::backend::{Refusal, Request, Seat};
+use crate::net::Stream;
+use crate::observe::metrics;
+use crate::protocol::{
+    Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome,
+};
+use crate::route;
+
+/// How many gateways a login may pass, ours included: what is left is told to the host.
+const TTL: u8 = 5;
+
+/// A session after its login: both streams and what is still due to either side.
+pub(super) struct Bridge {
+    pub(super) client: Stream,
+    pub(super) handover: Handover,
+    pub(super) far: Far,
+    pub(super) places: Places,
+    pub(super) idle: Duration,
+}
+
+/// What a session holds as long as it lives: its place among its user's, and on the host.
+pub(super) struct Places {
+    _user: limits::UserSession,
+    _host: Seat,
+    _counted: Option<metrics::Counted>,
+}
+
+/// A login that a host accepted.
+pub(super) struct Accepted {
+    pub(super) welcome: Welcome,
+    pub(super) far: Far,
+    pub(super) places: Places,
+}
+
+/// The host's side of a session.
+pub(super) enum Far {
+    /// The host speaks the client's protocol.
+    Relayed(Stream),
+}
+
+/// What is known of an attempt so far, for the log.
+#[derive(Default)]
+struct Facts {
+    backend: Option<String>,
+    host: Option<String>,
+}
+
+impl Session<'_> {
+    /// One attempt. Whatever comes of it is logged here, once.
+    pub(super) async fn attempt(&self, login: &Login, shown: Instant) -> Result<Accepted, Failure> {
+        let mut facts = Facts::default();
+        let result = self.log_in(login, &mut facts).await;
+        self.log_login(login, &facts, result.as_ref().err(), shown.elapsed());
+        if result.is_ok() {
+            self.gateway.tables.succeeded(self.ip());
+        }
+        result
+    }
+
+    async fn log_in(&self, login: &Login, facts: &mut Facts) -> Result<Accepted, Failure> {
+        let ask = route::Ask {
+            user: &login.user,
+            protocol: self.front.protocol,
+            listener: Some(&self.front.name),
+        };
+        let route::Route {
+            backend,
+            login: user,
+            host,
+            ..
+        } = self.gateway.router.route(ask).await?;
+        facts.backend = Some(backend.clone());
+        let canonical = user.canonical();
+        let tables = &self.gateway.tables;
+        let place = tables
+            .log_in(&self.gateway.limits, &canonical, self.ip())
+            .map_err(|limit| Failure::TooMany { limit })?;
+        let target = self
+            .gateway
+            .backends
+            .get(&backend)
+            .ok_or_else(|| Failure::HostSetup {
+                cause: format!("no backend {backend:?}"),
+            })?;
+        let request = Request {
+            protocol: self.front.protocol,
+            user: &user,
+            credentials: &login.credentials,
+            host: host.as_deref(),
+            origin: Some(self.origin()),
+            behind: &[],
+        };
+        let connected = match target.connect(request).await {
+            Ok(connected) => connected,
+            Err(Refusal { failure, host }) => {
+                facts.host = host;
+                return Err(failure);
+            }
+        };
+        let host = connected.seat.host().name().to_owned();
+        facts.host = Some(host.clone());
+        if let Some(left) = connected.moved_from {
+            // One user, one host: what still lives on the one that was left ends.
+            let there = Filter {
+                user: Some(canonical),
+                backend: Some(backend.clone()),
+                host: Some(left),
+                ..Filter::default()
+            };
+            self.gateway.registry.end(&there, Farewell::Kicked);
+        }
+        let (far, state) = match (self.front.protocol, connected.speaks) {
+            (Protocol::Imap, _) | (Protocol::Pop3, Protocol::Pop3) => {
+                (Far::Relayed(connected.stream), "relay")
+            }
+            (Protocol::Pop3, Protocol::Imap) => {
+                return Err(Failure::HostSetup {
+                    cause: "translation".into(),
+                });
+            }
+        };
+        let counts = self.gateway.backend_metrics.get(&backend);
+        let counted = counts.map(|counts| counts.session(self.front.protocol));
+        self.logged_in(login, &user, &backend, &host, state);
+        Ok(Accepted {
+            welcome: connected.welcome,
+            far,
+            places: Places {
+                _user: place,
+                _host: connected.seat,
+                _counted: counted,
+            },
+        })
+    }
+
+    fn logged_in(
+        &self,
+        login: &Login,
+        user: &UserName,
+        backend: &str,
+        host: &str,
+        state: &'static str,
+    ) {
+        let _ = self.live.login.set(LoggedIn {
+            user: login.user.to_string(),
+            canonical: user.canonical(),
+            backend: Arc::from(backend),
+            host: Arc::from(host),
+            state,
+        });
+    }
+
+    /// Who the client is, for the host.
+    fn origin(&self) -> Origin {
+        Origin {
+            client: self.peer.client,
+            connected: self.peer.local,
+            session: self.live.id.clone(),
+            ttl: TTL,
+            transport: match self.live.tls.get() {
+                Some(_) => Transport::Tls,
+                None => Transport::Insecure,
+            },
+        }
+    }
+
+    fn log_login(&self, login: &Login, facts: &Facts, failure: Option<&Failure>, took: Duration) {
+        let result = failure.map_or("ok", Failure::code);
+        let reason = failure.map(ToString::to_string);
+        let metrics = &self.gateway.metrics;
+        metrics.login(self.front.protocol, failure, took);
+        if let Some(Failure::TooMany { limit }) = failure {
+            metrics.refused(metrics::Refused::limit(limit));
+        }
+        tracing::info!(
+            target: "gatepost",
+            event = "login",
+            result,
+            protocol = self.front.protocol.as_str(),
+            user = login.user.as_str(),
+            client = %self.peer.client,
+            mechanism = login.mechanism.as_str(),
+            tls = self.live.tls.get(),
+            backend = facts.backend.as_deref(),
+            host = facts.host.as_deref(),
+            session = self.live.id.as_str(),
+            took = took.as_secs_f64(),
+            reason = reason.as_deref(),
+        );
+    }
+}
