@@ -1,2 +1,5 @@
-//! bin
-fn main() {}
+//! The program: its command line, run; its exit code.
+
+fn main() -> std::process::ExitCode {
+    gatepost::cli::main(std::env::args_os())
+}

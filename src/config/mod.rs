@@ -102,7 +102,7 @@ impl Config {
             .entries()
             .map(|(name, ..)| name)
             .collect();
-        report.shape(&tree, &schema::ROOT, ("proxy.yaml", Mark::default()), "");
+        report.shape(&tree, &schema::ROOT, ("proxy.yaml", tree.mark), "");
         let config = meant(root, &mut report);
         let mut problems = report.problems;
         problems.sort_by_key(|p| (p.file != path.into(), p.line, p.column));
@@ -141,7 +141,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
     let sources = ["users", "users_from"];
     if !all_pinned && root.is_map() && !sources.iter().any(|key| root.get(key).is_there()) {
         let expected = "expected `users`: a map of users to backends, like `\"*\": NAME`";
-        report.say(Mark::default(), Code::E012, "`users` is missing", expected);
+        report.say(root.mark(), Code::E012, "`users` is missing", expected);
     }
     Config {
         listeners: listeners

@@ -89,7 +89,7 @@ pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
         let wrong = Wrong::new(Code::W002, "clients will not trust it")
             .help("tls: { cert: /etc/gatepost/tls.crt, key: /etc/gatepost/tls.key }");
         let message = "no `tls:`: a self-signed certificate is made at start";
-        report.add(Mark::default(), Code::W002, message, wrong);
+        report.add(root.mark(), Code::W002, message, wrong);
     }
     tls::Config {
         certificates: pairs,

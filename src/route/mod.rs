@@ -1,9 +1,10 @@
 //! Who goes where: the users map and the answer it gives.
 //!
 //! A [`Router`] is asked once for each login, before any host is. It knows names of backends, not
-//! their hosts. [`explain`] says the same in words.
+//! their hosts. [`explain`](explain::explain) says the same in words.
 
 pub mod config;
+pub mod explain;
 pub mod rule;
 pub mod table;
 

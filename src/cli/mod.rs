@@ -1,0 +1,220 @@
+//! The command line: one file a subcommand.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command or the file is wrong. Results go to standard output,
+//! errors to standard error with a cause and a next step.
+
+mod check;
+mod explain;
+mod run;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{Code, Colour, Config, Problem, Severity};
+use crate::protocol::Protocol;
+
+/// It failed.
+const FAILED: u8 = 1;
+
+/// The command or the file is wrong.
+const WRONG: u8 = 2;
+
+/// An IMAP and POP3 gateway: ends TLS, routes each user to the right mail store, relays IMAP and
+/// serves POP3 from IMAP.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, max_term_width = 100)]
+struct Args {
+    /// The settings
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GATEPOST_CONFIG",
+        default_value = "proxy.yaml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT; what is done without a command
+    Run,
+    /// Read the settings and report every problem in them; exit code 2 if there is one
+    Check {
+        /// The list of problems for editors and machines, on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say where a user's login goes, and why; exit code 1 if no entry matches
+    Explain {
+        /// The name as the user types it
+        user: String,
+        /// What the client speaks
+        #[arg(long, default_value = "imap", value_parser = protocol)]
+        protocol: Protocol,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs a command line, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version come this way too, on standard output and with code 0.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => ExitCode::from(WRONG),
+                false => ExitCode::SUCCESS,
+            };
+        }
+    };
+    match args.command.unwrap_or(Command::Run) {
+        Command::Run => match load(&args.config) {
+            Ok((config, warnings)) => run::run(&args.config, config, warnings),
+            Err(code) => code,
+        },
+        Command::Check { json: false } => check::check(&args.config),
+        Command::Check { json: true } => check::check_json(&args.config),
+        Command::Explain {
+            user,
+            protocol,
+            json,
+        } => {
+            let form = if json {
+                explain::Form::Json
+            } else {
+                explain::Form::Text
+            };
+            explain::explain(&args.config, &user, protocol, form)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "gatepost", &mut script);
+            let _ = io::stdout().write_all(&script);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn protocol(word: &str) -> Result<Protocol, String> {
+    Protocol::ALL
+        .into_iter()
+        .find(|protocol| protocol.as_str() == word)
+        .ok_or_else(|| "expected imap or pop3".into())
+}
+
+/// Reads the settings; problems are told on standard error.
+fn load(path: &Path) -> Result<(Config, Vec<Problem>), ExitCode> {
+    Config::load(path).map_err(|problems| {
+        tell_problems(path, &problems.0);
+        ExitCode::from(WRONG)
+    })
+}
+
+/// Every problem with its source line, and how many there are; words that make a file where there is
+/// none.
+fn tell_problems(path: &Path, problems: &[Problem]) {
+    if let [problem] = problems
+        && problem.code == Code::E001
+        && !path.exists()
+    {
+        tell(&no_file(path));
+        return;
+    }
+    let colour = colour();
+    for problem in problems {
+        tell(&problem.render(colour));
+        tell("");
+    }
+    tell(&format!("{}: {}", path.display(), summary(problems)));
+}
+
+/// `5 errors, 1 warning`
+fn summary(problems: &[Problem]) -> String {
+    let errors = problems
+        .iter()
+        .filter(|p| p.code.severity() == Severity::Error)
+        .count();
+    let plural = |n: usize, word: &str| match n {
+        1 => format!("1 {word}"),
+        _ => format!("{n} {word}s"),
+    };
+    match (errors, problems.len() - errors) {
+        (errors, 0) => plural(errors, "error"),
+        (0, warnings) => plural(warnings, "warning"),
+        (errors, warnings) => format!(
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
+    }
+}
+
+fn no_file(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "error: there is no {path}\n\n\
+         This makes one that serves a small store that is built in (user demo, password demo):\n\n\
+         cat > {path} <<'END'\n\
+         listeners:\n  \
+           - imap://127.0.0.1:1143\n  \
+           - pop3://127.0.0.1:1110\n\
+         backends:\n  \
+           demo: demo://\n\
+         users:\n  \
+           \"*\": demo\n\
+         END\n\n\
+         Settings elsewhere are named with --config FILE or GATEPOST_CONFIG."
+    )
+}
+
+/// Colours on a terminal, unless `NO_COLOR` is set to something (no-color.org).
+fn colour() -> Colour {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    match io::stderr().is_terminal() && !no_color && !dumb {
+        true => Colour::Yes,
+        false => Colour::No,
+    }
+}
+
+/// A line for whoever runs the command. That nobody reads is no error.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// A line of the result.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// The list of problems as JSON.
+fn json(problems: &[Problem]) -> String {
+    let list: Vec<_> = problems.iter().map(Problem::json).collect();
+    format!("{:#}", serde_json::Value::Array(list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}
