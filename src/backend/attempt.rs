@@ -9,6 +9,7 @@ use super::config::{Endpoint, ForwardClient, Security, Target};
 use super::host::{Change, Host};
 use super::login::{Patience, play};
 use super::{Backend, Connected, Request, dial};
+use crate::demo;
 use crate::net::Stream;
 use crate::protocol::proxy_header::{self, Version};
 use crate::protocol::{
@@ -131,7 +132,7 @@ impl Backend {
         let (mut stream, name) = match &endpoint.target {
             Target::Demo => {
                 let (ours, theirs) = duplex(DEMO_BUFFER);
-                tokio::spawn(demo(theirs));
+                tokio::spawn(demo::serve(theirs));
                 (Stream::Memory(ours), "demo")
             }
             Target::Network { host, port } => {
@@ -263,9 +264,4 @@ fn unpredictable() -> u64 {
     // with nearly every mail client.
     let _ = aws_lc_rs::rand::fill(&mut octets);
     u64::from_le_bytes(octets)
-}
-
-/// The built-in store, until it is there: nobody home.
-async fn demo(stream: tokio::io::DuplexStream) {
-    drop(stream);
 }

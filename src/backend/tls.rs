@@ -132,6 +132,9 @@ fn plainly(error: &Error) -> String {
                 shown.escape_debug()
             )
         }
+        CertificateError::BadSignature => {
+            "the certificate is not signed by the issuer it names (another CA of that name?)".into()
+        }
         CertificateError::Revoked => "the certificate was revoked".into(),
         CertificateError::Other(other) => other.to_string(),
         other => other.to_string(),

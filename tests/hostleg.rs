@@ -1,0 +1,489 @@
+//! Logins on scripted hosts over loopback: what each failure of a host becomes, which host is asked
+//! next, and what is never sent twice.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its host fails"
+)]
+
+#[path = "hostleg/certificates.rs"]
+mod certificates;
+#[path = "hostleg/scripted.rs"]
+mod scripted;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::backend::config::{
+    Balance, Config, Endpoint, Failover, ForwardClient, HostConfig, Security, Target,
+};
+use gatepost::backend::{Backend, Request, Surroundings};
+use gatepost::protocol::{Behind, Code, Credentials, Failure, Origin, Protocol, Secret, Transport};
+use scripted::*;
+use tokio::net::TcpListener;
+
+#[tokio::test]
+async fn a_login_is_accepted_and_its_seat_given_back() {
+    let host = Host::start(good()).await;
+    let backend = backend(config(&[host.at]));
+    let connected = login(&backend).await.unwrap();
+    assert_eq!(connected.speaks, Protocol::Imap);
+    assert_eq!(connected.welcome.text, "in");
+    assert_eq!(
+        connected.welcome.capabilities.as_deref(),
+        Some(&["IMAP4REV1".into(), "IDLE".into()][..])
+    );
+    assert_eq!(connected.seat.host().sessions(), 1);
+    drop(connected);
+    assert_eq!(backend.hosts()[0].sessions(), 0);
+}
+
+#[tokio::test]
+async fn each_failure_of_a_host_has_its_name() {
+    for (name, script, want) in [
+        (
+            "BYE",
+            greets("* BYE go away\r\n"),
+            Failure::Unreachable {
+                cause: "it greeted with BYE: go away".into(),
+            },
+        ),
+        (
+            "PREAUTH",
+            greets("* PREAUTH root\r\n"),
+            Failure::HostProtocol {
+                expected: "a greeting of OK",
+                got: "* PREAUTH root".into(),
+            },
+        ),
+        (
+            "never greets",
+            greets(""),
+            Failure::TimedOut { state: "greeting" },
+        ),
+        (
+            "greets then hangs",
+            greets("* OK hi\r\n"),
+            Failure::TimedOut {
+                state: "capability",
+            },
+        ),
+        (
+            "hangs at the login",
+            greets(GREETING),
+            Failure::TimedOut { state: "login" },
+        ),
+        (
+            "wrong password",
+            login_answered(&[("AUTHENTICATE", "% NO no such user alice\r\n")]),
+            Failure::Refused {
+                code: Code::AuthenticationFailed,
+                alert: None,
+            },
+        ),
+        (
+            "an account with a word for its user",
+            login_answered(&[("AUTHENTICATE", "% NO [ALERT] pay your bill\r\n")]),
+            Failure::Refused {
+                code: Code::AuthenticationFailed,
+                alert: Some("pay your bill".into()),
+            },
+        ),
+        (
+            "unavailable",
+            login_answered(&[("AUTHENTICATE", "% NO [UNAVAILABLE] database\r\n")]),
+            Failure::Refused {
+                code: Code::Unavailable,
+                alert: None,
+            },
+        ),
+        (
+            "BAD",
+            login_answered(&[("AUTHENTICATE", "% BAD what\r\n")]),
+            Failure::HostProtocol {
+                expected: "OK or NO to the login",
+                got: "*".into(),
+            },
+        ),
+        (
+            "hangs up at the login",
+            login_answered(&[("AUTHENTICATE", "close")]),
+            Failure::Unreachable {
+                cause: "it closed the connection in state=login".into(),
+            },
+        ),
+    ] {
+        let host = Host::start(script).await;
+        let mut failure = failure_of(Config {
+            greeting_timeout: Duration::from_millis(300),
+            login_timeout: Duration::from_millis(300),
+            ..config(&[host.at])
+        })
+        .await;
+        if let Failure::HostProtocol { got, .. } = &mut failure
+            && got.contains("BAD")
+        {
+            *got = "*".into();
+        }
+        assert_eq!(failure, want, "{name}");
+        assert_eq!(host.connections(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn refused_connections_are_unreachable() {
+    let failure = failure_of(config(&[nobody().await])).await;
+    assert!(
+        matches!(&failure, Failure::Unreachable { cause } if cause.contains("refused")),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn the_next_host_takes_over_before_credentials_were_sent() {
+    for script in [
+        None,
+        Some(greets("")),
+        Some(greets("* BYE full\r\n")),
+        Some(greets("* OK hi\r\n")),
+    ] {
+        let second = Host::start(good()).await;
+        let mut first = None;
+        let at = match script {
+            None => nobody().await,
+            Some(script) => first.insert(Host::start(script).await).at,
+        };
+        let backend = backend(Config {
+            greeting_timeout: Duration::from_millis(300),
+            login_timeout: Duration::from_millis(300),
+            ..first_then(at, second.at).await
+        });
+        let connected = login(&backend).await.unwrap();
+        let order = order(&backend);
+        // Alice has a live session: hers is the first choice now.
+        assert_eq!(connected.seat.host().name(), order[0]);
+        drop(connected);
+        // The host that failed is not asked by the next login.
+        login(&backend).await.unwrap();
+        assert!(first.is_none_or(|host| host.connections() == 1));
+        assert_eq!(second.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn with_failover_turned_off_users_stay_with_their_host() {
+    let second = Host::start(good()).await;
+    let backend = backend(Config {
+        failover: Failover::No,
+        ..first_then(nobody().await, second.at).await
+    });
+    assert!(matches!(
+        login(&backend).await.map(drop).unwrap_err().failure,
+        Failure::Unreachable { .. }
+    ));
+    assert_eq!(second.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_password_is_shown_to_one_host_only_unless_it_calls_itself_unavailable() {
+    for (answer, elsewhere) in [
+        ("% NO wrong\r\n", false),
+        ("% NO [AUTHENTICATIONFAILED] wrong\r\n", false),
+        ("% NO [LIMIT] too many\r\n", false),
+        ("% BAD\r\n", false),
+        ("close", false),
+        ("% NO [UNAVAILABLE] later\r\n", true),
+    ] {
+        let answers: &'static [_] = Box::leak(Box::new([("AUTHENTICATE", answer)]));
+        let first = Host::start(login_answered(answers)).await;
+        let second = Host::start(good()).await;
+        let backend = backend(Config {
+            retry_for: Duration::from_secs(1),
+            ..first_then(first.at, second.at).await
+        });
+        assert_eq!(login(&backend).await.is_ok(), elsewhere, "{answer}");
+        let seen = (first.connections(), second.connections());
+        assert_eq!(seen, (1, usize::from(elsewhere)), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_comes_back_in_time_is_asked_again() {
+    let at = nobody().await;
+    let backend = Arc::new(backend(Config {
+        retry_for: Duration::from_secs(20),
+        ..config(&[at])
+    }));
+    let first = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { login(&backend).await.is_ok() }
+    });
+    while backend.hosts()[0].last_failure().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Others are answered at once while it is down.
+    let others = login(&backend).await.map(drop);
+    assert!(matches!(
+        others.unwrap_err().failure,
+        Failure::Unreachable { .. }
+    ));
+    let host = Host::on(TcpListener::bind(at).await.unwrap(), good());
+    assert!(first.await.unwrap());
+    assert_eq!(host.connections(), 1);
+    assert!(login(&backend).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_fixed_host_is_the_only_one() {
+    let (one, two) = (Host::start(good()).await, Host::start(good()).await);
+    let backend = backend(config(&[one.at, two.at]));
+    let alice = Alice::new();
+    for name in ["h0", "h1"] {
+        let request = Request {
+            host: Some(name),
+            ..alice.request()
+        };
+        assert_eq!(
+            backend.connect(request).await.unwrap().seat.host().name(),
+            name
+        );
+    }
+    let request = Request {
+        host: Some("h2"),
+        ..alice.request()
+    };
+    let refusal = backend.connect(request).await.map(drop).unwrap_err();
+    assert!(matches!(refusal.failure, Failure::HostSetup { .. }));
+}
+
+#[tokio::test]
+async fn a_move_names_the_host_that_is_left() {
+    let (one, two) = (Host::start(good()).await, Host::start(good()).await);
+    let backend = backend(config(&[one.at, two.at]));
+    let alice = Alice::new();
+    let on = |host| Request {
+        host: Some(host),
+        ..alice.request()
+    };
+    let stays = backend.connect(on("h0")).await.unwrap();
+    assert_eq!(stays.moved_from, None);
+    let moves = backend.connect(on("h1")).await.unwrap();
+    assert_eq!(moves.moved_from.as_deref(), Some("h0"));
+    assert_eq!(login(&backend).await.unwrap().seat.host().name(), "h1");
+}
+
+#[tokio::test]
+async fn the_host_with_the_fewest_sessions_for_its_weight() {
+    let (one, two) = (Host::start(good()).await, Host::start(good()).await);
+    let mut config = config(&[one.at, two.at]);
+    config.balance = Balance::LeastSessions;
+    config.hosts[1].weight = 3;
+    let backend = backend(config);
+    let mut seats = Vec::new();
+    for n in 0..40 {
+        let user = Alice::called(&format!("user{n}"));
+        seats.push(backend.connect(user.request()).await.unwrap());
+    }
+    let sessions: Vec<u32> = backend.hosts().iter().map(|host| host.sessions()).collect();
+    assert_eq!(sessions, [10, 30]);
+}
+
+#[tokio::test]
+async fn a_full_host_passes_new_users_on() {
+    let (one, two) = (Host::start(good()).await, Host::start(good()).await);
+    let backend = backend(Config {
+        max_sessions: 1,
+        ..config(&[one.at, two.at])
+    });
+    let alice = login(&backend).await.unwrap();
+    let again = login(&backend).await.map(drop).unwrap_err().failure;
+    assert!(matches!(again, Failure::TooMany { .. }));
+    let bob = backend
+        .connect(Alice::called("bob").request())
+        .await
+        .unwrap();
+    assert_ne!(alice.seat.host().name(), bob.seat.host().name());
+    let carol = backend
+        .connect(Alice::called("carol").request())
+        .await
+        .map(drop);
+    assert!(matches!(
+        carol.unwrap_err().failure,
+        Failure::TooMany { .. }
+    ));
+}
+
+#[tokio::test]
+async fn logins_wait_their_turn() {
+    let host = Host::start(greets("* OK hi\r\n")).await;
+    let backend = Arc::new(backend(Config {
+        logins_in_flight: 1,
+        login_timeout: Duration::from_millis(300),
+        ..config(&[host.at])
+    }));
+    let one = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { login(&backend).await.map(drop) }
+    });
+    while host.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(login(&backend).await.is_err());
+    assert!(one.await.unwrap().is_err());
+    assert_eq!(host.connections(), 1);
+}
+
+#[tokio::test]
+async fn closed_backends_and_protocols_ask_no_host() {
+    let host = Host::start(good()).await;
+    let maintenance = Config {
+        maintenance: Some("back at 6".into()),
+        ..config(&[host.at])
+    };
+    let pop3_only = Config {
+        protocols: vec![Protocol::Pop3],
+        ..config(&[host.at])
+    };
+    for (config, want) in [
+        (
+            maintenance,
+            Failure::Maintenance {
+                text: "back at 6".into(),
+            },
+        ),
+        (pop3_only, Failure::NotAllowed { text: None }),
+    ] {
+        assert_eq!(
+            login(&backend(config)).await.map(drop).unwrap_err().failure,
+            want
+        );
+    }
+    assert_eq!(host.connections(), 0);
+}
+
+#[tokio::test]
+async fn loops_are_seen() {
+    let host = Host::start(good()).await;
+    let around = Surroundings::default();
+    let any = SocketAddr::new("0.0.0.0".parse().unwrap(), host.at.port());
+    around.listens.store(Arc::new(vec![any]));
+    let ours = Backend::new(config(&[host.at]), around).unwrap();
+    assert_eq!(
+        login(&ours).await.map(drop).unwrap_err().failure,
+        Failure::Loop
+    );
+
+    let alice = Alice::new();
+    let request = Request {
+        origin: Some(Origin { ttl: 0, ..origin() }),
+        ..alice.request()
+    };
+    let used_up = backend(config(&[host.at])).connect(request).await;
+    assert_eq!(used_up.map(drop).unwrap_err().failure, Failure::Loop);
+    assert_eq!(host.connections(), 0);
+}
+
+fn origin() -> Origin {
+    Origin {
+        client: "192.0.2.7:4711".parse().unwrap(),
+        connected: "198.51.100.1:993".parse().unwrap(),
+        session: "s1".into(),
+        ttl: 7,
+        transport: Transport::Tls,
+    }
+}
+
+#[tokio::test]
+async fn hosts_learn_who_the_client_is() {
+    for (forward, first) in [
+        (
+            ForwardClient::Auto,
+            " ID (\"x-originating-ip\" \"192.0.2.7\"",
+        ),
+        (ForwardClient::Id, " ID (\"x-originating-ip\" \"192.0.2.7\""),
+        (ForwardClient::None, " AUTHENTICATE PLAIN "),
+        (ForwardClient::Xclient, " AUTHENTICATE PLAIN "),
+        (
+            ForwardClient::ProxyV1,
+            " TCP4 192.0.2.7 198.51.100.1 4711 993\r\n",
+        ),
+    ] {
+        let host = Host::start(good()).await;
+        let backend = backend(Config {
+            forward_client: forward,
+            ..config(&[host.at])
+        });
+        let alice = Alice::new();
+        let request = Request {
+            origin: Some(origin()),
+            ..alice.request()
+        };
+        backend.connect(request).await.unwrap();
+        let heard = host.heard();
+        let (_, behind_tag) = heard.split_at(heard.find(' ').unwrap());
+        assert!(behind_tag.starts_with(first), "{forward:?}: {heard}");
+    }
+}
+
+#[tokio::test]
+async fn pop3_is_relayed_where_it_is_spoken_and_translated_elsewhere() {
+    let alice = Alice::new();
+    let request = || Request {
+        protocol: Protocol::Pop3,
+        behind: b"g1 SELECT INBOX\r\n",
+        ..alice.request()
+    };
+    let host = Host::start(good()).await;
+    let translated = backend(config(&[host.at]));
+    let connected = translated.connect(request()).await.unwrap();
+    assert_eq!(connected.speaks, Protocol::Imap);
+    assert_eq!(connected.welcome.behind, Behind::Sent);
+
+    let pop3 = Host::start(Script {
+        greeting: "+OK ready\r\n",
+        answers: &[
+            ("CAPA", "-ERR what\r\n"),
+            ("alice", "+OK\r\n"),
+            ("hunter2", "+OK in\r\n"),
+        ],
+        tls: None,
+    })
+    .await;
+    // Its first line bears no space, which the script takes for a tag.
+    let mut config = config(&[host.at]);
+    config.hosts[0].pop3 = Some(endpoint(Protocol::Pop3, Security::Clear, pop3.at));
+    let relayed = backend(config);
+    let connected = relayed.connect(request()).await.unwrap();
+    assert_eq!(connected.speaks, Protocol::Pop3);
+    assert_eq!(connected.welcome.behind, Behind::NotSent);
+
+    let mut no_imap = relayed.config().clone();
+    no_imap.hosts[0].imap = None;
+    assert!(matches!(
+        failure_of(no_imap).await,
+        Failure::HostSetup { .. }
+    ));
+}
+
+#[tokio::test]
+async fn the_built_in_store_is_a_host() {
+    let demo = HostConfig {
+        name: "demo".into(),
+        imap: Some(Endpoint {
+            protocol: Protocol::Imap,
+            security: Security::Clear,
+            target: Target::Demo,
+        }),
+        pop3: None,
+        weight: 1,
+    };
+    let backend = backend(Config::new("demo", vec![demo]));
+    let demo = Alice {
+        credentials: Credentials::Password(Secret::new(b"demo").unwrap()),
+        ..Alice::called("demo")
+    };
+    backend.connect(demo.request()).await.unwrap();
+    let refusal = login(&backend).await.map(drop).unwrap_err();
+    assert!(refusal.failure.is_credentials());
+}
