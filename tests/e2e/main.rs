@@ -1,0 +1,26 @@
+//! End to end: the gateway's own binary between real mail clients and real mail servers.
+//!
+//! Each test starts the servers it needs with private settings on free loopback ports, writes a
+//! proxy.yaml, starts `gatepost run`, and talks to it from outside; it knows nothing of the code
+//! within. A test whose servers or clients are not installed prints `skipped: …` and passes, unless
+//! `GATEPOST_E2E=required` is set: then it fails. `.ci/run` installs what is needed.
+//!
+//! Nothing here asserts on time. Waits have long limits, so that a hang ends as a failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "this is a test: a panic is a failure, and words go to the one who reads it"
+)]
+
+mod support;
+
+mod check;
+mod clients;
+mod failures;
+mod hosts;
+mod passwords;
+mod pop3_from_imap;
+mod python;
+mod relay;
+mod secrets;
+mod tls;

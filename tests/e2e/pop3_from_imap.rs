@@ -1,0 +1,276 @@
+//! POP3 made from Dovecot's IMAP, compared octet for octet with Dovecot's own POP3 on the same
+//! mailbox, and what QUIT deletes.
+
+use crate::support::gateway::Settings;
+use crate::support::mail::{crlf_ended, mailbox, samples};
+use crate::support::need::{DOVECOT, needs};
+use crate::support::pop3::unstuffed;
+use crate::support::{ALICE, BOB, Dovecot, Pop3, Stage};
+
+/// Dovecot's own POP3 does not stuff a dot that is the very first octet of a message.
+fn first_octet_is_a_dot(message: &[u8]) -> bool {
+    message.starts_with(b".")
+}
+
+#[test]
+fn every_octet_is_as_dovecot_sends_it() {
+    needs!(DOVECOT);
+    let messages = mailbox(64);
+    let stage = Stage::new().delivered(ALICE, &messages);
+    let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
+    let mut ours = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+
+    assert_eq!(ours.ok("STAT"), native.ok("STAT"));
+    assert_eq!(ours.lines("LIST"), native.lines("LIST"));
+    assert_eq!(ours.lines("UIDL"), native.lines("UIDL"));
+    assert_eq!(ours.ok("LIST 7"), native.ok("LIST 7"));
+    assert_eq!(ours.ok("UIDL 7"), native.ok("UIDL 7"));
+
+    let what: Vec<&str> = samples().iter().map(|sample| sample.what).collect();
+    for (n, message) in (1..).zip(&messages) {
+        let what = what.get(n - 1).unwrap_or(&"ordinary");
+        let got = ours.multi(&format!("RETR {n}"));
+        same(
+            &unstuffed(&got),
+            &crlf_ended(message),
+            &format!("RETR {n} ({what}) and the mailbox file"),
+        );
+        if first_octet_is_a_dot(message) {
+            continue;
+        }
+        let theirs = native.multi(&format!("RETR {n}"));
+        same(&got, &theirs, &format!("RETR {n} ({what})"));
+        for lines in [0, 1, 2, 10, 1_000_000] {
+            let command = format!("TOP {n} {lines}");
+            let (got, theirs) = (ours.multi(&command), native.multi(&command));
+            same(&got, &theirs, &format!("{command} ({what})"));
+        }
+    }
+    ours.ok("QUIT");
+    assert_eq!(ours.conn.rest(), b"");
+}
+
+#[test]
+fn over_tls_and_in_many_small_sessions() {
+    needs!(DOVECOT);
+    let messages = mailbox(20);
+    let stage = Stage::new().delivered(ALICE, &messages);
+    for (n, message) in (1..).zip(&messages) {
+        let mut pop3 = Pop3::tls(stage.gateway.ports.pop3s);
+        pop3.ok(&format!("USER {}", ALICE.name));
+        pop3.ok(&format!("PASS {}", ALICE.password));
+        let got = pop3.multi(&format!("RETR {n}"));
+        same(
+            &unstuffed(&got),
+            &crlf_ended(message),
+            &format!("RETR {n} over TLS"),
+        );
+        pop3.ok("QUIT");
+    }
+}
+
+#[test]
+fn quit_deletes_exactly_what_was_marked() {
+    needs!(DOVECOT);
+    let stage = Stage::new().delivered(ALICE, &mailbox(20));
+    deletes_exactly(&stage);
+}
+
+#[test]
+fn quit_deletes_exactly_what_was_marked_without_uidplus() {
+    needs!(DOVECOT);
+    let stage = Stage::on(
+        |scratch, pki| Dovecot::with(scratch, pki, "imap_capability = IMAP4rev1 ID"),
+        |dovecot, _| Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)),
+    )
+    .delivered(ALICE, &mailbox(20));
+    deletes_exactly(&stage);
+}
+
+fn deletes_exactly(stage: &Stage) {
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    pop3.ok("DELE 1");
+    pop3.ok("DELE 20");
+    pop3.ok("RSET");
+    for n in [2, 5, 6, 7, 11] {
+        pop3.ok(&format!("DELE {n}"));
+    }
+    pop3.err("DELE 5");
+    pop3.err("RETR 5");
+    pop3.err("LIST 5");
+    pop3.err("UIDL 5");
+    pop3.err("TOP 5 0");
+    pop3.err("DELE 21");
+    pop3.err("DELE 0");
+    assert!(pop3.ok("STAT").starts_with("15 "));
+    let numbers: Vec<String> = pop3
+        .lines("LIST")
+        .iter()
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect();
+    let rest = [1, 3, 4, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20];
+    assert_eq!(numbers, rest.map(|n| n.to_string()));
+    // New mail and another's reading are none of this session's business.
+    let mut imap = stage.dovecot.inbox(ALICE);
+    assert_eq!(imap.uids().len(), 20, "nothing is deleted before QUIT");
+    imap.command_with_literal("APPEND INBOX", b"Subject: new\r\n\r\nnew\r\n")
+        .ok();
+    pop3.err("RETR 21");
+    pop3.ok("QUIT");
+    assert_eq!(pop3.conn.rest(), b"");
+
+    imap.command("NOOP").ok();
+    let mut left: Vec<u32> = rest.to_vec();
+    left.push(21);
+    assert_eq!(imap.uids(), left);
+    let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
+    assert!(native.ok("STAT").starts_with("16 "));
+}
+
+#[test]
+fn anothers_deleted_mail_stays() {
+    needs!(DOVECOT);
+    let stage = Stage::new().delivered(ALICE, &mailbox(5));
+    let mut imap = stage.dovecot.inbox(ALICE);
+    imap.command("UID STORE 3 +FLAGS.SILENT (\\Deleted)").ok();
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    pop3.ok("DELE 4");
+    pop3.ok("QUIT");
+    imap.command("NOOP").ok();
+    assert_eq!(imap.uids(), [1, 2, 3, 5]);
+    assert_eq!(imap.search("DELETED"), [3]);
+}
+
+#[test]
+fn a_connection_that_is_lost_deletes_nothing() {
+    needs!(DOVECOT);
+    let stage = Stage::new().delivered(ALICE, &mailbox(5));
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    pop3.ok("DELE 1");
+    pop3.conn.close_write();
+    pop3.conn.rest();
+    let mut imap = stage.dovecot.inbox(ALICE);
+    assert_eq!(imap.uids(), [1, 2, 3, 4, 5]);
+    assert_eq!(imap.search("DELETED"), []);
+}
+
+#[test]
+fn messages_read_whole_are_marked_seen() {
+    needs!(DOVECOT);
+    let stage = Stage::new().delivered(ALICE, &mailbox(6));
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    pop3.multi("RETR 2");
+    pop3.multi("TOP 3 10");
+    pop3.multi("RETR 5");
+    pop3.ok("QUIT");
+    assert_eq!(stage.dovecot.inbox(ALICE).search("SEEN"), [2, 5]);
+}
+
+#[test]
+fn a_message_expunged_elsewhere_is_an_error_and_not_an_empty_message() {
+    needs!(DOVECOT);
+    let messages = mailbox(6);
+    let stage = Stage::new().delivered(ALICE, &messages);
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    let mut imap = stage.dovecot.inbox(ALICE);
+    imap.command("UID STORE 2 +FLAGS.SILENT (\\Deleted)").ok();
+    imap.command("EXPUNGE").ok();
+    pop3.err("RETR 2");
+    let got = pop3.multi("RETR 5");
+    same(
+        &unstuffed(&got),
+        &crlf_ended(&messages[4]),
+        "numbers stay where they were",
+    );
+    pop3.ok("DELE 1");
+    pop3.ok("QUIT");
+    imap.command("NOOP").ok();
+    assert_eq!(imap.uids(), [3, 4, 5, 6]);
+}
+
+#[test]
+fn a_whole_session_in_one_packet() {
+    needs!(DOVECOT);
+    let stage = Stage::new().delivered(BOB, &mailbox(3));
+    let mut pop3 = Pop3::plain(stage.gateway.ports.pop3);
+    pop3.conn.send(format!(
+        "CAPA\r\nUSER {}\r\nPASS {}\r\nSTAT\r\nUIDL 1\r\nRETR 1\r\nDELE 1\r\nNOOP\r\nQUIT\r\n",
+        BOB.name, BOB.password
+    ));
+    let all = String::from_utf8(pop3.conn.rest()).unwrap();
+    let statuses = all.lines().filter(|line| line.starts_with("+OK")).count();
+    assert_eq!(statuses, 9, "{all}");
+    assert!(!all.contains("-ERR"), "{all}");
+    assert_eq!(stage.dovecot.inbox(BOB).uids(), [2, 3]);
+}
+
+#[test]
+fn an_empty_mailbox() {
+    needs!(DOVECOT);
+    let stage = Stage::new();
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    assert_eq!(pop3.ok("STAT"), "0 0");
+    assert_eq!(pop3.multi("LIST"), b".\r\n");
+    assert_eq!(pop3.multi("UIDL"), b".\r\n");
+    pop3.err("RETR 1");
+    pop3.ok("QUIT");
+}
+
+#[test]
+fn many_messages_are_listed_as_dovecot_lists_them() {
+    needs!(DOVECOT);
+    let messages: Vec<Vec<u8>> = (0..3000)
+        .map(|n| format!("Subject: {n}\n\n{}\n", "x".repeat(n % 97)).into_bytes())
+        .collect();
+    let stage = Stage::new().delivered(ALICE, &messages);
+    // Holes in the UIDs, as any mailbox of age has them.
+    let mut imap = stage.dovecot.inbox(ALICE);
+    imap.command("STORE 3,5:40,100,200:260,2999 +FLAGS.SILENT (\\Deleted)")
+        .ok();
+    imap.command("EXPUNGE").ok();
+    let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
+    let mut ours = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    assert_eq!(ours.ok("STAT"), native.ok("STAT"));
+    assert_eq!(ours.lines("LIST"), native.lines("LIST"));
+    assert_eq!(ours.lines("UIDL"), native.lines("UIDL"));
+    native.ok("QUIT");
+    let count: usize = ours.ok("STAT").split(' ').next().unwrap().parse().unwrap();
+    for n in (1..=count).step_by(3) {
+        ours.ok(&format!("DELE {n}"));
+    }
+    let left = ours.lines("UIDL");
+    ours.ok("QUIT");
+    let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
+    let ids = |lines: Vec<String>| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| line.split(' ').nth(1).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(native.lines("UIDL")), ids(left));
+}
+
+/// Compares octets; says where they part.
+#[track_caller]
+fn same(got: &[u8], want: &[u8], what: &str) {
+    if got == want {
+        return;
+    }
+    let at = got
+        .iter()
+        .zip(want)
+        .position(|(a, b)| a != b)
+        .unwrap_or_else(|| got.len().min(want.len()));
+    let around = |octets: &[u8]| {
+        let from = at.saturating_sub(40).min(octets.len());
+        let to = octets.len().min(at + 40);
+        String::from_utf8_lossy(&octets[from..to]).into_owned()
+    };
+    panic!(
+        "{what}: {} octets, expected {}; they part at {at}: got {:?}, expected {:?}",
+        got.len(),
+        want.len(),
+        around(got),
+        around(want)
+    );
+}

@@ -1,0 +1,211 @@
+//! A connection as a client sees it: plain or TLS, bytes and lines, nothing clever.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// A connection with what was read ahead.
+pub(crate) struct Conn {
+    stream: Stream,
+    ahead: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// Only while one becomes the other.
+    None,
+}
+
+impl Conn {
+    pub(crate) fn plain(port: u16) -> Conn {
+        let stream = TcpStream::connect_timeout(
+            &SocketAddr::from(([127, 0, 0, 1], port)),
+            Duration::from_secs(30),
+        )
+        .unwrap_or_else(|error| panic!("connect to port {port}: {error}"));
+        stream.set_nodelay(true).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        Conn {
+            stream: Stream::Plain(stream),
+            ahead: Vec::new(),
+        }
+    }
+
+    /// TLS from the first byte.
+    pub(crate) fn tls(port: u16) -> Conn {
+        let mut conn = Conn::plain(port);
+        conn.start_tls();
+        conn
+    }
+
+    /// Goes over to TLS. What was read before and not used would be an injection: there is none.
+    pub(crate) fn start_tls(&mut self) {
+        assert!(self.ahead.is_empty(), "bytes in clear before TLS");
+        let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::None) else {
+            panic!("TLS already");
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::new(any_certificate()), name).unwrap();
+        let mut stream = StreamOwned::new(client, tcp);
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        self.stream = Stream::Tls(Box::new(stream));
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+            Stream::None => unreachable!(),
+        }
+        .unwrap();
+    }
+
+    /// A line without its CRLF. The end of the connection instead is a failure.
+    pub(crate) fn line(&mut self) -> Vec<u8> {
+        self.line_or_end()
+            .unwrap_or_else(|| panic!("the connection ended, a line was due; got {:?}", self.ahead))
+    }
+
+    /// A line without its CRLF, or none if the connection ended before its first byte.
+    pub(crate) fn line_or_end(&mut self) -> Option<Vec<u8>> {
+        let mut seen = 0;
+        loop {
+            if let Some(at) = self.ahead[seen..].iter().position(|&b| b == b'\n') {
+                let mut line: Vec<u8> = self.ahead.drain(..=seen + at).collect();
+                line.pop();
+                assert_eq!(
+                    line.pop(),
+                    Some(b'\r'),
+                    "line {:?} ends without CR",
+                    String::from_utf8_lossy(&line)
+                );
+                return Some(line);
+            }
+            seen = self.ahead.len();
+            if !self.fill() {
+                return None;
+            }
+        }
+    }
+
+    /// A line as text.
+    pub(crate) fn text(&mut self) -> String {
+        String::from_utf8_lossy(&self.line()).into_owned()
+    }
+
+    /// Exactly so many octets.
+    pub(crate) fn exact(&mut self, count: usize) -> Vec<u8> {
+        while self.ahead.len() < count {
+            assert!(self.fill(), "the connection ended within {count} octets");
+        }
+        self.ahead.drain(..count).collect()
+    }
+
+    /// Everything up to the end of the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Ends our direction; the other may go on.
+    pub(crate) fn close_write(&mut self) {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.shutdown(std::net::Shutdown::Write),
+            Stream::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush()
+            }
+            Stream::None => unreachable!(),
+        }
+        .unwrap();
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut chunk = [0; 16 * 1024];
+        let read = match &mut self.stream {
+            Stream::Plain(tcp) => tcp.read(&mut chunk),
+            Stream::Tls(tls) => tls.read(&mut chunk),
+            Stream::None => unreachable!(),
+        };
+        match read {
+            Ok(0) => false,
+            Ok(count) => {
+                self.ahead.extend_from_slice(&chunk[..count]);
+                true
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                false
+            }
+            Err(error) => panic!(
+                "reading: {error}; so far {:?}",
+                String::from_utf8_lossy(&self.ahead)
+            ),
+        }
+    }
+}
+
+/// The tests that check certificates do it with real clients, which know how.
+fn any_certificate() -> ClientConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
