@@ -2,6 +2,8 @@
 //!
 //! Nothing listens before everything could be built, so a wrong file starts nothing.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,20 +23,21 @@ use crate::listen::{self, Listener, TlsMode};
 use crate::observe::metrics::{self, Metrics, Outcome};
 use crate::observe::{self, SessionIds};
 use crate::protocol::{Farewell, Protocol, UserName};
+use crate::route::{Ask, explain};
 use crate::session::registry::Filter;
 use crate::session::{Front, Gateway, Registry, Upgrade, limits};
-use crate::{admin, tls};
+use crate::{admin, backend, tls};
 
 /// How often a drain looks whether the last session is gone.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
 
 /// Why the gateway did not start.
 #[derive(Debug)]
-pub struct StartError {
+struct StartError {
     /// What was attempted: `listen on imaps://0.0.0.0:993`.
-    pub doing: String,
+    doing: String,
     /// What went wrong.
-    pub cause: String,
+    cause: String,
 }
 
 impl StartError {
@@ -46,11 +49,21 @@ impl StartError {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains.
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.doing, self.cause)
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then drains; calls `ready` once every listener serves.
 ///
 /// # Errors
-/// What kept it from starting; once it serves, there is none.
-pub fn run(config: Config) -> Result<(), StartError> {
+/// What kept it from starting, in words; once it serves, there is none.
+pub fn run(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), String> {
+    start(config, ready).map_err(|error| error.to_string())
+}
+
+fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
     let log = observe::init(&config.log).map_err(|e| StartError::new("open the log", e))?;
     let metrics = Metrics::install().map_err(|e| StartError::new("set up metrics", e))?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -61,13 +74,18 @@ pub fn run(config: Config) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(|error| StartError::new("start the runtime", error))?;
-    let served = runtime.block_on(serve(config, &log, metrics));
+    let served = runtime.block_on(serve(config, &log, metrics, ready));
     // Sessions that did not finish in time are ended with the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     served
 }
 
-async fn serve(config: Config, log: &observe::Handle, metrics: Metrics) -> Result<(), StartError> {
+async fn serve(
+    config: Config,
+    log: &observe::Handle,
+    metrics: Metrics,
+    ready: Box<dyn FnOnce()>,
+) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(|e| StartError::new("watch for signals", e))?;
     let app = Arc::new(App::build(&config, metrics)?);
     let (stop, stopped) = watch::channel(false);
@@ -90,6 +108,7 @@ async fn serve(config: Config, log: &observe::Handle, metrics: Metrics) -> Resul
     }
     app.set_readiness(Readiness::Ready);
     tracing::info!(target: "gatepost", event = "ready", listeners = app.listeners.len());
+    ready();
     while signals.next().await == Wish::Reload {
         log.reopen();
     }
@@ -130,6 +149,7 @@ struct App {
     gateway: Arc<ArcSwap<Gateway>>,
     registry: Arc<Registry>,
     tls: Arc<tls::Front>,
+    backends: BTreeMap<String, backend::Config>,
     metrics: Metrics,
     readiness: Mutex<Readiness>,
 }
@@ -187,6 +207,7 @@ impl App {
             gateway,
             registry,
             tls: Arc::new(tls),
+            backends: config.backends.clone(),
             metrics,
             readiness: Mutex::new(Readiness::Starting),
         })
@@ -230,8 +251,25 @@ impl admin::Gateway for App {
         user: UserName,
         protocol: Protocol,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
-        let _ = (user, protocol);
-        Box::pin(async move { Err(Value::Null) })
+        let ask = Ask {
+            user: &user,
+            protocol,
+            listener: None,
+        };
+        let gateway = self.gateway.load();
+        let state = |backend: &str, host: &str| {
+            let backend = gateway.backends.get(backend)?;
+            let host = backend.hosts().iter().find(|h| h.name() == host)?;
+            Some((host.state().as_str(), host.weight()))
+        };
+        let told = explain::explain(&gateway.router, &self.backends, ask, &state);
+        let value = serde_json::to_value(&told).unwrap_or_default();
+        let answer = if told.matched() {
+            Ok(value)
+        } else {
+            Err(value)
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 

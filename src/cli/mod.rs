@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command or the file is wrong. Results go to standard output,
 //! errors to standard error with a cause and a next step.
 
+mod banner;
 mod check;
 mod explain;
 mod run;
@@ -70,8 +71,12 @@ enum Command {
     },
 }
 
+/// Serves with these settings until it is told to stop; calls the function once every listener
+/// serves. The error says what was attempted and what went wrong.
+pub type Serve = fn(Config, Box<dyn FnOnce()>) -> Result<(), String>;
+
 /// Runs a command line, the program's name first.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
@@ -85,7 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match args.command.unwrap_or(Command::Run) {
         Command::Run => match load(&args.config) {
-            Ok((config, warnings)) => run::run(&args.config, config, warnings),
+            Ok((config, warnings)) => run::run(&args.config, config, &warnings, serve),
             Err(code) => code,
         },
         Command::Check { json: false } => check::check(&args.config),
