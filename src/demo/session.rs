@@ -346,6 +346,8 @@ impl Session {
             _ if mechanism != "PLAIN" => {
                 self.finish(tag, "NO [CANNOT] expected the mechanism PLAIN");
             }
+            // `=` is the empty one.
+            Some(initial) if initial == b"=" => self.sasl(tag, b""),
             Some(initial) => self.sasl(tag, &initial),
             None => {
                 self.out.bytes(b"+ \r\n");
