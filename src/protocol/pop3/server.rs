@@ -91,10 +91,16 @@ impl Server {
 
     /// How long a line that starts like this may be: tokens come in AUTH, long passwords in PASS.
     fn limit(&self, line: &[u8]) -> usize {
-        match line.get(..5).map(<[u8]>::to_ascii_uppercase).as_deref() {
-            Some(b"AUTH ") => sasl::MAX_LINE,
-            Some(b"PASS " | b"USER ") => self.settings.line.max(SHORTEST_LIMIT),
-            _ => self.settings.line.clamp(SHORTEST_LIMIT, LONGEST_COMMAND),
+        let starts = |keyword: &[u8]| {
+            let start = line.get(..keyword.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(keyword))
+        };
+        if starts(b"AUTH ") {
+            sasl::MAX_LINE
+        } else if starts(b"PASS ") || starts(b"USER ") {
+            self.settings.line.max(SHORTEST_LIMIT)
+        } else {
+            self.settings.line.clamp(SHORTEST_LIMIT, LONGEST_COMMAND)
         }
     }
 
