@@ -12,17 +12,23 @@
 //! | USER | RFC 1939 §7 | `user` | `server.rs` |
 //! | PASS | RFC 1939 §7 | `pass` | `server.rs` |
 //! | AUTH | RFC 5034 §4 | `auth` | `server.rs` |
-//! | AUTH alone | no RFC | `auth_list` | `server.rs` |
+//! | AUTH alone | RFC 5034 §4 (not in it) | `auth_list` | `server.rs` |
 //! | APOP (refused) | RFC 1939 §7 | `command` | `server.rs` |
 //! | UTF8 | RFC 6856 §2 | `command` | `server.rs` |
 //! | LANG | RFC 6856 §3 | `lang` | `reply.rs` |
 //! | NOOP, QUIT | RFC 1939 §4, §5 | `command` | `server.rs` |
 //! | +OK to a login | RFC 1939 §4 | `accept` | `server.rs` |
 //! | -ERR, response codes | RFC 2449 §8, RFC 3206 §4 | `failure` | `reply.rs` |
-//! | multi-line responses | RFC 1939 §3 | `Stuffer`, `EndFinder` | `multiline.rs` |
+//! | multi-line responses, written | RFC 1939 §3 | `Stuffer` | `multiline.rs` |
+//! | multi-line responses, watched | RFC 1939 §3 | `EndFinder` | `multiline.rs` |
 //! | UIDL, unique ids | RFC 1939 §7, RFC 8474 §5.1 | `UidlFormat` | `unique_id.rs` |
 //! | goodbye in a relay | RFC 1939 §3, RFC 3206 §4 | `goodbye` | `observer.rs` |
-//! | host: greeting, CAPA, STLS, USER, PASS, AUTH | as above | `line` | `client.rs` |
+//! | host's greeting | RFC 1939 §4 | `greeting` | `client.rs` |
+//! | host's CAPA | RFC 2449 §5 | `introduce` | `client.rs` |
+//! | host's STLS | RFC 2595 §4 | `stls` | `client.rs` |
+//! | USER, PASS to a host | RFC 1939 §7 | `pass` | `client.rs` |
+//! | AUTH to a host | RFC 5034 §4 | `auth` | `client.rs` |
+//! | host's response codes | RFC 2449 §8.1, RFC 3206 §4 | `code` | `client/says.rs` |
 
 pub mod client;
 pub mod config;
