@@ -13,6 +13,7 @@ pub mod limits;
 mod login;
 pub mod registry;
 mod relay;
+pub mod translate;
 
 use std::collections::BTreeMap;
 use std::io;

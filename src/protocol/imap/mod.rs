@@ -22,8 +22,18 @@
 //! | COMPRESS (watched) | RFC 4978 §3 | `Framing` | `framing.rs` |
 //! | UNAUTHENTICATE (refused) | RFC 8437 §2 | `Framing` | `framing.rs` |
 
+pub mod ask;
+mod body;
 pub mod client;
+pub mod fetch;
 pub mod framing;
 pub mod grammar;
+pub mod mailbox;
+mod opening;
 pub mod reply;
+pub mod response;
 pub mod server;
+pub mod snapshot;
+pub mod status;
+pub mod uid_set;
+mod update;

@@ -30,14 +30,20 @@
 //! | AUTH to a host | RFC 5034 §4 | `auth` | `client.rs` |
 //! | host's response codes | RFC 2449 §8.1, RFC 3206 §4 | `code` | `client/says.rs` |
 
+mod ahead;
 pub mod client;
 pub mod config;
 pub mod grammar;
+pub mod maildrop;
+mod marks;
 pub mod multiline;
 pub mod observer;
 pub mod reply;
+mod sending;
 pub mod server;
+mod top;
 pub mod unique_id;
+mod wish;
 mod xclient;
 
 pub use config::Settings;

@@ -1,0 +1,546 @@
+//! Bodies of messages: asked for one command each, streamed as they come, believed only when the row
+//! around them names the message that was asked for.
+//!
+//! Whether a message is gone is concluded from a question for that message alone, never from NO,
+//! NIL, an empty string or missing data (RFC 2180 §4.1 lists what hosts answer; some answer so for
+//! mail they merely cannot read).
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use super::ask::{Event, Fetch, Loss, NoBody, Span, When};
+use super::fetch::{self, Body, Row, Section};
+use super::mailbox::{Life, Mailbox, Probe, What};
+use super::status::{Said, Status};
+
+/// A fetch that was sent.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    pub(super) fetch: Fetch,
+    demand: Demand,
+    got: Got,
+    /// The sequence number of a row that named the message without bringing its octets: the other
+    /// half of the row may come without a UID.
+    sequence: Option<u32>,
+}
+
+/// Who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// The maildrop.
+    Now,
+    /// Nobody yet.
+    Ahead,
+    /// Nobody any more.
+    Dropped,
+}
+
+/// What came of it so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Got {
+    Nothing,
+    /// NIL, or no octets where some were announced.
+    Empty,
+    /// A row about the message, without its octets.
+    RowOnly,
+    /// A row about another message.
+    Other,
+    /// Octets whose row named no message.
+    Unnamed,
+    /// They came before those of an earlier fetch and could not wait: to be asked for again.
+    OutOfTurn,
+    /// All of it.
+    All,
+}
+
+/// A body whose row is under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    uid: u32,
+    /// Whether the row named the message before the octets.
+    named: bool,
+    state: State,
+    start: Start,
+    /// The row's sequence number.
+    sequence: u32,
+    /// A body that came as a quoted string.
+    quoted: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody asked for it yet: the rest stays in the socket.
+    Held,
+    /// Its octets go to the maildrop.
+    Flowing,
+    /// They go there, and all have come.
+    Complete,
+    /// They are thrown away.
+    Skipped,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    octets: u64,
+    origin: u64,
+}
+
+impl Fetching {
+    pub(super) fn is_wanted(&self, when: When) -> bool {
+        self.demand
+            == match when {
+                When::Now => Demand::Now,
+                When::Ahead => Demand::Ahead,
+            }
+            && self.got != Got::All
+    }
+}
+
+impl Open {
+    pub(super) fn is_held(&self) -> bool {
+        self.state == State::Held
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        self.state == State::Skipped
+    }
+}
+
+impl Mailbox {
+    /// Asks for octets, or for those asked for ahead.
+    pub(super) fn fetch(&mut self, fetch: Fetch, when: When) {
+        if self.life == Life::Dead {
+            if when == When::Now {
+                self.events.push_back(Event::NoBody(NoBody::Lost));
+            }
+            return;
+        }
+        if when == When::Ahead {
+            self.select();
+            return self.send_fetch(Fetching::new(fetch, Demand::Ahead));
+        }
+        let found = self.sent.iter().position(|sent| match &sent.what {
+            What::Fetch(sent) => {
+                sent.fetch == fetch && sent.demand == Demand::Ahead && sent.got != Got::OutOfTurn
+            }
+            _ => false,
+        });
+        // What was asked for before it is not wanted any more; without a match, neither is the rest.
+        self.drop_before(found.unwrap_or(self.sent.len()));
+        // A row already held is the one before all others.
+        let held = match &self.open {
+            Some(open) if open.is_held() => Some(open.uid),
+            _ => None,
+        };
+        match found {
+            Some(at) => {
+                if let Some(sent) = self.sent.get_mut(at)
+                    && let What::Fetch(fetching) = &mut sent.what
+                {
+                    fetching.demand = Demand::Now;
+                }
+                if held == Some(fetch.uid) {
+                    self.release();
+                }
+            }
+            None => {
+                self.select();
+                self.send_fetch(Fetching::new(fetch, Demand::Now));
+            }
+        }
+    }
+
+    /// The body that is held is wanted now.
+    fn release(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.state = State::Flowing;
+        let Start { octets, origin } = open.start;
+        self.events.push_back(Event::BodyStart { octets, origin });
+        if let Some(octets) = open.quoted.take() {
+            let (uid, named, sequence) = (open.uid, open.named, open.sequence);
+            self.open = None;
+            self.events.push_back(Event::Body(Cow::Owned(octets)));
+            match named {
+                true => self.body_whole(uid),
+                false => self.unnamed(uid, sequence),
+            }
+        }
+    }
+
+    /// Nothing that was asked for ahead is wanted any more: it is drained.
+    pub(super) fn drop_ahead(&mut self) {
+        self.drop_before(self.sent.len());
+    }
+
+    fn drop_before(&mut self, end: usize) {
+        let held = match &self.open {
+            Some(open) if open.is_held() => Some(open.uid),
+            _ => None,
+        };
+        let mut dropped = false;
+        for sent in self.sent.iter_mut().take(end) {
+            if let What::Fetch(fetching) = &mut sent.what
+                && fetching.demand == Demand::Ahead
+            {
+                fetching.demand = Demand::Dropped;
+                dropped |= held == Some(fetching.fetch.uid);
+            }
+        }
+        let Some(open) = self.open.as_mut().filter(|_| dropped) else {
+            return;
+        };
+        if open.quoted.take().is_some() {
+            let uid = open.uid;
+            self.open = None;
+            self.finish_fetch(uid, Got::All);
+        } else {
+            open.state = State::Skipped;
+            self.reader.skip();
+        }
+    }
+
+    /// What is still to come of the body under way is not needed.
+    pub(super) fn enough(&mut self) {
+        if let Some(open) = &mut self.open
+            && matches!(open.state, State::Flowing | State::Complete)
+        {
+            open.state = State::Skipped;
+            self.reader.skip();
+        }
+        // Nothing of it may be taken for an answer to what is asked next.
+        self.events.retain(|event| {
+            !matches!(
+                event,
+                Event::BodyStart { .. } | Event::Body(_) | Event::BodyEnd
+            )
+        });
+        for sent in &mut self.sent {
+            if let What::Fetch(fetching) = &mut sent.what
+                && fetching.demand == Demand::Now
+            {
+                fetching.demand = Demand::Dropped;
+            }
+        }
+    }
+
+    /// A literal begins: whether it is streamed.
+    pub(super) fn literal(&mut self, octets: u64, text: &[u8]) -> bool {
+        let Some(row) = fetch::row(text) else {
+            return false;
+        };
+        match row.awaits {
+            Some(section) if self.open.is_none() => self.begin(&row, section, octets, None),
+            _ => false,
+        }
+    }
+
+    /// The octets of a body begin: whether they are to be streamed.
+    fn begin(
+        &mut self,
+        row: &Row<'_>,
+        section: Section,
+        octets: u64,
+        quoted: Option<Vec<u8>>,
+    ) -> bool {
+        let Some((at, origin)) = self.target(row, section) else {
+            return false;
+        };
+        // Somebody waits for the octets of an earlier fetch; these cannot wait behind them.
+        let early = self.sent.iter().take(at).any(|sent| match &sent.what {
+            What::Fetch(earlier) => {
+                earlier.demand != Demand::Dropped
+                    && !matches!(earlier.got, Got::All | Got::OutOfTurn)
+            }
+            _ => false,
+        });
+        let Some(What::Fetch(fetching)) = self.sent.get_mut(at).map(|sent| &mut sent.what) else {
+            return false;
+        };
+        if octets == 0 && origin == 0 && fetching.fetch.expect > 0 {
+            fetching.got = Got::Empty;
+            fetching.sequence = Some(row.sequence);
+            return false;
+        }
+        if early {
+            fetching.got = Got::OutOfTurn;
+            return false;
+        }
+        let state = match fetching.demand {
+            Demand::Now => State::Flowing,
+            Demand::Ahead => State::Held,
+            Demand::Dropped => State::Skipped,
+        };
+        let named = row.uid.is_some() || fetching.sequence == Some(row.sequence);
+        self.open = Some(Open {
+            uid: fetching.fetch.uid,
+            named,
+            state,
+            start: Start { octets, origin },
+            sequence: row.sequence,
+            quoted,
+        });
+        if state == State::Flowing {
+            self.events.push_back(Event::BodyStart { octets, origin });
+        }
+        true
+    }
+
+    /// Which fetch a body belongs to, and the origin it has then.
+    fn target(&self, row: &Row<'_>, section: Section) -> Option<(usize, u64)> {
+        let origin = |fetching: &Fetching| match (fetching.fetch.span, section) {
+            (_, Section::Whole) => Some(0),
+            (Span::Part { offset, .. }, Section::From(origin)) if offset == origin => Some(origin),
+            _ => None,
+        };
+        let open = self
+            .sent
+            .iter()
+            .enumerate()
+            .filter_map(|(at, sent)| match &sent.what {
+                What::Fetch(fetching)
+                    if !matches!(fetching.got, Got::All | Got::OutOfTurn | Got::Unnamed) =>
+                {
+                    Some((at, fetching))
+                }
+                _ => None,
+            });
+        let mut open = open.peekable();
+        let first = open.peek().map(|(at, _)| *at);
+        let found = match row.uid {
+            Some(uid) => open.find(|(_, fetching)| fetching.fetch.uid == uid),
+            // No name yet: the other half of a row, or the first body still to come.
+            None => {
+                let mut all: Vec<_> = open.collect();
+                let half = all
+                    .iter()
+                    .position(|(_, fetching)| fetching.sequence == Some(row.sequence));
+                let at = half.or_else(|| all.iter().position(|(at, _)| Some(*at) == first))?;
+                Some(all.swap_remove(at))
+            }
+        };
+        let (at, fetching) = found?;
+        Some((at, origin(fetching)?))
+    }
+
+    /// Octets of the streamed literal: whether the maildrop wants them.
+    pub(super) fn body_octets(&mut self, octets: usize) -> bool {
+        octets > 0
+            && self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.state == State::Flowing)
+    }
+
+    /// The streamed literal is complete; its row is not yet.
+    pub(super) fn literal_end(&mut self) {
+        if let Some(open) = &mut self.open
+            && open.state == State::Flowing
+        {
+            open.state = State::Complete;
+        }
+    }
+
+    /// A whole row.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        if self.opening.is_some() {
+            return self.opening_row(row);
+        }
+        if let (Some(probe), Some(uid)) = (&mut self.probe, row.uid)
+            && probe.uid == uid
+        {
+            probe.seen = true;
+        }
+        if let Some(Body::Quoted(section, text)) = row.body {
+            let octets = fetch::unquoted(text);
+            if self.begin(row, section, octets.len() as u64, Some(octets)) {
+                return self.quoted_body();
+            }
+        }
+        self.row_without(row);
+    }
+
+    /// The line around a body that was streamed.
+    pub(super) fn line_of_body(&mut self, line: &[u8]) {
+        let row = fetch::row(line).filter(|row| row.body == Some(Body::Literal));
+        let (Some(row), Some(open)) = (row, self.open.take()) else {
+            return self.die(Loss::Protocol("the rest of a row"));
+        };
+        if row.uid.is_some_and(|uid| uid != open.uid) {
+            // Another message's octets, or a literal of a wrong length.
+            if matches!(open.state, State::Flowing | State::Complete) {
+                self.finish_fetch(open.uid, Got::All);
+                self.events.push_back(Event::BodyBroken);
+            }
+            return self.die(Loss::Protocol("the UID that was asked for"));
+        }
+        match row.uid.is_some() || open.named {
+            true if open.state == State::Complete => self.body_whole(open.uid),
+            true => self.finish_fetch(open.uid, Got::All),
+            false => self.unnamed(open.uid, row.sequence),
+        }
+    }
+
+    /// A body that came within its row.
+    fn quoted_body(&mut self) {
+        let Some(open) = &self.open else { return };
+        match open.state {
+            State::Held => {}
+            State::Skipped => {
+                let uid = open.uid;
+                self.open = None;
+                self.finish_fetch(uid, Got::All);
+            }
+            // Its beginning was told; the rest is as for one that was held.
+            State::Flowing | State::Complete => {
+                self.events.pop_back();
+                self.release();
+            }
+        }
+    }
+
+    /// Octets whose row named no message: another row may do so, before the command's end.
+    fn unnamed(&mut self, uid: u32, sequence: u32) {
+        for sent in &mut self.sent {
+            if let What::Fetch(fetching) = &mut sent.what
+                && fetching.fetch.uid == uid
+                && !matches!(fetching.got, Got::All | Got::OutOfTurn)
+            {
+                fetching.got = Got::Unnamed;
+                fetching.sequence = Some(sequence);
+                return;
+            }
+        }
+    }
+
+    /// All octets are there and the row named their message.
+    fn body_whole(&mut self, uid: u32) {
+        self.finish_fetch(uid, Got::All);
+        self.events.push_back(Event::BodyEnd);
+    }
+
+    fn finish_fetch(&mut self, uid: u32, got: Got) {
+        for sent in &mut self.sent {
+            if let What::Fetch(fetching) = &mut sent.what
+                && fetching.fetch.uid == uid
+                && !matches!(fetching.got, Got::All | Got::OutOfTurn)
+            {
+                fetching.got = got;
+                return;
+            }
+        }
+    }
+
+    /// A row that brought no octets: evidence that the message is there, if it names it.
+    fn row_without(&mut self, row: &Row<'_>) {
+        let fetches = self
+            .sent
+            .iter_mut()
+            .filter_map(|sent| match &mut sent.what {
+                What::Fetch(fetching) if fetching.got != Got::All => Some(fetching),
+                _ => None,
+            });
+        let mut fetches: Vec<_> = fetches.collect();
+        let Some(uid) = row.uid else { return };
+        let ours = fetches
+            .iter_mut()
+            .find(|fetching| fetching.fetch.uid == uid);
+        let Some(fetching) = ours else {
+            if row.body.is_some()
+                && let Some(first) = fetches.first_mut()
+                && first.got == Got::Nothing
+            {
+                first.got = Got::Other;
+            }
+            return;
+        };
+        if fetching.got == Got::Unnamed && fetching.sequence == Some(row.sequence) {
+            // The half of the row that names the octets already there.
+            return self.body_whole(uid);
+        }
+        fetching.sequence = Some(row.sequence);
+        fetching.got = match (fetching.got, row.body) {
+            (Got::Nothing | Got::Other | Got::RowOnly, Some(Body::Nil)) => Got::Empty,
+            (Got::Nothing | Got::Other, _) => Got::RowOnly,
+            (got, _) => got,
+        };
+    }
+
+    /// The end of a fetch.
+    pub(super) fn fetched(&mut self, fetching: Fetching, said: &Said<'_>) {
+        if fetching.demand != Demand::Now || fetching.got == Got::All {
+            return;
+        }
+        let uid = fetching.fetch.uid;
+        match (fetching.got, said.status) {
+            (Got::OutOfTurn, _) => {
+                self.send_fetch(Fetching::new(fetching.fetch, Demand::Now));
+            }
+            (Got::Unnamed, _) => {
+                self.events.push_back(Event::BodyBroken);
+                self.die(Loss::Protocol("a UID in the row of a body"));
+            }
+            (_, Status::Bad) => {
+                // Seen as the end of a session that the host has given up on.
+                self.events.push_back(Event::NoBody(NoBody::Unreadable));
+                self.die(Loss::Protocol("OK or NO to UID FETCH"));
+            }
+            (_, Status::No) if said.throttles() => {
+                self.events.push_back(Event::NoBody(NoBody::Throttled));
+            }
+            (Got::RowOnly | Got::Other, _) => {
+                self.events.push_back(Event::NoBody(NoBody::Unreadable));
+            }
+            (Got::Nothing | Got::Empty | Got::All, _) => self.ask_whether_there(uid),
+        }
+    }
+
+    /// `NOOP`, `UID FETCH u (UID)`: the only evidence that a message is gone.
+    fn ask_whether_there(&mut self, uid: u32) {
+        self.drop_ahead();
+        self.probe = Some(Probe { uid, seen: false });
+        self.send(What::Nothing, |out| out.extend_from_slice(b"NOOP"));
+        self.send(What::Probe, |out| {
+            let _ = write!(out, "UID FETCH {uid} (UID)");
+        });
+    }
+
+    /// The answer to that.
+    pub(super) fn probed(&mut self, said: &Said<'_>) {
+        let Some(probe) = self.probe.take() else {
+            return;
+        };
+        let gone = said.status == Status::Ok && !probe.seen;
+        self.events.push_back(Event::NoBody(match gone {
+            true => NoBody::Gone,
+            false => NoBody::Unreadable,
+        }));
+    }
+
+    /// What the end of the connection means for the body under way.
+    pub(super) fn body_lost(&mut self, loss: &Loss) -> Option<Event<'static>> {
+        let open = self.open.take()?;
+        let ours = matches!(open.state, State::Flowing | State::Complete);
+        if !ours {
+            return None;
+        }
+        self.finish_fetch(open.uid, Got::All);
+        // Every octet came and the message was named before them: that is the whole of it. Not so
+        // where the row went on otherwise than it should: the length may have been wrong.
+        let whole = open.state == State::Complete && open.named && *loss == Loss::Closed;
+        Some(match whole {
+            true => Event::BodyEnd,
+            false => Event::BodyBroken,
+        })
+    }
+}
+
+impl Fetching {
+    fn new(fetch: Fetch, demand: Demand) -> Self {
+        Fetching {
+            fetch,
+            demand,
+            got: Got::Nothing,
+            sequence: None,
+        }
+    }
+}

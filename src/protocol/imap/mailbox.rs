@@ -1,0 +1,663 @@
+//! One mailbox of a logged-in IMAP host, as a POP3 maildrop needs it (RFC 9051 §6.3, §6.4). No IO:
+//! octets in, [`Event`]s and octets for the host out.
+//!
+//! Only UIDs are sent and kept; every command has an unpredictable tag and answers are matched by
+//! tag and UID, never by order. `opening` brings the list of messages, `body` streams their octets
+//! (nothing holds a message: a body that nobody wants yet stays in the socket), `update` does what
+//! QUIT does.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::ask::{Access, Ask, Event, Loss, NoBody, Outcome, Span, When};
+use super::body::{Fetching, Open};
+use super::fetch;
+use super::opening::Opening;
+use super::response::{Piece, Reader};
+use super::snapshot::Snapshot;
+use super::status::{Said, Status, split_word};
+use super::uid_set::{UidSet, number, number64};
+use super::update::Updating;
+use crate::protocol::Failure;
+use crate::protocol::pop3::config::{Delete, HideDeleted, Settings};
+use crate::protocol::pop3::unique_id::Needs;
+
+/// A mailbox on a connection that is logged in, or about to be.
+pub struct Mailbox {
+    pub(super) wanted: Wanted,
+    seed: u64,
+    tags: u64,
+    /// To be written to the host.
+    out: Vec<u8>,
+    /// Commands without their tagged answer, oldest first.
+    pub(super) sent: VecDeque<Sent>,
+    pub(super) events: VecDeque<Event<'static>>,
+    pub(super) reader: Reader,
+    pub(super) life: Life,
+    pub(super) facts: Facts,
+    pub(super) opening: Option<Box<Opening>>,
+    /// What the last UID SEARCH found so far.
+    pub(super) found: UidSet,
+    /// The body under way.
+    pub(super) open: Option<Open>,
+    pub(super) probe: Option<Probe>,
+    pub(super) updating: Option<Box<Updating>>,
+    pub(super) trash: Trash,
+    /// Whether the maildrop waits for [`Event::Access`].
+    access_asked: bool,
+}
+
+/// What is to be done with the mailbox: the part of the settings that concerns this side.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) mailbox: String,
+    pub(super) hide_deleted: HideDeleted,
+    pub(super) delete: Delete,
+    pub(super) needs: Needs,
+}
+
+/// A command that was sent.
+pub(super) struct Sent {
+    tag: Tag,
+    pub(super) what: What,
+}
+
+type Tag = [u8; 9];
+
+/// What a command was for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// Its answer does not matter.
+    Nothing,
+    /// SELECT.
+    Select,
+    /// STATUS.
+    Status,
+    /// CAPABILITY.
+    Capability,
+    /// UID FETCH of a list: rows go to the snapshot.
+    Rows,
+    /// UID SEARCH of the opening.
+    Search,
+    /// UID SEARCH DELETED of the opening.
+    Hidden,
+    /// UID FETCH of a body.
+    Fetch(Fetching),
+    /// UID FETCH (UID) of one message: is it there?
+    Probe,
+    /// LIST, looking for \Trash.
+    Trash(super::update::Listing),
+    /// A command of QUIT.
+    Update(super::update::Step),
+}
+
+/// Whether the connection can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    Dead,
+}
+
+/// What the host told about the mailbox and itself.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) can: Option<Can>,
+    pub(super) selected: Selected,
+    pub(super) exists: u32,
+    pub(super) uid_validity: Option<u64>,
+    pub(super) uid_next: Option<u64>,
+    pub(super) uid_sticky: Sticky,
+    pub(super) read_only: bool,
+    /// PERMANENTFLAGS were told, and whether \Deleted is one of them.
+    pub(super) permanent_deleted: Option<bool>,
+}
+
+/// Whether the mailbox is selected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Selected {
+    #[default]
+    No,
+    Asked,
+    Yes,
+    Refused,
+}
+
+/// Whether UIDs persist (RFC 4315 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sticky {
+    #[default]
+    Yes,
+    No,
+}
+
+/// Whether there is a place for deleted mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trash {
+    Unasked,
+    None,
+    /// Its name as the host sent it.
+    At(Vec<u8>),
+}
+
+/// What a host can do, as far as it matters here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Can {
+    pub(super) uid_plus: bool,
+    pub(super) moves: bool,
+    pub(super) esearch: bool,
+}
+
+impl Can {
+    pub(super) fn of<'a>(words: impl Iterator<Item = &'a [u8]>) -> Can {
+        let mut can = Can::default();
+        for word in words {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            if is("IMAP4rev2") {
+                (can.uid_plus, can.moves, can.esearch) = (true, true, true);
+            }
+            can.uid_plus |= is("UIDPLUS");
+            can.moves |= is("MOVE");
+            can.esearch |= is("ESEARCH");
+        }
+        can
+    }
+}
+
+/// A question whether a message is still there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) uid: u32,
+    pub(super) seen: bool,
+}
+
+impl Mailbox {
+    /// A mailbox to be opened. `seed` is unpredictable: the tags are made from it. `cached` is what
+    /// was in it the last time: if nothing changed, no list is fetched.
+    pub fn new(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Self {
+        let wanted = Wanted {
+            mailbox: settings.mailbox.clone(),
+            hide_deleted: settings.hide_deleted,
+            delete: settings.delete,
+            needs: settings.uidl.needs(),
+        };
+        Mailbox {
+            wanted,
+            seed,
+            tags: 0,
+            out: Vec::new(),
+            sent: VecDeque::new(),
+            events: VecDeque::new(),
+            reader: Reader::default(),
+            life: Life::Alive,
+            facts: Facts::default(),
+            opening: Some(Box::new(Opening::new(cached))),
+            found: UidSet::new(),
+            open: None,
+            probe: None,
+            updating: None,
+            trash: Trash::Unasked,
+            access_asked: false,
+        }
+    }
+
+    /// The commands that open the mailbox. They may be sent behind the login in the same burst. To
+    /// be called once, first.
+    pub fn opening(&mut self) -> Vec<u8> {
+        self.open_burst();
+        std::mem::take(&mut self.out)
+    }
+
+    /// What the host said it can do when it accepted the login.
+    pub fn can(&mut self, capabilities: &[String]) {
+        self.facts.can = Some(Can::of(capabilities.iter().map(|word| word.as_bytes())));
+    }
+
+    /// Does what a maildrop asks.
+    pub fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Fetch(fetch, when) => self.fetch(fetch, when),
+            Ask::Enough => self.enough(),
+            Ask::Access => {
+                self.access_asked = true;
+                self.drop_ahead();
+                self.select();
+                if self.wanted.delete == Delete::Trash && self.trash == Trash::Unasked {
+                    self.find_trash();
+                }
+                self.tell_access();
+            }
+            Ask::Update(update) => {
+                self.drop_ahead();
+                self.begin_update(update);
+            }
+        }
+    }
+
+    /// Says goodbye; the answer need not be waited for.
+    pub fn logout(&mut self) {
+        if self.life == Life::Alive {
+            self.send(What::Nothing, |out| out.extend_from_slice(b"LOGOUT"));
+        }
+    }
+
+    /// Octets to be written to the host: to be taken from the front.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Whether octets of the host are wanted now. Not while a body that nobody asked for yet is
+    /// next.
+    pub fn wants_input(&self) -> bool {
+        self.life == Life::Alive && !self.open.as_ref().is_some_and(Open::is_held)
+    }
+
+    /// Whether an answer is outstanding that somebody waits for.
+    pub fn busy(&self) -> bool {
+        self.life == Life::Alive
+            && (self.opening.is_some()
+                || self.probe.is_some()
+                || self.updating.is_some()
+                || self.access_asked
+                || self.open.as_ref().is_some_and(|open| !open.is_held())
+                || self.now().is_some())
+    }
+
+    /// Whether the connection is of no more use.
+    pub fn is_dead(&self) -> bool {
+        self.life == Life::Dead
+    }
+
+    /// Takes octets of the host: how many were consumed, and the first event they brought. To be
+    /// called again with the rest (be it empty) until there is no event.
+    pub fn receive<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Event<'a>>) {
+        let mut used = 0;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return (used, Some(event));
+            }
+            if self.life == Life::Dead {
+                return (input.len(), None);
+            }
+            if self.open.as_ref().is_some_and(Open::is_held) {
+                return (used, None);
+            }
+            let rest = input.get(used..).unwrap_or_default();
+            // Taken out so that a line of its buffer can be looked at by all of us.
+            let mut reader = std::mem::take(&mut self.reader);
+            let (octets, piece) = reader.next(rest);
+            used += octets;
+            let mut stream = false;
+            let mut body = None;
+            let mut needs_more = false;
+            match piece {
+                Ok(None) => needs_more = true,
+                Ok(Some(Piece::Line(line))) => self.line(line),
+                Ok(Some(Piece::Literal { octets, text })) => {
+                    stream = self.literal(octets, text);
+                }
+                Ok(Some(Piece::Octets(octets))) => body = Some(octets),
+                Ok(Some(Piece::End)) => self.literal_end(),
+                Err(nonsense) => self.die(Loss::Protocol(nonsense.0)),
+            }
+            if stream {
+                reader.stream();
+                if self.open.as_ref().is_some_and(Open::is_skipped) {
+                    reader.skip();
+                }
+            }
+            if needs_more && self.sent.is_empty() {
+                reader.rest();
+            }
+            self.reader = reader;
+            if let Some(octets) = body
+                && self.body_octets(octets)
+            {
+                let from = used.saturating_sub(octets);
+                let octets = input.get(from..used).unwrap_or_default();
+                return (used, Some(Event::Body(Cow::Borrowed(octets))));
+            }
+            if needs_more && self.events.is_empty() {
+                return (used, None);
+            }
+        }
+    }
+
+    /// The host closed the connection. [`Mailbox::receive`] with nothing tells what that means.
+    pub fn closed(&mut self) {
+        self.die(Loss::Closed);
+    }
+
+    /// Queues a command.
+    pub(super) fn send(&mut self, what: What, command: impl FnOnce(&mut Vec<u8>)) {
+        let tag = self.tag();
+        self.out.extend_from_slice(&tag);
+        self.out.push(b' ');
+        command(&mut self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self.sent.push_back(Sent { tag, what });
+    }
+
+    /// An unpredictable tag: a host, or a message that a host does not quote well, cannot answer a
+    /// command before it was sent.
+    fn tag(&mut self) -> Tag {
+        self.tags += 1;
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.tags.to_le_bytes(), self.seed);
+        let mut tag = *b"g00000000";
+        for (at, letter) in tag.iter_mut().skip(1).enumerate() {
+            let five = (hash >> (at * 5)) as usize & 31;
+            *letter = *b"abcdefghijklmnopqrstuvwxyz234567"
+                .get(five)
+                .unwrap_or(&b'a');
+        }
+        tag
+    }
+
+    /// Selects the mailbox, unless it is.
+    pub(super) fn select(&mut self) {
+        if self.facts.selected != Selected::No {
+            return;
+        }
+        self.facts.selected = Selected::Asked;
+        let name = quoted(&self.wanted.mailbox);
+        self.send(What::Select, |out| {
+            out.extend_from_slice(b"SELECT ");
+            out.extend_from_slice(&name);
+        });
+    }
+
+    /// A whole response.
+    fn line(&mut self, line: &[u8]) {
+        if self.open.is_some() {
+            return self.line_of_body(line);
+        }
+        let Some(rest) = line.strip_prefix(b"*") else {
+            return self.tagged(line);
+        };
+        let rest = rest.trim_ascii_start();
+        if rest.first().is_some_and(u8::is_ascii_digit) {
+            return match fetch::row(line) {
+                Some(row) => self.row(&row),
+                None => self.counted(rest),
+            };
+        }
+        let (word, tail) = split_word(rest);
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        if is("OK") || is("NO") || is("BAD") {
+            if let Some(said) = Said::read(rest) {
+                self.untagged(&said);
+            }
+        } else if is("SEARCH") {
+            let numbers = tail.split(|&b| b == b' ').filter_map(number);
+            numbers.for_each(|uid| self.found.push(uid, uid));
+        } else if is("ESEARCH") {
+            if let Some(set) = esearch_all(tail) {
+                self.found.read(set);
+            }
+        } else if is("CAPABILITY") {
+            self.facts.can = Some(Can::of(tail.split(|&b| b == b' ')));
+        } else if is("STATUS") {
+            self.status(tail);
+        } else if is("LIST") {
+            self.listed(tail);
+        } else if is("BYE") {
+            self.die(Loss::Closed);
+        }
+    }
+
+    /// `* n EXISTS`, `* n EXPUNGE`.
+    fn counted(&mut self, text: &[u8]) {
+        let (count, word) = split_word(text);
+        let Some(count) = number64(count) else { return };
+        if word.trim_ascii().eq_ignore_ascii_case(b"EXISTS") {
+            self.facts.exists = u32::try_from(count).unwrap_or(u32::MAX);
+            if let Some(opening) = &mut self.opening {
+                opening.builder.expect(self.facts.exists);
+            }
+        } else if word.trim_ascii().eq_ignore_ascii_case(b"EXPUNGE") {
+            self.facts.exists = self.facts.exists.saturating_sub(1);
+        }
+    }
+
+    /// `* OK [CODE …]` and the like. Texts are for nobody here.
+    fn untagged(&mut self, said: &Said<'_>) {
+        if said.has("UIDVALIDITY") {
+            let told = number64(said.argument.trim_ascii());
+            if self.opening.is_none() && self.facts.uid_validity != told {
+                return self.die(Loss::Poisoned);
+            }
+            self.facts.uid_validity = told;
+        } else if said.has("UIDNEXT") {
+            self.facts.uid_next = number64(said.argument.trim_ascii());
+        } else if said.has("UIDNOTSTICKY") {
+            self.facts.uid_sticky = Sticky::No;
+        } else if said.has("PERMANENTFLAGS") {
+            self.facts.permanent_deleted = Some(has_word(said.argument, b"\\Deleted"));
+        } else if said.has("READ-ONLY") {
+            self.facts.read_only = true;
+        } else if said.has("CAPABILITY") {
+            self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));
+        } else if said.has("CLOSED") && self.opening.is_none() {
+            self.die(Loss::Poisoned);
+        }
+    }
+
+    /// The end of a command.
+    fn tagged(&mut self, line: &[u8]) {
+        let (tag, rest) = split_word(line);
+        let Some(at) = self.sent.iter().position(|sent| sent.tag == tag) else {
+            // Nothing of ours: a continuation, or a line end too many.
+            return;
+        };
+        let Some(said) = Said::read(rest) else {
+            return self.die(Loss::Protocol("OK, NO or BAD behind a tag"));
+        };
+        let Some(Sent { what, .. }) = self.sent.remove(at) else {
+            return;
+        };
+        if said.has("CAPABILITY") {
+            self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));
+        }
+        match what {
+            What::Nothing => {}
+            What::Select => self.selected(&said),
+            What::Status | What::Rows | What::Search | What::Hidden => {
+                self.opening_answer(&what, &said);
+            }
+            What::Capability => {
+                // A host that cannot even tell what it can do can do nothing special.
+                self.facts.can.get_or_insert_default();
+                self.advance_update();
+            }
+            What::Fetch(fetching) => self.fetched(fetching, &said),
+            What::Probe => self.probed(&said),
+            What::Trash(listing) => self.trash_listed(listing, &said),
+            What::Update(step) => self.update_answer(step, &said),
+        }
+    }
+
+    fn selected(&mut self, said: &Said<'_>) {
+        if said.status != Status::Ok {
+            self.facts.selected = Selected::Refused;
+            if self.opening.is_some() {
+                return self.refuse(said.failure());
+            }
+            // A mailbox that could be asked about but not be opened: what waits for it gets nothing.
+            return self.die(Loss::Closed);
+        }
+        self.facts.selected = Selected::Yes;
+        if said.has("READ-ONLY") {
+            self.facts.read_only = true;
+        }
+        if self.opening.is_some() {
+            self.opening_answer(&What::Select, said);
+        }
+        self.tell_access();
+    }
+
+    /// Tells whether messages may be deleted, once it is known.
+    pub(super) fn tell_access(&mut self) {
+        if !self.access_asked || self.facts.selected != Selected::Yes {
+            return;
+        }
+        let Some(access) = self.access() else { return };
+        self.access_asked = false;
+        self.events.push_back(Event::Access(access));
+    }
+
+    /// Whether messages may be deleted, if that is known.
+    pub(super) fn access(&self) -> Option<Access> {
+        if self.facts.selected != Selected::Yes {
+            return None;
+        }
+        if self.facts.read_only || self.facts.permanent_deleted == Some(false) {
+            return Some(Access::ReadOnly);
+        }
+        match (self.wanted.delete, &self.trash) {
+            (Delete::Trash, Trash::Unasked) => None,
+            (Delete::Trash, Trash::None) => Some(Access::NoTrash),
+            _ => Some(Access::ReadWrite),
+        }
+    }
+
+    /// The mailbox cannot be opened.
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        self.opening = None;
+        self.life = Life::Dead;
+        self.events.push_back(Event::Refused(failure));
+    }
+
+    /// The connection is of no more use: whoever waits is told.
+    pub(super) fn die(&mut self, loss: Loss) {
+        if self.life == Life::Dead {
+            return;
+        }
+        self.life = Life::Dead;
+        if self.opening.take().is_some() {
+            let failure = match loss {
+                Loss::Protocol(expected) => Failure::HostProtocol {
+                    expected,
+                    got: String::new(),
+                },
+                _ => Failure::Unreachable {
+                    cause: "connection lost while the mailbox was opened".into(),
+                },
+            };
+            self.events.push_back(Event::Refused(failure));
+            return;
+        }
+        if let Some(event) = self.body_lost(&loss) {
+            self.events.push_back(event);
+        } else if self.probe.take().is_some() || self.now().is_some() {
+            self.events.push_back(Event::NoBody(NoBody::Lost));
+        }
+        if let Some(updating) = self.updating.take() {
+            let outcome = match updating.is_harmless() {
+                true => Outcome::NotDone,
+                false => Outcome::Unknown,
+            };
+            self.events.push_back(Event::Updated(outcome));
+        }
+        self.sent.clear();
+        self.out.clear();
+        self.events.push_back(Event::Lost(loss));
+    }
+
+    /// The fetch that the maildrop waits for.
+    pub(super) fn now(&self) -> Option<&Fetching> {
+        self.sent.iter().find_map(|sent| match &sent.what {
+            What::Fetch(fetching) if fetching.is_wanted(When::Now) => Some(fetching),
+            _ => None,
+        })
+    }
+
+    /// `UID FETCH u (UID BODY.PEEK[]…)`
+    pub(super) fn send_fetch(&mut self, fetching: Fetching) {
+        let (uid, span) = (fetching.fetch.uid, fetching.fetch.span);
+        self.send(What::Fetch(fetching), |out| {
+            let _ = match span {
+                Span::Whole => write!(out, "UID FETCH {uid} (UID BODY.PEEK[])"),
+                Span::Part { offset, length } => {
+                    write!(out, "UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{length}>)")
+                }
+            };
+        });
+    }
+}
+
+/// The value of ALL in an ESEARCH response (RFC 4731 §3.1): `(TAG "x") UID ALL 1:3,5`.
+fn esearch_all(text: &[u8]) -> Option<&[u8]> {
+    let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    words
+        .find(|word| word.eq_ignore_ascii_case(b"ALL"))
+        .and_then(|_| words.next())
+}
+
+fn has_word(list: &[u8], word: &[u8]) -> bool {
+    list.split(|&b| matches!(b, b' ' | b'(' | b')'))
+        .any(|item| item.eq_ignore_ascii_case(word))
+}
+
+/// A mailbox's name as a quoted string in modified UTF-7 (RFC 3501 §5.1.3), which every host takes.
+pub(super) fn quoted(name: &str) -> Vec<u8> {
+    let mut out = vec![b'"'];
+    let mut shifted: Vec<u8> = Vec::new();
+    let end_shift = |shifted: &mut Vec<u8>, out: &mut Vec<u8>| {
+        if !shifted.is_empty() {
+            use base64::Engine as _;
+            let text = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&shifted);
+            out.push(b'&');
+            out.extend(text.bytes().map(|b| if b == b'/' { b',' } else { b }));
+            out.push(b'-');
+            shifted.clear();
+        }
+    };
+    for c in name.chars() {
+        if !c.is_ascii() {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                shifted.extend_from_slice(&unit.to_be_bytes());
+            }
+            continue;
+        }
+        end_shift(&mut shifted, &mut out);
+        match c {
+            '&' => out.extend_from_slice(b"&-"),
+            '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
+            c if c.is_ascii_control() => {}
+            c => out.push(c as u8),
+        }
+    }
+    end_shift(&mut shifted, &mut out);
+    out.push(b'"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_so_that_every_host_takes_them() {
+        for (name, want) in [
+            ("INBOX", "\"INBOX\""),
+            ("a \"b\\c\" & d", "\"a \\\"b\\\\c\\\" &- d\""),
+            ("Entwürfe", "\"Entw&APw-rfe\""),
+            ("台北", "\"&U,BTFw-\""),
+            ("a\r\nb", "\"ab\""),
+        ] {
+            assert_eq!(String::from_utf8(quoted(name)).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn tags_differ_and_cannot_be_guessed() {
+        let settings = Settings::default();
+        let mut one = Mailbox::new(&settings, 1, None);
+        let mut two = Mailbox::new(&settings, 2, None);
+        let tags: std::collections::HashSet<_> =
+            (0..1000).flat_map(|_| [one.tag(), two.tag()]).collect();
+        assert_eq!(tags.len(), 2000);
+    }
+}

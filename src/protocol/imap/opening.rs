@@ -1,0 +1,418 @@
+//! Opening a mailbox: SELECT, the list of (UID, size), and what to do when the two do not agree.
+//!
+//! One burst in the common case. A list that was cached needs only STATUS if UIDVALIDITY, UIDNEXT
+//! and the number of messages are what they were: nothing was added (RFC 9051 §2.3.1.1), so the set
+//! is a part of the cached one, and as large. Otherwise SELECT, the new rows and, if some are gone,
+//! a search for those that are left.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::ask::{Event, Opened};
+use super::fetch::Row;
+use super::mailbox::{Mailbox, Selected, Sticky, What, quoted};
+use super::snapshot::{Builder, Complete, Snapshot};
+use super::status::{Said, Status};
+use super::uid_set::{UidSet, number64};
+use crate::protocol::Failure;
+use crate::protocol::pop3::config::{Delete, HideDeleted};
+use crate::protocol::pop3::unique_id::Needs;
+
+/// An opening under way.
+pub(super) struct Opening {
+    /// What was known before.
+    cached: Option<Arc<Snapshot>>,
+    pub(super) builder: Builder,
+    hidden: UidSet,
+    stage: Stage,
+    /// Commands whose answers are still to come.
+    outstanding: u32,
+    /// Whether the list was asked for a second time after a refusal.
+    retried: bool,
+    /// Whether sizes that did not come were asked for once more.
+    sizes_asked: bool,
+    /// Rows that contradict what was cached.
+    anomaly: bool,
+    counts: Counts,
+}
+
+/// The numbers of a STATUS.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    messages: Option<u64>,
+    uid_next: Option<u64>,
+    uid_validity: Option<u64>,
+}
+
+/// How far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// STATUS was sent.
+    Status,
+    /// SELECT and the whole list.
+    All,
+    /// SELECT and the rows from this UID on.
+    From(u64),
+    /// As before, and a search for what is left of the older ones.
+    Left(u64),
+    /// The number of rows was not that of EXISTS: a search for all.
+    Compare,
+    /// Rows that were missing.
+    Missing,
+}
+
+impl Opening {
+    pub(super) fn new(cached: Option<Arc<Snapshot>>) -> Self {
+        Opening {
+            cached,
+            builder: Builder::default(),
+            hidden: UidSet::new(),
+            stage: Stage::All,
+            outstanding: 0,
+            retried: false,
+            sizes_asked: false,
+            anomaly: false,
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Mailbox {
+    pub(super) fn open_burst(&mut self) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        // Flags may change without any of the three numbers; who hides by flag needs the whole way.
+        if opening.cached.is_some() && self.wanted.hide_deleted == HideDeleted::No {
+            opening.stage = Stage::Status;
+            let name = quoted(&self.wanted.mailbox);
+            self.send_opening(What::Status, |out| {
+                out.extend_from_slice(b"STATUS ");
+                out.extend_from_slice(&name);
+                out.extend_from_slice(b" (MESSAGES UIDNEXT UIDVALIDITY)");
+            });
+        } else {
+            self.open_all();
+        }
+    }
+
+    /// SELECT and the whole list.
+    fn open_all(&mut self) {
+        if let Some(opening) = &mut self.opening {
+            opening.cached = None;
+            opening.anomaly = false;
+            opening.builder = Builder::default();
+            opening.builder.expect(self.facts.exists);
+            opening.stage = Stage::All;
+        }
+        self.open_select();
+        if self.wanted.hide_deleted == HideDeleted::Yes {
+            // The range is for a host (iCloud) that finds nothing without one.
+            self.found = UidSet::new();
+            self.send_opening(What::Hidden, |out| {
+                out.extend_from_slice(b"UID SEARCH UID 1:* DELETED");
+            });
+        }
+        self.send_rows(|out| out.extend_from_slice(b"1:*"));
+        if self.wanted.delete == Delete::Trash {
+            self.find_trash();
+        }
+    }
+
+    /// SELECT, the rows from `next` on, and what is left of the others where one line tells it.
+    fn open_delta(&mut self, cached: &Snapshot) {
+        let next = cached.uid_next;
+        let esearch = self.facts.can.is_some_and(|can| can.esearch);
+        if let Some(opening) = &mut self.opening {
+            opening.builder = Builder::from(cached);
+            opening.stage = match esearch {
+                true => Stage::Left(next),
+                false => Stage::From(next),
+            };
+        }
+        self.open_select();
+        self.send_rows(|out| {
+            let _ = write!(out, "{}:*", next.min(u32::MAX.into()));
+        });
+        if esearch && next > 1 {
+            self.search_left(next);
+        }
+        if self.wanted.delete == Delete::Trash {
+            self.find_trash();
+        }
+    }
+
+    fn search_left(&mut self, next: u64) {
+        let esearch = self.facts.can.is_some_and(|can| can.esearch);
+        self.found = UidSet::new();
+        self.send_opening(What::Search, |out| {
+            let last = (next - 1).clamp(1, u32::MAX.into());
+            let _ = match esearch {
+                true => write!(out, "UID SEARCH RETURN (ALL) UID 1:{last}"),
+                false => write!(out, "UID SEARCH UID 1:{last}"),
+            };
+        });
+    }
+
+    fn open_select(&mut self) {
+        if self.facts.selected == Selected::No {
+            self.select();
+            if let Some(opening) = &mut self.opening {
+                opening.outstanding += 1;
+            }
+        }
+    }
+
+    fn send_opening(&mut self, what: What, command: impl FnOnce(&mut Vec<u8>)) {
+        self.send(what, command);
+        if let Some(opening) = &mut self.opening {
+            opening.outstanding += 1;
+        }
+    }
+
+    fn send_rows(&mut self, set: impl FnOnce(&mut Vec<u8>)) {
+        let items = match self.wanted.needs {
+            Needs::UidOnly => &b" (UID RFC822.SIZE)"[..],
+            Needs::EmailId => b" (UID RFC822.SIZE EMAILID)",
+        };
+        self.send_opening(What::Rows, |out| {
+            out.extend_from_slice(b"UID FETCH ");
+            set(out);
+            out.extend_from_slice(items);
+        });
+    }
+
+    /// A row while the mailbox is opened.
+    pub(super) fn opening_row(&mut self, row: &Row<'_>) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        let Some(uid) = row.uid else { return };
+        match opening.stage {
+            // `n:*` names the last message even where that is below n (RFC 9051 §9 `seq-range`).
+            Stage::From(next) | Stage::Left(next) if u64::from(uid) < next => {
+                let known = opening.cached.as_ref().and_then(|cached| {
+                    let at = cached.index_of(uid)?;
+                    cached.get(at)
+                });
+                opening.anomaly |= known.is_none();
+            }
+            _ => opening.builder.push(uid, row.size, row.email_id),
+        }
+    }
+
+    /// `* STATUS name (MESSAGES n UIDNEXT n UIDVALIDITY n)`
+    pub(super) fn status(&mut self, text: &[u8]) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        let list = memchr::memrchr(b'(', text)
+            .and_then(|open| text.get(open + 1..))
+            .unwrap_or_default();
+        let mut words = list
+            .split(|&b| matches!(b, b' ' | b')'))
+            .filter(|word| !word.is_empty());
+        while let (Some(name), Some(value)) = (words.next(), words.next()) {
+            let is = |item: &str| name.eq_ignore_ascii_case(item.as_bytes());
+            if is("MESSAGES") {
+                opening.counts.messages = number64(value);
+            } else if is("UIDNEXT") {
+                opening.counts.uid_next = number64(value);
+            } else if is("UIDVALIDITY") {
+                opening.counts.uid_validity = number64(value);
+            }
+        }
+    }
+
+    /// The end of a command of the opening.
+    pub(super) fn opening_answer(&mut self, what: &What, said: &Said<'_>) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        opening.outstanding = opening.outstanding.saturating_sub(1);
+        match what {
+            What::Status => return self.status_answer(said),
+            What::Select => {
+                if self.facts.uid_sticky == Sticky::No || self.facts.uid_validity.is_none() {
+                    return self.refuse(Failure::HostSetup {
+                        cause: "the mailbox has no lasting UIDs (no UIDVALIDITY, or UIDNOTSTICKY)"
+                            .into(),
+                    });
+                }
+                if let Some(cached) = &opening.cached
+                    && self.facts.uid_validity != Some(cached.uid_validity)
+                {
+                    // Other messages than STATUS meant: what else the burst brings is thrown away.
+                    opening.anomaly = true;
+                }
+            }
+            What::Hidden if said.status == Status::Ok => {
+                self.found.normalise();
+                opening.hidden = std::mem::take(&mut self.found);
+            }
+            What::Hidden => return self.refuse(said.failure()),
+            What::Search => {
+                self.found.normalise();
+                if said.status != Status::Ok {
+                    self.found = UidSet::new();
+                    opening.anomaly = true;
+                }
+            }
+            What::Rows if said.status != Status::Ok => {
+                let empty = self.facts.exists == 0 && self.facts.selected == Selected::Yes;
+                match opening.stage {
+                    _ if empty => {}
+                    Stage::All if self.wanted.needs == Needs::EmailId => {
+                        return self.refuse(Failure::HostSetup {
+                            cause: "pop3.uidl wants EMAILID, which the host does not have".into(),
+                        });
+                    }
+                    // Some hosts lose what is pipelined behind SELECT: once more, alone.
+                    Stage::All if !opening.retried && self.facts.selected == Selected::Yes => {
+                        opening.retried = true;
+                        opening.builder = Builder::default();
+                        return self.send_rows(|out| out.extend_from_slice(b"1:*"));
+                    }
+                    Stage::All => return self.refuse(said.failure()),
+                    _ => opening.anomaly = true,
+                }
+            }
+            _ => {}
+        }
+        if opening.outstanding == 0 {
+            self.settle();
+        }
+    }
+
+    /// What STATUS says decides how to go on.
+    fn status_answer(&mut self, said: &Said<'_>) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        let counts = opening.counts;
+        let Some(cached) = opening.cached.clone() else {
+            return self.open_all();
+        };
+        if said.status != Status::Ok
+            || !cached.uid_next_told
+            || counts.uid_validity != Some(cached.uid_validity)
+        {
+            return self.open_all();
+        }
+        self.facts.uid_validity = counts.uid_validity;
+        self.facts.uid_next = counts.uid_next;
+        let unchanged = counts.uid_next == Some(cached.uid_next)
+            && counts.messages == Some(cached.len() as u64)
+            && cached.complete == Complete::Yes;
+        if unchanged {
+            self.opening = None;
+            self.events.push_back(Event::Opened(Opened {
+                snapshot: cached,
+                access: None,
+            }));
+        } else {
+            self.open_delta(&cached);
+        }
+    }
+
+    /// All answers are there: does the list agree with EXISTS?
+    fn settle(&mut self) {
+        let exists = self.facts.exists as usize;
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        if opening.builder.overflowed() {
+            return self.refuse(Failure::HostSetup {
+                cause: "the mailbox has more messages than a maildrop may have".into(),
+            });
+        }
+        if opening.anomaly && !matches!(opening.stage, Stage::Compare | Stage::Missing) {
+            return self.open_all();
+        }
+        let mut count = opening.builder.settle();
+        match opening.stage {
+            Stage::Left(next) => {
+                // What is new was not searched for.
+                self.found
+                    .push(u32::try_from(next).unwrap_or(u32::MAX), u32::MAX);
+                self.found.normalise();
+                opening.builder.retain(&self.found);
+                count = opening.builder.settle();
+                if count != exists {
+                    return self.open_all();
+                }
+            }
+            Stage::From(next) if count != exists => {
+                opening.stage = Stage::Left(next);
+                return self.search_left(next);
+            }
+            // Rows are missing, or there is one too many: the host says which UIDs there are.
+            Stage::All if count != exists => {
+                opening.stage = Stage::Compare;
+                self.found = UidSet::new();
+                self.send_opening(What::Search, |out| out.extend_from_slice(b"NOOP"));
+                // The range is for a host (iCloud) that finds nothing without one.
+                return self.send_opening(What::Search, |out| {
+                    out.extend_from_slice(b"UID SEARCH UID 1:*");
+                });
+            }
+            Stage::Compare => {
+                let found = std::mem::take(&mut self.found);
+                let missing = found.minus(&opening.builder.uids());
+                if !opening.anomaly && found.count() == u64::from(self.facts.exists) {
+                    opening.builder.retain(&found);
+                    count = opening.builder.settle();
+                }
+                if !missing.is_empty() {
+                    opening.stage = Stage::Missing;
+                    return self.send_rows_of(&missing);
+                }
+            }
+            _ => {}
+        }
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        let sizeless = opening.builder.sizeless();
+        if !sizeless.is_empty() && !opening.sizes_asked {
+            opening.sizes_asked = true;
+            opening.stage = Stage::Missing;
+            return self.send_rows_of(&sizeless);
+        }
+        let complete = match count == self.facts.exists as usize {
+            true => Complete::Yes,
+            false => Complete::No,
+        };
+        self.opened(complete);
+    }
+
+    /// Asks for some rows, in commands of bounded length and number.
+    fn send_rows_of(&mut self, uids: &UidSet) {
+        let mut from = 0;
+        for _ in 0..MOST_COMMANDS {
+            if from >= uids.ranges().len() {
+                break;
+            }
+            let mut next = from;
+            self.send_rows(|out| next = uids.write_chunk(from, out));
+            from = next;
+        }
+    }
+
+    fn opened(&mut self, complete: Complete) {
+        let Some(opening) = self.opening.take() else {
+            return;
+        };
+        let mut builder = opening.builder;
+        builder.hide(opening.hidden);
+        let uid_validity = self.facts.uid_validity.unwrap_or_default();
+        let snapshot = builder.finish(uid_validity, self.facts.uid_next, complete);
+        self.events.push_back(Event::Opened(Opened {
+            snapshot: Arc::new(snapshot),
+            access: self.access(),
+        }));
+    }
+}
+
+/// Most commands sent to repair a list. What they cannot name stays as it is.
+const MOST_COMMANDS: usize = 64;

@@ -1,0 +1,447 @@
+//! Cuts what a logged-in host sends into responses (RFC 9051 §2.2.2, §4.3), without ever holding a
+//! message: a literal can be streamed, kept (a short one) or skipped, as whoever reads decides.
+//!
+//! Below the grammar: the octets of a literal cannot be read as a response, whatever they hold. In
+//! the line that is handed out, a kept literal stands as a quoted string and any other as [`MARK`].
+
+use memchr::memchr;
+
+use super::uid_set::number64;
+
+/// Stands in a line for a literal that was streamed or skipped. NUL cannot occur in a line.
+pub const MARK: u8 = 0;
+
+/// Longest line, kept literals included. Rows of a listing have 50 octets, the longest honest lines
+/// are lists of capabilities and flags; a body may come as a quoted string. Longer lists of UIDs
+/// are handed out in parts.
+pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// From this length on, a list of UIDs is handed out in parts.
+const PART: usize = 16 * 1024;
+
+/// Longest literal that is kept: names of mailboxes.
+const LONGEST_KEPT: u64 = 4 * 1024;
+
+/// The host's octets make no sense as IMAP: what was expected there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonsense(pub &'static str);
+
+/// The next piece of a conversation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A whole response without its line end. A list of UIDs too long for one line comes as several
+    /// lines, each with the beginning of the response.
+    Line(&'a [u8]),
+    /// A literal begins; `text` is the line up to it. The reader keeps it if it is short and skips
+    /// it if not, unless [`Reader::stream`] is called now.
+    Literal {
+        /// Its announced length.
+        octets: u64,
+        /// The line so far, without the announcement.
+        text: &'a [u8],
+    },
+    /// So many octets of the input (the last ones consumed) belong to the streamed literal.
+    Octets(usize),
+    /// The streamed literal is complete.
+    End,
+}
+
+/// Cuts responses.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// What is there of the current line.
+    line: Vec<u8>,
+    /// The first part of a long list, while it is handed out.
+    part: Vec<u8>,
+    /// Whether `line` was handed out and is to be dropped before more is read.
+    spent: Spent,
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Spent {
+    #[default]
+    No,
+    Yes,
+}
+
+/// Where the next octet falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Text,
+    /// In a literal with so many octets to come.
+    Literal(u64, Fate),
+    /// Right behind a streamed literal and so many octets of a line end that should not be there.
+    Behind(u8),
+}
+
+/// What becomes of a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Skipped,
+    Streamed,
+}
+
+impl Reader {
+    /// The literal just announced is to be streamed.
+    pub fn stream(&mut self) {
+        if let At::Literal(left, fate) = self.at {
+            if fate == Fate::Kept {
+                self.line.pop(); // the quote opened for it
+            }
+            self.at = At::Literal(left, Fate::Streamed);
+        }
+    }
+
+    /// What is still to come of a streamed literal is not of interest any more.
+    pub fn skip(&mut self) {
+        if let At::Literal(left, Fate::Streamed) = self.at {
+            self.at = At::Literal(left, Fate::Skipped);
+        }
+    }
+
+    /// Octets held.
+    pub fn held(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Gives the memory of the line back, between responses.
+    pub fn rest(&mut self) {
+        if self.line.is_empty() || self.spent == Spent::Yes {
+            self.line = Vec::new();
+            self.spent = Spent::No;
+        }
+    }
+
+    /// Takes octets: how many were consumed, and the piece they completed. `None`: all were
+    /// consumed, more are needed.
+    pub fn next<'a>(&'a mut self, input: &'a [u8]) -> (usize, Result<Option<Piece<'a>>, Nonsense>) {
+        if self.spent == Spent::Yes {
+            self.line.clear();
+            self.spent = Spent::No;
+        }
+        if !self.part.is_empty() {
+            self.part = Vec::new();
+        }
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            match self.at {
+                At::Literal(0, Fate::Streamed) => {
+                    self.line.push(MARK);
+                    self.at = At::Behind(0);
+                    return (used, Ok(Some(Piece::End)));
+                }
+                At::Literal(0, Fate::Kept) => {
+                    self.line.push(b'"');
+                    self.at = At::Text;
+                }
+                At::Literal(0, Fate::Skipped) => {
+                    self.line.push(MARK);
+                    self.at = At::Text;
+                }
+                At::Literal(left, fate) => {
+                    let here = left.min(rest.len() as u64) as usize;
+                    if here == 0 {
+                        return (used, Ok(None));
+                    }
+                    self.at = At::Literal(left - here as u64, fate);
+                    used += here;
+                    match fate {
+                        Fate::Streamed => return (used, Ok(Some(Piece::Octets(here)))),
+                        Fate::Skipped => {}
+                        Fate::Kept => self.quote(rest.get(..here).unwrap_or_default()),
+                    }
+                }
+                At::Behind(skipped) => match rest.first() {
+                    None => return (used, Ok(None)),
+                    Some(b')' | b' ') => self.at = At::Text,
+                    // A literal announced one line end short (seen in the field): its end stands
+                    // where the list should go on.
+                    Some(b'\r' | b'\n') if skipped < 2 => {
+                        used += 1;
+                        self.at = At::Behind(skipped + 1);
+                    }
+                    Some(_) => return (used, Err(Nonsense("')' behind a literal"))),
+                },
+                At::Text => {
+                    let end = memchr(b'\n', rest);
+                    // The common case copies nothing: a whole line within the input.
+                    if let (Some(end), true) = (end, self.line.is_empty()) {
+                        let here = without_cr(rest.get(..end).unwrap_or_default());
+                        if here.last() != Some(&b'}') {
+                            return (used + end + 1, Ok(Some(Piece::Line(here))));
+                        }
+                    }
+                    let room = LONGEST_LINE - self.line.len().min(LONGEST_LINE);
+                    let Some(end) = end.filter(|&end| end <= room) else {
+                        let here = rest.get(..room).unwrap_or(rest);
+                        self.line.extend_from_slice(here);
+                        used += here.len();
+                        if let Some(cut) = long_list(&self.line) {
+                            return (used, Ok(Some(self.part(cut))));
+                        }
+                        if self.line.len() >= LONGEST_LINE {
+                            return (used, Err(Nonsense("a line of at most 64 KiB")));
+                        }
+                        return (used, Ok(None));
+                    };
+                    used += end + 1;
+                    self.line
+                        .extend_from_slice(rest.get(..end).unwrap_or_default());
+                    if self.line.last() == Some(&b'\r') {
+                        self.line.pop();
+                    }
+                    match announced(&self.line) {
+                        Err(nonsense) => return (used, Err(nonsense)),
+                        Ok(None) => {
+                            self.spent = Spent::Yes;
+                            return (used, Ok(Some(Piece::Line(&self.line))));
+                        }
+                        Ok(Some((start, octets))) => {
+                            self.line.truncate(start);
+                            let room = (LONGEST_LINE - self.line.len()) as u64 / 2;
+                            let fate = match octets <= LONGEST_KEPT.min(room) {
+                                true => Fate::Kept,
+                                false => Fate::Skipped,
+                            };
+                            self.at = At::Literal(octets, fate);
+                            if fate == Fate::Kept {
+                                self.line.push(b'"');
+                            }
+                            let text = self.line.get(..start).unwrap_or_default();
+                            return (used, Ok(Some(Piece::Literal { octets, text })));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn quote(&mut self, octets: &[u8]) {
+        for &octet in octets {
+            match octet {
+                b'"' | b'\\' => self.line.extend_from_slice(&[b'\\', octet]),
+                // Nothing in a line may look like its end or like a mark.
+                b'\r' | b'\n' | MARK => self.line.push(b'?'),
+                _ => self.line.push(octet),
+            }
+        }
+    }
+
+    /// Hands out the line up to `cut`; what stands behind it becomes a line with the same beginning.
+    fn part(&mut self, cut: usize) -> Piece<'_> {
+        let tail = self.line.split_off(cut);
+        let beginning = match self.line.starts_with(SEARCH) {
+            true => SEARCH,
+            false => match memchr::memrchr(b' ', &self.line) {
+                Some(space) => self.line.get(..=space).unwrap_or_default(),
+                None => &[],
+            },
+        };
+        let mut next = Vec::with_capacity(PART * 2);
+        next.extend_from_slice(beginning);
+        next.extend_from_slice(tail.get(1..).unwrap_or_default());
+        self.part = std::mem::replace(&mut self.line, next);
+        Piece::Line(&self.part)
+    }
+}
+
+const SEARCH: &[u8] = b"* SEARCH ";
+
+/// Where a list of UIDs can be cut, if the line is one.
+fn long_list(line: &[u8]) -> Option<usize> {
+    if line.len() < PART {
+        return None;
+    }
+    let separator = if line.starts_with(SEARCH) {
+        b' '
+    } else if line.starts_with(b"* ESEARCH ") || line.starts_with(b"* VANISHED ") {
+        b','
+    } else {
+        return None;
+    };
+    memchr::memrchr(separator, line).filter(|&cut| cut > PART / 2)
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Where the announcement of a literal starts in a line that ends with one, and its length.
+///
+/// Status responses hold no literals: their text may end as it likes (RFC 9051 §9 `resp-text`).
+fn announced(line: &[u8]) -> Result<Option<(usize, u64)>, Nonsense> {
+    let Some(text) = line.strip_suffix(b"}") else {
+        return Ok(None);
+    };
+    let Some(open) = memchr::memrchr(b'{', text) else {
+        return Ok(None);
+    };
+    let Some(kind) = line.strip_prefix(b"* ") else {
+        return Ok(None);
+    };
+    for status in [&b"OK "[..], b"NO ", b"BAD ", b"BYE ", b"PREAUTH "] {
+        if kind.len() >= status.len()
+            && kind
+                .get(..status.len())
+                .is_some_and(|verb| verb.eq_ignore_ascii_case(status))
+        {
+            return Ok(None);
+        }
+    }
+    let digits = text.get(open + 1..).unwrap_or_default();
+    let digits = digits.strip_suffix(b"+").unwrap_or(digits);
+    let start = match open.checked_sub(1) {
+        Some(before) if line.get(before) == Some(&b'~') => before,
+        _ => open,
+    };
+    match number64(digits) {
+        Some(octets) => Ok(Some((start, octets))),
+        // The length of a literal is never guessed (seen: negative ones).
+        None if kind.first().is_some_and(u8::is_ascii_digit) => {
+            Err(Nonsense("the length of a literal"))
+        }
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A conversation as text: lines, streamed literals in angle brackets, `!` for nonsense.
+    fn read(input: &[u8], sizes: &[usize]) -> String {
+        let mut reader = Reader::default();
+        let mut out = String::new();
+        let (mut start, mut turn) = (0, 0);
+        while start < input.len() {
+            let size = sizes[turn % sizes.len()];
+            turn += 1;
+            let end = input.len().min(start + size);
+            let mut at = start;
+            loop {
+                let chunk = &input[at..end];
+                let mut stream = false;
+                let (used, piece) = reader.next(chunk);
+                at += used;
+                match piece {
+                    Err(nonsense) => return format!("{out}!{}", nonsense.0),
+                    Ok(None) => break,
+                    Ok(Some(Piece::Line(line))) => {
+                        out.push_str(&line.escape_ascii().to_string());
+                        out.push('|');
+                    }
+                    Ok(Some(Piece::Literal { octets, text })) => {
+                        stream = text.ends_with(b"BODY[] ");
+                        if stream {
+                            out.push_str(&format!("{{{octets}}}"));
+                        }
+                    }
+                    Ok(Some(Piece::Octets(octets))) => {
+                        out.push_str(&chunk[used - octets..used].escape_ascii().to_string());
+                    }
+                    Ok(Some(Piece::End)) => out.push_str("{/}"),
+                }
+                if stream {
+                    reader.stream();
+                }
+            }
+            start = end;
+        }
+        out
+    }
+
+    #[test]
+    fn known_answers() {
+        for (input, want) in [
+            ("* 1 EXISTS\r\nA OK x\n", "* 1 EXISTS|A OK x|"),
+            (
+                "* 1 FETCH (BODY[] {3}\r\na\r\n UID 4)\r\nA OK\r\n",
+                "{3}a\\r\\n{/}* 1 FETCH (BODY[] \\x00 UID 4)|A OK|",
+            ),
+            (
+                "* 1 FETCH (BODY[] ~{0}\r\n)\r\n",
+                "{0}{/}* 1 FETCH (BODY[] \\x00)|",
+            ),
+            // One line end announced too few.
+            (
+                "* 1 FETCH (BODY[] {1}\r\na\r\n)\r\n",
+                "{1}a{/}* 1 FETCH (BODY[] \\x00)|",
+            ),
+            (
+                "* 1 FETCH (BODY[] {1}\r\nabc)\r\n",
+                "{1}a{/}!')' behind a literal",
+            ),
+            (
+                "* 1 FETCH (BODY[] {1}\r\na\r\n\r\n)\r\n",
+                "{1}a{/}!')' behind a literal",
+            ),
+            ("* 1 FETCH (BODY[] {-1}\r\n", "!the length of a literal"),
+            // A kept literal stands as a quoted string.
+            (
+                "* LIST () \"/\" {6}\r\na\"\\\r\nb\r\nA OK\r\n",
+                "* LIST () \\\"/\\\" \\\"a\\\\\\\"\\\\\\\\??b\\\"|A OK|",
+            ),
+            ("* OK text {5}\r\nA OK {3}\r\n", "* OK text {5}|A OK {3}|"),
+        ] {
+            for sizes in [&[usize::MAX >> 1][..], &[1], &[2], &[3, 1, 7]] {
+                assert_eq!(read(input.as_bytes(), sizes), want, "{input} by {sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_lists_come_in_parts() {
+        for (beginning, separator) in [
+            ("* SEARCH ", ' '),
+            ("* ESEARCH (TAG \"a\") UID ALL ", ','),
+            ("* VANISHED (EARLIER) ", ','),
+        ] {
+            let list: Vec<String> = (1..100_000).map(|n| (n * 3).to_string()).collect();
+            let input = format!(
+                "{beginning}{}\r\nA OK\r\n",
+                list.join(&separator.to_string())
+            );
+            for size in [4096, 60_000, 1_000_000] {
+                let out = read(input.as_bytes(), &[size]);
+                let mut numbers = Vec::new();
+                let mut lines: Vec<&str> = out.split('|').collect();
+                assert_eq!(lines.pop(), Some(""));
+                assert_eq!(lines.pop(), Some("A OK"));
+                assert!(size > 500_000 || lines.len() > 2);
+                let escaped = beginning.escape_default().to_string();
+                for line in lines {
+                    let line = line.strip_prefix(escaped.as_str()).unwrap();
+                    numbers.extend(line.split(separator).map(str::to_owned));
+                }
+                assert_eq!(numbers, list);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let mut reader = Reader::default();
+        let flood = vec![b'x'; 1024];
+        let mut fed = 0;
+        loop {
+            let (used, piece) = reader.next(&flood);
+            fed += used;
+            let failed = piece.is_err();
+            assert!(reader.held() <= LONGEST_LINE && fed <= 2 * LONGEST_LINE);
+            if failed {
+                break;
+            }
+        }
+        // A long literal nobody asked for is skipped.
+        let mut reader = Reader::default();
+        let _ = reader.next(b"* 1 FETCH (BODY[TEXT] {1000000}\r\n");
+        for _ in 0..970 {
+            assert_eq!(reader.next(&flood), (1024, Ok(None)));
+        }
+        assert!(reader.held() < 100);
+    }
+}

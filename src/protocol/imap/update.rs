@@ -1,0 +1,478 @@
+//! What QUIT does to a mailbox (RFC 1939 §6): exactly the messages that were meant are removed, and
+//! "done" is only said of what the host said is done.
+//!
+//! With UIDPLUS: UID STORE and UID EXPUNGE (RFC 4315 §2.1), pipelined, in commands that old servers
+//! can read. Without: a plain EXPUNGE, and only while no other message carries \Deleted (RFC 4549
+//! §4.2.4). Never CLOSE. Where the host refused a step, a search tells what is left.
+
+use super::ask::{Event, Outcome, Update};
+use super::mailbox::{Life, Mailbox, Trash, What, quoted};
+use super::status::{Said, Status};
+use super::uid_set::UidSet;
+use crate::protocol::pop3::config::Delete;
+
+/// Most commands under way at a time: bounds what is written ahead, not what is done.
+const IN_FLIGHT: usize = 16;
+
+/// An update under way.
+pub(super) struct Updating {
+    delete: UidSet,
+    seen: UidSet,
+    stage: Stage,
+    /// The next range of the set the stage works on.
+    next: usize,
+    in_flight: usize,
+    trouble: Trouble,
+    /// Messages that were copied to \Trash, of those to be removed.
+    copied: UidSet,
+    /// Messages that carried \Deleted before we marked ours.
+    marked_before: UidSet,
+    /// Whether something that removes messages was sent.
+    acted: bool,
+    search: Search,
+}
+
+/// Whether a search can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    Good,
+    /// It was refused: nothing is known.
+    Refused,
+}
+
+/// Whether a step that matters was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    No,
+    Yes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// CAPABILITY was asked.
+    Asking,
+    /// \Seen is being set.
+    Seen,
+    /// UID MOVE.
+    Moving,
+    /// UID COPY, where there is no MOVE.
+    Copying,
+    /// UID STORE and UID EXPUNGE.
+    Removing,
+    /// Which messages carry \Deleted, before ours are marked.
+    Searching,
+    /// UID STORE, without more.
+    Marking,
+    /// Which messages carry \Deleted now.
+    SearchingAgain,
+    /// Our marks are taken back.
+    Unmarking,
+    /// EXPUNGE.
+    Expunging,
+    /// What is left?
+    Verifying,
+}
+
+/// A command of an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its failure changes nothing.
+    Optional,
+    /// Its failure means that something may be left.
+    Needed,
+    /// UID COPY of these.
+    Copy(UidSet),
+    /// A search.
+    Search,
+}
+
+/// How \Trash is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// `LIST (SPECIAL-USE)` (RFC 6154 §5.2).
+    SpecialUse,
+    /// A plain LIST, which may bring the attribute too (RFC 6154 §5.1).
+    Plain,
+}
+
+impl Updating {
+    /// Whether nothing was sent yet that removes messages.
+    pub(super) fn is_harmless(&self) -> bool {
+        !self.acted
+    }
+}
+
+impl Mailbox {
+    pub(super) fn begin_update(&mut self, update: Update) {
+        if self.life == Life::Dead {
+            self.events.push_back(Event::Updated(Outcome::NotDone));
+            return;
+        }
+        let Update { delete, seen } = update;
+        if delete.is_empty() && seen.is_empty() {
+            self.events.push_back(Event::Updated(Outcome::Done));
+            return;
+        }
+        self.select();
+        let known = delete.is_empty() || self.facts.can.is_some();
+        self.updating = Some(Box::new(Updating {
+            delete,
+            seen,
+            stage: match known {
+                true => Stage::Seen,
+                false => Stage::Asking,
+            },
+            next: 0,
+            in_flight: 0,
+            trouble: Trouble::No,
+            copied: UidSet::new(),
+            marked_before: UidSet::new(),
+            acted: false,
+            search: Search::Good,
+        }));
+        match known {
+            true => self.advance_update(),
+            false => self.send(What::Capability, |out| out.extend_from_slice(b"CAPABILITY")),
+        }
+    }
+
+    /// Sends what may be sent now, and goes on to the next stage when one is finished.
+    pub(super) fn advance_update(&mut self) {
+        let Some(mut updating) = self.updating.take() else {
+            return;
+        };
+        while updating.in_flight < IN_FLIGHT {
+            match self.advance(&mut updating) {
+                Turn::More => {}
+                Turn::Wait => break,
+                Turn::Over(outcome) => {
+                    self.events.push_back(Event::Updated(outcome));
+                    return;
+                }
+            }
+        }
+        self.updating = Some(updating);
+    }
+
+    fn advance(&mut self, up: &mut Updating) -> Turn {
+        let can = self.facts.can.unwrap_or_default();
+        match up.stage {
+            Stage::Asking => up.go(Stage::Seen),
+            Stage::Seen => {
+                let seen = std::mem::take(&mut up.seen);
+                let step = self.store(up, &seen, " +FLAGS.SILENT (\\Seen)", Step::Optional);
+                up.seen = seen;
+                if step == Turn::More {
+                    return Turn::More;
+                }
+                if up.delete.is_empty() {
+                    return match up.in_flight {
+                        0 => Turn::Over(Outcome::Done),
+                        _ => Turn::Wait,
+                    };
+                }
+                up.acted = true;
+                up.go(match (self.wanted.delete, can.moves, can.uid_plus) {
+                    (Delete::Trash, true, _) => Stage::Moving,
+                    (Delete::Trash, false, _) => Stage::Copying,
+                    (Delete::Flag, ..) => Stage::Marking,
+                    (Delete::Expunge, _, true) => Stage::Removing,
+                    (Delete::Expunge, _, false) => Stage::Searching,
+                })
+            }
+            Stage::Moving => {
+                let Some(set) = up.chunk(|up| &up.delete) else {
+                    return up.finished();
+                };
+                let Trash::At(name) = &self.trash else {
+                    return Turn::Over(Outcome::NotDone);
+                };
+                let name = name.clone();
+                self.send_step(up, Step::Needed, &[b"UID MOVE ", &set.0, b" ", &name]);
+                Turn::More
+            }
+            Stage::Copying => {
+                let Some(set) = up.chunk(|up| &up.delete) else {
+                    if up.in_flight > 0 {
+                        return Turn::Wait;
+                    }
+                    // Only what is safe in \Trash is removed here.
+                    if up.copied != up.delete {
+                        up.trouble = Trouble::Yes;
+                    }
+                    return match can.uid_plus {
+                        true => up.go(Stage::Removing),
+                        false => up.go(Stage::Searching),
+                    };
+                };
+                let Trash::At(name) = &self.trash else {
+                    return Turn::Over(Outcome::NotDone);
+                };
+                let name = name.clone();
+                let step = Step::Copy(set.1);
+                self.send_step(up, step, &[b"UID COPY ", &set.0, b" ", &name]);
+                Turn::More
+            }
+            Stage::Removing => {
+                let copying = self.copies();
+                let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
+                    return up.finished();
+                };
+                let flags = b" +FLAGS.SILENT (\\Deleted)";
+                self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
+                self.send_step(up, Step::Needed, &[b"UID EXPUNGE ", &set]);
+                Turn::More
+            }
+            Stage::Searching | Stage::SearchingAgain if up.next == 0 => {
+                up.next = 1;
+                up.search = Search::Good;
+                self.found = UidSet::new();
+                self.send_step(up, Step::Search, &[b"UID SEARCH UID 1:* DELETED"]);
+                Turn::Wait
+            }
+            Stage::Searching | Stage::SearchingAgain if up.in_flight > 0 => Turn::Wait,
+            Stage::Searching => {
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                if up.search == Search::Refused {
+                    return Turn::Over(Outcome::NotDone);
+                }
+                if !found.is_subset(up.doomed(self.copies())) {
+                    return Turn::Over(Outcome::OthersDeleted);
+                }
+                up.marked_before = found;
+                up.go(Stage::Marking)
+            }
+            Stage::Marking => {
+                let doomed = up.doomed(self.copies()).clone();
+                let flags = " +FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &doomed, flags, Step::Needed) == Turn::More {
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                match self.wanted.delete {
+                    Delete::Flag => Turn::Over(match up.trouble {
+                        Trouble::No => Outcome::Done,
+                        Trouble::Yes => Outcome::NotDone,
+                    }),
+                    _ => up.go(Stage::SearchingAgain),
+                }
+            }
+            Stage::SearchingAgain => {
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                let only_ours = found.is_subset(up.doomed(self.copies()));
+                match only_ours && up.search == Search::Good {
+                    true => up.go(Stage::Expunging),
+                    false => up.go(Stage::Unmarking),
+                }
+            }
+            Stage::Unmarking => {
+                let ours = up.doomed(self.copies()).minus(&up.marked_before);
+                let flags = " -FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &ours, flags, Step::Optional) == Turn::More {
+                    return Turn::More;
+                }
+                match up.in_flight {
+                    0 => Turn::Over(Outcome::OthersDeleted),
+                    _ => Turn::Wait,
+                }
+            }
+            Stage::Expunging if up.next == 0 => {
+                up.next = 1;
+                self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
+                Turn::Wait
+            }
+            Stage::Expunging => up.finished(),
+            Stage::Verifying => {
+                if up.next == 0 {
+                    self.found = UidSet::new();
+                    up.search = Search::Good;
+                    self.send_step(up, Step::Optional, &[b"NOOP"]);
+                }
+                if let Some((set, _)) = up.chunk(|up| &up.delete) {
+                    self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                let of = up.delete.count();
+                // What a host names besides what was asked for is not ours.
+                let left = of - up.delete.minus(&found).count();
+                Turn::Over(match (up.search, left) {
+                    (Search::Refused, _) => Outcome::Unknown,
+                    (Search::Good, 0) => Outcome::Done,
+                    (Search::Good, left) => Outcome::Left { left, of },
+                })
+            }
+        }
+    }
+
+    /// Whether messages are removed after they were copied.
+    fn copies(&self) -> Copies {
+        let can = self.facts.can.unwrap_or_default();
+        match self.wanted.delete == Delete::Trash && !can.moves {
+            true => Copies::Yes,
+            false => Copies::No,
+        }
+    }
+
+    fn store(&mut self, up: &mut Updating, set: &UidSet, flags: &str, step: Step) -> Turn {
+        if up.next >= set.ranges().len() {
+            return Turn::Wait;
+        }
+        let mut text = Vec::new();
+        up.next = set.write_chunk(up.next, &mut text);
+        self.send_step(up, step, &[b"UID STORE ", &text, flags.as_bytes()]);
+        Turn::More
+    }
+
+    fn send_step(&mut self, up: &mut Updating, step: Step, parts: &[&[u8]]) {
+        up.in_flight += 1;
+        self.send(What::Update(step), |out| {
+            parts.iter().for_each(|part| out.extend_from_slice(part));
+        });
+    }
+
+    /// The end of a command of an update.
+    pub(super) fn update_answer(&mut self, step: Step, said: &Said<'_>) {
+        let Some(up) = &mut self.updating else { return };
+        up.in_flight = up.in_flight.saturating_sub(1);
+        match (step, said.status) {
+            (Step::Optional, _) | (Step::Needed | Step::Search, Status::Ok) => {}
+            (Step::Search, _) => up.search = Search::Refused,
+            (Step::Copy(set), Status::Ok) => {
+                for &(first, last) in set.ranges() {
+                    up.copied.push(first, last);
+                }
+                up.copied.normalise();
+            }
+            (Step::Needed | Step::Copy(_), _) => up.trouble = Trouble::Yes,
+        }
+        self.advance_update();
+    }
+
+    /// Looks for \Trash.
+    pub(super) fn find_trash(&mut self) {
+        self.send(What::Trash(Listing::SpecialUse), |out| {
+            out.extend_from_slice(b"LIST (SPECIAL-USE) \"\" \"*\"");
+        });
+    }
+
+    /// `* LIST (attributes) delimiter name`
+    pub(super) fn listed(&mut self, text: &[u8]) {
+        let Some(end) = memchr::memchr(b')', text) else {
+            return;
+        };
+        let (attributes, rest) = text.split_at_checked(end + 1).unwrap_or_default();
+        let is_trash = attributes
+            .split(|&b| matches!(b, b' ' | b'(' | b')'))
+            .any(|attribute| attribute.eq_ignore_ascii_case(b"\\Trash"));
+        if !is_trash || matches!(self.trash, Trash::At(_)) {
+            return;
+        }
+        let rest = rest.trim_ascii_start();
+        let name = match rest.strip_prefix(b"NIL ") {
+            Some(name) => name,
+            None => rest
+                .strip_prefix(b"\"")
+                .and_then(|rest| memchr::memmem::find(rest, b"\" ").map(|at| rest.get(at + 2..)))
+                .flatten()
+                .unwrap_or_default(),
+        };
+        // As it stands it can be sent back: an atom or a quoted string.
+        let fits = !name.is_empty()
+            && name.len() <= 1000
+            && !name.iter().any(|b| b.is_ascii_control())
+            && (name.starts_with(b"\"") == name.ends_with(b"\""))
+            && (name.starts_with(b"\"") || !name.contains(&b' '));
+        // Mail that is deleted in \Trash itself goes for good.
+        let here = quoted(&self.wanted.mailbox);
+        let bare = here.get(1..here.len() - 1).unwrap_or_default();
+        if name == here || name == bare {
+            self.wanted.delete = Delete::Expunge;
+        }
+        if fits {
+            self.trash = Trash::At(name.to_vec());
+        }
+    }
+
+    /// The end of a LIST.
+    pub(super) fn trash_listed(&mut self, listing: Listing, said: &Said<'_>) {
+        let found = matches!(self.trash, Trash::At(_));
+        match listing {
+            Listing::SpecialUse if !found => {
+                // Old hosts call the selection option bad syntax.
+                self.send(What::Trash(Listing::Plain), |out| {
+                    out.extend_from_slice(b"LIST \"\" \"*\"");
+                });
+                return;
+            }
+            Listing::Plain if !found && said.status != Status::Bad => self.trash = Trash::None,
+            _ if !found => self.trash = Trash::None,
+            _ => {}
+        }
+        self.tell_access();
+    }
+}
+
+/// Whether removing means copying first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copies {
+    Yes,
+    No,
+}
+
+/// What a turn of an update led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something was sent or a stage begun.
+    More,
+    /// Answers must come first.
+    Wait,
+    /// It is over.
+    Over(Outcome),
+}
+
+impl Updating {
+    fn go(&mut self, stage: Stage) -> Turn {
+        self.stage = stage;
+        self.next = 0;
+        Turn::More
+    }
+
+    /// The next part of a set, as text and as a set.
+    fn chunk(&mut self, of: impl Fn(&Self) -> &UidSet) -> Option<(Vec<u8>, UidSet)> {
+        let set = of(self);
+        if self.next >= set.ranges().len() {
+            return None;
+        }
+        let mut text = Vec::new();
+        let next = set.write_chunk(self.next, &mut text);
+        let part = set.part(self.next, next);
+        self.next = next;
+        Some((text, part))
+    }
+
+    /// What is removed here.
+    fn doomed(&self, copies: Copies) -> &UidSet {
+        match copies {
+            Copies::Yes => &self.copied,
+            Copies::No => &self.delete,
+        }
+    }
+
+    /// All commands of a stage that removes were sent.
+    fn finished(&mut self) -> Turn {
+        match (self.in_flight, self.trouble) {
+            (0, Trouble::No) => Turn::Over(Outcome::Done),
+            (0, Trouble::Yes) => self.go(Stage::Verifying),
+            _ => Turn::Wait,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A scripted IMAP host: a small model of a mailbox, and rules that put other answers in the place of
+//! the model's. Everything after the login.
+
+use std::collections::BTreeMap;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// A message of the model.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub octets: Vec<u8>,
+    /// What RFC822.SIZE says; the truth if none.
+    pub size: Option<u64>,
+    pub deleted: bool,
+    pub seen: bool,
+}
+
+/// The host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub mail: BTreeMap<u32, Mail>,
+    pub uid_validity: u64,
+    pub uid_next: u32,
+    /// Whether UID EXPUNGE is known.
+    pub uid_plus: bool,
+    /// Whether UID MOVE is known; what was moved is in `trash`.
+    pub moves: bool,
+    pub esearch: bool,
+    pub trash: Vec<u32>,
+    /// In the place of the model's answer: the beginning of a command, and the answer. `$T` is the
+    /// tag, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
+    /// the same beginning is used again and again, others once.
+    pub rules: Vec<(String, String)>,
+    /// Octets a write; 0: all at once.
+    pub cut: usize,
+    /// Every command, without its tag.
+    pub log: Vec<String>,
+}
+
+impl Host {
+    /// Messages with these octets, UIDs from 1 on.
+    pub fn with(mails: &[&[u8]]) -> Host {
+        let mail = mails.iter().zip(1..).map(|(octets, uid)| {
+            let mail = Mail {
+                octets: octets.to_vec(),
+                size: None,
+                deleted: false,
+                seen: false,
+            };
+            (uid, mail)
+        });
+        Host {
+            mail: mail.collect(),
+            uid_validity: 0x6553_f100,
+            uid_next: mails.len() as u32 + 1,
+            uid_plus: true,
+            moves: false,
+            esearch: false,
+            trash: Vec::new(),
+            rules: Vec::new(),
+            cut: 0,
+            log: Vec::new(),
+        }
+    }
+
+    pub fn rule(mut self, command: &str, answer: &str) -> Host {
+        self.rules.push((command.into(), answer.into()));
+        self
+    }
+
+    pub fn capabilities(&self) -> Vec<String> {
+        let mut all = vec!["IMAP4REV1".to_owned()];
+        for (has, name) in [
+            (self.uid_plus, "UIDPLUS"),
+            (self.moves, "MOVE"),
+            (self.esearch, "ESEARCH"),
+        ] {
+            if has {
+                all.push(name.into());
+            }
+        }
+        all
+    }
+
+    pub fn uids(&self) -> Vec<u32> {
+        self.mail.keys().copied().collect()
+    }
+
+    /// Serves until the other side or a rule closes. Returns what became of the mailbox.
+    pub async fn serve(mut self, mut stream: DuplexStream) -> Host {
+        let mut input = Vec::new();
+        loop {
+            while let Some(end) = input.iter().position(|&b| b == b'\n') {
+                let line: Vec<u8> = input.drain(..=end).collect();
+                let line = String::from_utf8(line).expect("commands are ASCII");
+                let line = line.strip_suffix("\r\n").expect("CRLF");
+                let (tag, command) = line.split_once(' ').expect("a tag");
+                self.log.push(command.to_owned());
+                let (answer, close) = self.answer(tag, command);
+                let size = if self.cut == 0 {
+                    answer.len().max(1)
+                } else {
+                    self.cut
+                };
+                for piece in answer.chunks(size) {
+                    if stream.write_all(piece).await.is_err() {
+                        return self;
+                    }
+                    if self.cut > 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                if close || command == "LOGOUT" {
+                    return self;
+                }
+            }
+            if matches!(stream.read_buf(&mut input).await, Ok(0) | Err(_)) {
+                return self;
+            }
+        }
+    }
+
+    fn answer(&mut self, tag: &str, command: &str) -> (Vec<u8>, bool) {
+        let found = self
+            .rules
+            .iter()
+            .position(|(beginning, _)| command.starts_with(beginning.as_str()));
+        let Some(at) = found else {
+            return (self.model(tag, command), false);
+        };
+        let (beginning, answer) = self.rules[at].clone();
+        if self.rules[at + 1..].iter().any(|rule| rule.0 == beginning) {
+            self.rules.remove(at);
+        }
+        let (answer, close) = match answer.strip_suffix("$CLOSE") {
+            Some(answer) => (answer.to_owned(), true),
+            None => (answer, false),
+        };
+        let mut out = Vec::new();
+        for (n, part) in answer.split("$MODEL").enumerate() {
+            if n > 0 {
+                out.extend(self.model(tag, command));
+            }
+            out.extend_from_slice(part.replace("$T", tag).as_bytes());
+        }
+        (out, close)
+    }
+
+    fn model(&mut self, tag: &str, command: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut status = "OK done".to_owned();
+        match words.as_slice() {
+            ["SELECT", ..] => out.extend_from_slice(
+                format!(
+                    "* FLAGS (\\Seen \\Deleted)\r\n* {} EXISTS\r\n* 0 RECENT\r\n\
+                     * OK [PERMANENTFLAGS (\\Seen \\Deleted \\*)] all\r\n\
+                     * OK [UIDVALIDITY {}] v\r\n* OK [UIDNEXT {}] n\r\n",
+                    self.mail.len(),
+                    self.uid_validity,
+                    self.uid_next
+                )
+                .as_bytes(),
+            ),
+            ["STATUS", name, ..] => out.extend_from_slice(
+                format!(
+                    "* STATUS {name} (MESSAGES {} UIDNEXT {} UIDVALIDITY {})\r\n",
+                    self.mail.len(),
+                    self.uid_next,
+                    self.uid_validity
+                )
+                .as_bytes(),
+            ),
+            ["NOOP"] | ["LOGOUT"] => {}
+            ["CAPABILITY"] => {
+                let list = self.capabilities().join(" ");
+                out.extend_from_slice(format!("* CAPABILITY {list}\r\n").as_bytes());
+            }
+            ["UID", "FETCH", set, items @ ..] => self.fetch(set, &items.join(" "), &mut out),
+            ["UID", "STORE", set, action, flag] => {
+                let on = action.starts_with('+');
+                for uid in self.set(set) {
+                    let Some(mail) = self.mail.get_mut(&uid) else {
+                        continue;
+                    };
+                    match *flag {
+                        "(\\Deleted)" => mail.deleted = on,
+                        "(\\Seen)" => mail.seen = on,
+                        _ => panic!("{command}"),
+                    }
+                }
+            }
+            ["UID", "EXPUNGE", set] if self.uid_plus => {
+                let set = self.set(set);
+                self.expunge(|uid| set.contains(&uid), &mut out);
+            }
+            ["EXPUNGE"] => self.expunge(|_| true, &mut out),
+            ["UID", "COPY", set, _] => {
+                let set = self.set(set);
+                self.trash.extend(set);
+            }
+            ["UID", "MOVE", set, _] if self.moves => {
+                let set = self.set(set);
+                for uid in &set {
+                    self.mail.get_mut(uid).expect("there").deleted = true;
+                }
+                self.expunge(|uid| set.contains(&uid), &mut out);
+                self.trash.extend(set);
+            }
+            ["UID", "SEARCH", "RETURN", "(ALL)", "UID", set] if self.esearch => {
+                let set = self.set(set);
+                let list: Vec<String> = set.iter().map(u32::to_string).collect();
+                let all = match list.is_empty() {
+                    true => String::new(),
+                    false => format!(" ALL {}", list.join(",")),
+                };
+                out.extend_from_slice(format!("* ESEARCH (TAG \"{tag}\") UID{all}\r\n").as_bytes());
+            }
+            ["UID", "SEARCH", "UID", set, rest @ ..] => {
+                let set = self.set(set);
+                let found = set
+                    .into_iter()
+                    .filter(|uid| rest.is_empty() || self.mail[uid].deleted)
+                    .map(|uid| format!(" {uid}"));
+                let list: String = found.collect();
+                out.extend_from_slice(format!("* SEARCH{list}\r\n").as_bytes());
+            }
+            ["LIST", ..] => {
+                out.extend_from_slice(b"* LIST (\\HasNoChildren) \"/\" INBOX\r\n");
+            }
+            _ => status = "BAD what?".into(),
+        }
+        out.extend_from_slice(format!("{tag} {status}\r\n").as_bytes());
+        out
+    }
+
+    fn expunge(&mut self, which: impl Fn(u32) -> bool, out: &mut Vec<u8>) {
+        let mut sequence = 1;
+        for uid in self.uids() {
+            if self.mail[&uid].deleted && which(uid) {
+                self.mail.remove(&uid);
+                out.extend_from_slice(format!("* {sequence} EXPUNGE\r\n").as_bytes());
+            } else {
+                sequence += 1;
+            }
+        }
+    }
+
+    fn fetch(&mut self, set: &str, items: &str, out: &mut Vec<u8>) {
+        let all = self.uids();
+        for uid in self.set(set) {
+            let sequence = all.iter().position(|&u| u == uid).expect("there") + 1;
+            let mail = &self.mail[&uid];
+            out.extend_from_slice(format!("* {sequence} FETCH (UID {uid}").as_bytes());
+            let octets = &mail.octets;
+            if items.contains("RFC822.SIZE") {
+                let size = mail.size.unwrap_or(octets.len() as u64);
+                out.extend_from_slice(format!(" RFC822.SIZE {size}").as_bytes());
+            }
+            if items.contains("BODY.PEEK[]<") {
+                let part = items.split(['<', '>']).nth(1).expect("a part");
+                let (offset, length) = part.split_once('.').expect("two numbers");
+                let (offset, length): (usize, usize) =
+                    (offset.parse().unwrap(), length.parse().unwrap());
+                let end = octets.len().min(offset + length);
+                let part = octets.get(offset..end).unwrap_or_default();
+                let start = format!(" BODY[]<{offset}> {{{}}}\r\n", part.len());
+                out.extend_from_slice(start.as_bytes());
+                out.extend_from_slice(part);
+            } else if items.contains("BODY.PEEK[]") {
+                out.extend_from_slice(format!(" BODY[] {{{}}}\r\n", octets.len()).as_bytes());
+                out.extend_from_slice(octets);
+            }
+            out.extend_from_slice(b")\r\n");
+        }
+    }
+
+    /// The UIDs of a set that exist.
+    fn set(&self, set: &str) -> Vec<u32> {
+        let last = self.mail.keys().last().copied().unwrap_or(self.uid_next);
+        let number = |text: &str| match text {
+            "*" => last,
+            text => text.parse().expect("a UID"),
+        };
+        let mut uids = Vec::new();
+        for range in set.split(',') {
+            let (a, b) = range.split_once(':').unwrap_or((range, range));
+            let (a, b) = (number(a), number(b));
+            uids.extend(self.mail.range(a.min(b)..=a.max(b)).map(|mail| *mail.0));
+        }
+        uids
+    }
+}
