@@ -1,6 +1,8 @@
 //! Conversations as data: every `tests/transcripts/*/*.txt` is played against the core it names,
 //! whole, cut in every way, and damaged. `tests/transcripts/runner/script.rs` says how one is written.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 #[path = "transcripts/runner/damage.rs"]
 mod damage;
 #[path = "transcripts/runner/play.rs"]

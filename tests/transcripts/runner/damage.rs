@@ -13,8 +13,8 @@ use crate::script::{Event, Script};
 /// The promise of a connection before login.
 const MOST_HELD: usize = 64 * 1024;
 
-/// Of a longer transcript only some places are tried.
-const MANY: usize = 600;
+/// How many octets are played for a transcript, about: of a long one only some places are tried.
+const MANY: usize = 200_000;
 
 /// Octets that mean something to a grammar.
 const TELLING: &[u8] = b"\r\n\0 \"\\{}()+*=[]0\xff";
@@ -31,7 +31,8 @@ pub(crate) fn everywhere(script: &Script) {
         .copied()
         .collect();
     let mut random = Random(whole.len() as u64);
-    for at in (0..whole.len()).step_by(whole.len().div_ceil(MANY).max(1)) {
+    let step = (whole.len() * whole.len()).div_ceil(MANY).max(1);
+    for at in (0..whole.len()).step_by(step) {
         let telling = TELLING[random.below(TELLING.len())];
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << random.below(8);

@@ -30,15 +30,15 @@ pub(crate) enum Cut {
     Random(u64),
 }
 
-/// Of a burst longer than this only some cuts are tried.
-const MANY: usize = 400;
+/// How many octets of a burst are played, about: of a long one only some cuts are tried.
+const MANY: usize = 500_000;
 
 impl Cut {
     /// Every cut that is tried for a script.
     pub(crate) fn all(script: &Script) -> Vec<Cut> {
         let mut cuts = vec![Cut::Octets];
         for (burst, length) in bursts(script).into_iter().enumerate() {
-            let step = length.div_ceil(MANY).max(1);
+            let step = (length * length).div_ceil(MANY).max(1);
             cuts.extend((1..length).step_by(step).map(|at| Cut::Two { burst, at }));
         }
         cuts.extend((0..20).map(Cut::Random));

@@ -75,8 +75,10 @@ impl Script {
             .enumerate()
             .map(|(at, line)| (at + 1, line))
             .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-        let (_, header) = lines.next().expect("a header");
-        let (protocol, settings) = read_header(header);
+        let (_, header) = lines.next().unwrap_or((0, ""));
+        let Some((protocol, settings)) = read_header(header) else {
+            panic!("{name}: cannot read the header {header:?}");
+        };
         let events = lines
             .map(|(at, line)| match read_event(line) {
                 Some(event) => (at, event),
@@ -92,13 +94,13 @@ impl Script {
     }
 }
 
-fn read_header(header: &str) -> (Protocol, FrontSettings) {
-    let rest = header.strip_prefix("server ").expect("`server …`");
+fn read_header(header: &str) -> Option<(Protocol, FrontSettings)> {
+    let rest = header.strip_prefix("server ")?;
     let (protocol, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let protocol = match protocol {
         "imap" => Protocol::Imap,
         "pop3" => Protocol::Pop3,
-        other => panic!("unknown protocol {other}"),
+        _ => return None,
     };
     let (mut starttls, mut login, mut tls) = (StartTls::No, ClearLogin::Refused, false);
     let mut settings = FrontSettings {
@@ -123,14 +125,14 @@ fn read_header(header: &str) -> (Protocol, FrontSettings) {
             ("capabilities", list) => {
                 settings.capabilities = Some(list.split(',').map(Into::into).collect());
             }
-            other => panic!("unknown setting {other:?}"),
+            _ => return None,
         }
         rest = tail;
     }
     if !tls {
         settings.channel = Channel::Clear { starttls, login };
     }
-    (protocol, settings)
+    Some((protocol, settings))
 }
 
 fn read_event(line: &str) -> Option<Event> {
