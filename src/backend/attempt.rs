@@ -44,7 +44,8 @@ impl Backend {
         let mut seat = host
             .sit()
             .map_err(|failure| (failure, self.if_full(host, request)))?;
-        host.ask().map_err(|failure| (failure, Then::Skipped))?;
+        host.ask(endpoint.protocol)
+            .map_err(|failure| (failure, Then::Skipped))?;
         let _turn = match host.gate.try_acquire() {
             Ok(turn) => turn,
             Err(_) => {
@@ -53,7 +54,8 @@ impl Backend {
                 let turn = turn.ok().and_then(Result::ok);
                 let turn = turn.ok_or((late, Then::Elsewhere))?;
                 // While this one waited, others may have found the host down.
-                host.ask().map_err(|failure| (failure, Then::Skipped))?;
+                host.ask(endpoint.protocol)
+                    .map_err(|failure| (failure, Then::Skipped))?;
                 turn
             }
         };
@@ -90,7 +92,7 @@ impl Backend {
         };
         match played {
             Ok((stream, welcome)) => {
-                self.report(host, host.reached(), None);
+                self.report(host, host.reached(endpoint.protocol), None);
                 let moved_from = seat.pin(&self.pins, request.user.canonical());
                 Ok(Connected {
                     stream,
@@ -104,16 +106,17 @@ impl Backend {
                 let then = verdict(&failure, credentials);
                 match (then, &failure) {
                     (Then::Again, _) => {
-                        self.report(host, host.not_reached(&failure), Some(&failure));
+                        self.report(
+                            host,
+                            host.not_reached(endpoint.protocol, &failure),
+                            Some(&failure),
+                        );
                     }
                     // It was there and is not any more: the next login will see.
                     (_, Failure::Unreachable { .. } | Failure::TimedOut { .. }) => {}
-                    _ => self.report(host, host.reached(), None),
+                    _ => self.report(host, host.reached(endpoint.protocol), None),
                 }
-                tracing::debug!(
-                    backend = self.name(), host = host.name(), %failure, ?then,
-                    "login attempt failed"
-                );
+                tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), %failure, ?then);
                 Err((failure, then))
             }
         }
@@ -213,9 +216,9 @@ impl Backend {
         let (backend, host) = (self.name(), host.name());
         match (change, failure) {
             (Change::WentDown, Some(failure)) => {
-                tracing::warn!(backend, host, %failure, "host is down");
+                tracing::warn!(event = "host_down", backend, host, %failure);
             }
-            (Change::CameBack, _) => tracing::info!(backend, host, "host is up again"),
+            (Change::CameBack, _) => tracing::info!(event = "host_up", backend, host),
             _ => {}
         }
     }

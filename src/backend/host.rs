@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::config::{Config, HostConfig};
-use crate::protocol::Failure;
+use super::seat::Seat;
+use crate::observe::metrics;
 use crate::protocol::imap::client::Profile;
+use crate::protocol::{Failure, Protocol};
 
 /// How long a host that could not be reached is left alone: it is asked at most twice a second,
 /// however many users want it, and everybody else is answered at once.
@@ -26,8 +26,10 @@ pub struct Host {
     sessions: AtomicU32,
     /// Logins in flight.
     pub(super) gate: Semaphore,
-    reach: Mutex<Reach>,
+    /// Of each endpoint: a POP3 port that refuses says nothing about IMAP.
+    reach: Mutex<[Reach; Protocol::ALL.len()]>,
     profile: Mutex<Option<Profile>>,
+    pub(super) metrics: metrics::Host,
 }
 
 /// Whether a host takes logins, as `GET /api/v1/backends` names it.
@@ -35,7 +37,7 @@ pub struct Host {
 pub enum State {
     /// Until shown otherwise.
     Up,
-    /// The last connection did not come about.
+    /// The last connection to one of its endpoints did not come about.
     Down,
 }
 
@@ -49,6 +51,7 @@ impl State {
     }
 }
 
+#[derive(Clone)]
 enum Reach {
     Up,
     Down {
@@ -77,8 +80,9 @@ impl Host {
             max_sessions: backend.max_sessions,
             sessions: AtomicU32::new(0),
             gate: Semaphore::new(in_flight),
-            reach: Mutex::new(Reach::Up),
+            reach: Mutex::new([Reach::Up, Reach::Up]),
             profile: Mutex::new(None),
+            metrics: metrics::Host::new(&backend.name, &config.name),
             config,
         }
     }
@@ -113,50 +117,69 @@ impl Host {
 
     /// Whether it can be reached, as far as is known.
     pub fn state(&self) -> State {
-        match *lock(&self.reach) {
-            Reach::Up => State::Up,
-            Reach::Down { .. } => State::Down,
+        match self.last_failure() {
+            None => State::Up,
+            Some(_) => State::Down,
         }
     }
 
     /// Why it was last found down, while it is.
     pub fn last_failure(&self) -> Option<Failure> {
-        match &*lock(&self.reach) {
+        lock(&self.reach).iter().find_map(|reach| match reach {
             Reach::Up => None,
             Reach::Down { why, .. } => Some(why.clone()),
-        }
+        })
     }
 
-    /// May it be asked now? Of a host that is down, one login in each [`PAUSE`] may ask; the others
-    /// hear why it is down.
-    pub(super) fn ask(&self) -> Result<(), Failure> {
+    /// May its endpoint be asked now? Of one that is down, one login in each [`PAUSE`] may ask; the
+    /// others hear why it is down.
+    pub(super) fn ask(&self, endpoint: Protocol) -> Result<(), Failure> {
         let now = Instant::now();
-        match &mut *lock(&self.reach) {
+        self.reach_of(endpoint, |reach| match reach {
             Reach::Up => Ok(()),
             Reach::Down { again, .. } if *again <= now => {
                 *again = now + PAUSE;
                 Ok(())
             }
             Reach::Down { why, .. } => Err(why.clone()),
+        })
+    }
+
+    /// An endpoint answered.
+    pub(super) fn reached(&self, endpoint: Protocol) -> Change {
+        let old = self.reach_of(endpoint, |reach| std::mem::replace(reach, Reach::Up));
+        match (old, self.state()) {
+            (Reach::Up, _) => Change::None,
+            (Reach::Down { .. }, state) => {
+                if state == State::Up {
+                    self.metrics.up();
+                }
+                Change::CameBack
+            }
         }
     }
 
-    pub(super) fn reached(&self) -> Change {
-        match std::mem::replace(&mut *lock(&self.reach), Reach::Up) {
-            Reach::Up => Change::None,
-            Reach::Down { .. } => Change::CameBack,
-        }
-    }
-
-    pub(super) fn not_reached(&self, why: &Failure) -> Change {
+    /// A connection to an endpoint did not come about.
+    pub(super) fn not_reached(&self, endpoint: Protocol, why: &Failure) -> Change {
         let down = Reach::Down {
             again: Instant::now() + PAUSE,
             why: why.clone(),
         };
-        match std::mem::replace(&mut *lock(&self.reach), down) {
-            Reach::Up => Change::WentDown,
+        match self.reach_of(endpoint, |reach| std::mem::replace(reach, down)) {
+            Reach::Up => {
+                self.metrics.down();
+                Change::WentDown
+            }
             Reach::Down { .. } => Change::None,
         }
+    }
+
+    fn reach_of<T>(&self, endpoint: Protocol, look: impl FnOnce(&mut Reach) -> T) -> T {
+        let [imap, pop3] = &mut *lock(&self.reach);
+        look(match endpoint {
+            Protocol::Imap => imap,
+            Protocol::Pop3 => pop3,
+        })
     }
 
     pub(super) fn profile(&self) -> Option<Profile> {
@@ -178,6 +201,10 @@ impl Host {
         }
     }
 
+    pub(super) fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Takes a place on this host, if there is one.
     pub(super) fn sit(self: &Arc<Self>) -> Result<Seat, Failure> {
         let free = |taken: u32| match self.max_sessions {
@@ -186,90 +213,10 @@ impl Host {
         };
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         match self.sessions.fetch_update(set, fetch, free) {
-            Ok(_) => Ok(Seat {
-                host: Arc::clone(self),
-                pin: None,
-            }),
+            Ok(_) => Ok(Seat::taken(Arc::clone(self))),
             Err(_) => Err(Failure::TooMany {
                 limit: "max_sessions",
             }),
-        }
-    }
-}
-
-/// A session's place on a host, given back when dropped. While a user has one, new sessions of that
-/// user go to the same host.
-pub struct Seat {
-    host: Arc<Host>,
-    pin: Option<(Arc<Pins>, String)>,
-}
-
-impl Seat {
-    /// The host.
-    pub fn host(&self) -> &Arc<Host> {
-        &self.host
-    }
-
-    /// The login succeeded: from now on the user belongs here. Says which other host the user still
-    /// has sessions on.
-    pub(super) fn pin(&mut self, pins: &Arc<Pins>, canonical: String) -> Option<String> {
-        let left = pins.add(&canonical, &self.host);
-        self.pin = Some((Arc::clone(pins), canonical));
-        left
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.host.sessions.fetch_sub(1, Ordering::Relaxed);
-        if let Some((pins, canonical)) = self.pin.take() {
-            pins.remove(canonical, &self.host);
-        }
-    }
-}
-
-/// Which host each user with live sessions is on.
-#[derive(Default)]
-pub(super) struct Pins(DashMap<String, Pin>);
-
-struct Pin {
-    host: Arc<Host>,
-    sessions: u32,
-}
-
-impl Pins {
-    pub(super) fn of(&self, canonical: &str) -> Option<Arc<Host>> {
-        self.0.get(canonical).map(|pin| Arc::clone(&pin.host))
-    }
-
-    fn add(&self, canonical: &str, host: &Arc<Host>) -> Option<String> {
-        let mut pin = self.0.entry(canonical.to_string()).or_insert_with(|| Pin {
-            host: Arc::clone(host),
-            sessions: 0,
-        });
-        let left = match Arc::ptr_eq(&pin.host, host) {
-            true => None,
-            false => Some(pin.host.name().to_string()),
-        };
-        if left.is_some() {
-            *pin = Pin {
-                host: Arc::clone(host),
-                sessions: 0,
-            };
-        }
-        pin.sessions = pin.sessions.saturating_add(1);
-        left
-    }
-
-    /// A session ended. One on a host that the user has left since does not count.
-    fn remove(&self, canonical: String, host: &Arc<Host>) {
-        if let Entry::Occupied(mut pin) = self.0.entry(canonical)
-            && Arc::ptr_eq(&pin.get().host, host)
-        {
-            match pin.get().sessions {
-                0 | 1 => drop(pin.remove()),
-                _ => pin.get_mut().sessions -= 1,
-            }
         }
     }
 }
@@ -280,10 +227,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn host(name: &str, max_sessions: u32) -> Arc<Host> {
+    pub(in crate::backend) fn host(name: &str, max_sessions: u32) -> Arc<Host> {
         let config = HostConfig {
             name: name.into(),
             imap: None,
@@ -301,20 +248,24 @@ mod tests {
     async fn a_host_that_is_down_is_asked_twice_a_second() {
         let host = host("a", 0);
         let why = Failure::TimedOut { state: "connect" };
-        assert_eq!(host.not_reached(&why), Change::WentDown);
-        assert_eq!(host.not_reached(&why), Change::None);
+        assert_eq!(host.not_reached(Protocol::Imap, &why), Change::WentDown);
+        assert_eq!(host.not_reached(Protocol::Imap, &why), Change::None);
         assert_eq!(host.state(), State::Down);
         let mut asked = 0;
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            match host.ask() {
+            match host.ask(Protocol::Imap) {
                 Ok(()) => asked += 1,
                 Err(failure) => assert_eq!(failure, why),
             }
         }
         assert_eq!(asked, 10);
-        assert_eq!(host.reached(), Change::CameBack);
-        assert_eq!((host.ask(), host.last_failure()), (Ok(()), None));
+        assert_eq!(host.reached(Protocol::Imap), Change::CameBack);
+        assert_eq!(host.ask(Protocol::Imap), Ok(()));
+        assert_eq!(host.last_failure(), None);
+        host.not_reached(Protocol::Pop3, &why);
+        assert_eq!(host.ask(Protocol::Imap), Ok(()));
+        assert_eq!(host.ask(Protocol::Pop3), Err(why));
     }
 
     #[test]
@@ -327,28 +278,5 @@ mod tests {
         assert!(host.sit().is_ok());
         drop(two);
         assert_eq!(host.sessions(), 0);
-    }
-
-    #[test]
-    fn a_user_stays_where_the_live_sessions_are() {
-        let (a, b, pins) = (host("a", 0), host("b", 0), Arc::new(Pins::default()));
-        let on = |pins: &Pins| pins.of("u").map(|host| host.name().to_string());
-        let sit = |host: &Arc<Host>| {
-            let mut seat = host.sit().unwrap();
-            let left = seat.pin(&pins, "u".into());
-            (seat, left)
-        };
-        let (first, _) = sit(&a);
-        let (second, left) = sit(&a);
-        assert_eq!(left, None);
-        drop(first);
-        assert_eq!(on(&pins).as_deref(), Some("a"));
-        let (moved, left) = sit(&b);
-        assert_eq!(left.as_deref(), Some("a"));
-        drop(second);
-        assert_eq!(on(&pins).as_deref(), Some("b"));
-        drop(moved);
-        assert_eq!(on(&pins), None);
-        assert!(pins.0.is_empty());
     }
 }

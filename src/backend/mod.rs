@@ -3,7 +3,8 @@
 //!
 //! [`Backend::connect`] is the story: who may, which hosts in which order, one attempt after the
 //! other until one says yes or there is no sense in asking on. An attempt is in `attempt`, its
-//! parts in `dial`, `tls` and `login`; what is known of a host in [`host`].
+//! parts in `dial`, `tls` and `login`; what is known of a host in [`host`], of its
+//! users' sessions in `seat`.
 
 mod attempt;
 pub mod balance;
@@ -11,6 +12,7 @@ pub mod config;
 mod dial;
 pub mod host;
 mod login;
+mod seat;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -18,14 +20,17 @@ use std::sync::Arc;
 
 pub use config::Config;
 pub use dial::Surroundings;
-pub use host::{Host, Seat};
+pub use host::Host;
+pub use seat::Seat;
 use tokio::time::{Instant, sleep};
 
 use self::attempt::Then;
 use self::config::{Balance, Failover, Security};
-use self::host::{PAUSE, Pins};
+use self::host::PAUSE;
+use self::seat::Pins;
 use self::tls::HostTls;
 use crate::net::Stream;
+use crate::observe::metrics;
 use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
 
 /// Every backend, by name.
@@ -68,6 +73,7 @@ pub struct Backend {
     config: Config,
     hosts: Vec<Arc<Host>>,
     pins: Arc<Pins>,
+    metrics: metrics::Backend,
     /// None: no endpoint needs it.
     tls: Option<HostTls>,
     around: Surroundings,
@@ -90,6 +96,7 @@ impl Backend {
                 .map(|host| Arc::new(Host::new(host, &config)))
                 .collect(),
             pins: Arc::default(),
+            metrics: metrics::Backend::new(&config.name),
             config,
             around,
         })
@@ -117,7 +124,8 @@ impl Backend {
     /// Dropping the future gives everything back.
     pub async fn connect(&self, request: Request<'_>) -> Result<Connected, Refusal> {
         self.admit(&request)?;
-        let deadline = Instant::now() + self.config.retry_for;
+        let begun = Instant::now();
+        let deadline = begun + self.config.retry_for;
         let mut asked = false;
         let mut hosts = self.preference(request.user, request.host)?;
         loop {
@@ -127,7 +135,10 @@ impl Backend {
             });
             for host in hosts {
                 let (failure, then) = match self.attempt(&host, &request).await {
-                    Ok(connected) => return Ok(connected),
+                    Ok(connected) => {
+                        self.metrics.connected(begun.elapsed());
+                        return Ok(connected);
+                    }
                     Err(failed) => failed,
                 };
                 last = Refusal {
