@@ -261,7 +261,7 @@ fn endpoint(host: &Host, protocol: Protocol) -> Result<&Endpoint, Failed> {
 }
 
 /// A number nobody can foresee, for the tags of one login.
-fn unpredictable() -> u64 {
+pub(crate) fn unpredictable() -> u64 {
     let mut octets = [0; 8];
     // Fails only where the system has no randomness at all; then a host can guess tags, as it can
     // with nearly every mail client.

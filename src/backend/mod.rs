@@ -6,7 +6,7 @@
 //! parts in `dial`, `tls` and `login`; what is known of a host in [`host`], of its
 //! users' sessions in `seat`.
 
-mod attempt;
+pub(crate) mod attempt;
 pub mod balance;
 pub mod config;
 mod dial;

@@ -108,7 +108,7 @@ impl<'a> Report<'a> {
                 },
             ) => match keys {
                 Keys::Known(keys) => self.known(entries, keys, key.1, place),
-                Keys::Free(value) => self.free(entries, value, key.1, place),
+                Keys::Free(value) => self.free(entries, value, place),
                 Keys::Any => self.double(entries),
             },
             (Kind::List(items), Shape { list: Some(of), .. }) => {
@@ -198,7 +198,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn free(&mut self, entries: &[(Node, Node)], value: &'static Shape, at: Mark, place: &str) {
+    fn free(&mut self, entries: &[(Node, Node)], value: &'static Shape, place: &str) {
         let users = place == "users";
         // The users map finds its own doubles, without regard to case.
         if !users {

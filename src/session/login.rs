@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::registry::{Filter, LoggedIn};
-use super::{Session, limits};
+use super::{Session, limits, translate};
+use crate::backend::attempt::unpredictable;
 use crate::backend::{Refusal, Request, Seat};
 use crate::net::Stream;
 use crate::observe::metrics;
 use crate::protocol::{
-    Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome,
+    Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome, pop3,
 };
 use crate::route;
 
@@ -45,6 +46,11 @@ pub(super) struct Accepted {
 pub(super) enum Far {
     /// The host speaks the client's protocol.
     Relayed(Stream),
+    /// A POP3 session on an IMAP host, the mailbox open.
+    Translated {
+        opened: translate::Opened<Stream>,
+        settings: pop3::Settings,
+    },
 }
 
 /// What is known of an attempt so far, for the log.
@@ -91,15 +97,21 @@ impl Session<'_> {
             .ok_or_else(|| Failure::HostSetup {
                 cause: format!("no backend {backend:?}"),
             })?;
+        let settings = &target.config().pop3;
+        // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
+        let opening = match self.front.protocol {
+            Protocol::Pop3 => Some(translate::prepare(settings, unpredictable(), None)),
+            Protocol::Imap => None,
+        };
         let request = Request {
             protocol: self.front.protocol,
             user: &user,
             credentials: &login.credentials,
             host: host.as_deref(),
             origin: Some(self.origin()),
-            behind: &[],
+            behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
         };
-        let connected = match target.connect(request).await {
+        let mut connected = match target.connect(request).await {
             Ok(connected) => connected,
             Err(Refusal { failure, host }) => {
                 facts.host = host;
@@ -118,15 +130,17 @@ impl Session<'_> {
             };
             self.gateway.registry.end(&there, Farewell::Kicked);
         }
-        let (far, state) = match (self.front.protocol, connected.speaks) {
-            (Protocol::Imap, _) | (Protocol::Pop3, Protocol::Pop3) => {
-                (Far::Relayed(connected.stream), "relay")
+        let (far, state) = match (opening, connected.speaks) {
+            (Some(opening), Protocol::Imap) => {
+                let wait = target.config().login_timeout;
+                let welcome = &mut connected.welcome;
+                let opened = translate::open(connected.stream, welcome, opening, wait).await?;
+                let (messages, octets) = opened.size();
+                welcome.text = format!("{messages} messages, {octets} octets");
+                let settings = settings.clone();
+                (Far::Translated { opened, settings }, "translate")
             }
-            (Protocol::Pop3, Protocol::Imap) => {
-                return Err(Failure::HostSetup {
-                    cause: "translation".into(),
-                });
-            }
+            (None, _) | (Some(_), Protocol::Pop3) => (Far::Relayed(connected.stream), "relay"),
         };
         let counts = self.gateway.backend_metrics.get(&backend);
         let counted = counts.map(|counts| counts.session(self.front.protocol));

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,9 +33,10 @@ pub use registry::Registry;
 
 use crate::backend::Backends;
 use crate::net::{Peer, Stream};
+use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics};
 use crate::protocol::{
-    Channel, ClearLogin, Farewell, FrontSettings, Protocol, Server, StartTls, imap, pop3,
+    Channel, ClearLogin, Farewell, FrontSettings, Handover, Protocol, Server, StartTls, imap, pop3,
 };
 use crate::route::Router;
 use converse::{Said, converse};
@@ -191,7 +193,37 @@ impl Session<'_> {
         } = bridge;
         match far {
             Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
+            Far::Translated { opened, settings } => {
+                self.translate(client, handover, opened, &settings, idle)
+                    .await
+            }
         }
+    }
+
+    /// Serves a maildrop from a mailbox.
+    async fn translate(
+        &self,
+        mut client: Stream,
+        handover: Handover,
+        opened: translate::Opened<Stream>,
+        settings: &pop3::Settings,
+        idle: Duration,
+    ) -> Ended {
+        let first = translate::First {
+            to_client: handover.to_client,
+            from_client: handover.to_host,
+        };
+        let id = self.live.id.clone();
+        let stop = self.live.end_asked();
+        let served = translate::serve(&mut client, first, opened, settings, id, idle, stop).await;
+        linger(client).await;
+        let (bytes_in, bytes_out) = (&self.live.bytes_in, &self.live.bytes_out);
+        bytes_in.fetch_add(served.bytes_in, Relaxed);
+        bytes_out.fetch_add(served.bytes_out, Relaxed);
+        let metrics = &self.gateway.metrics;
+        metrics.pop3(Pop3Action::Retr, served.counts.retrieved);
+        metrics.pop3(Pop3Action::Delete, served.counts.deleted);
+        served.ended
     }
 
     fn idle(&self) -> Duration {
@@ -207,7 +239,6 @@ impl Session<'_> {
 
     /// The session's closing line.
     fn log_end(&self, ended: &Ended) {
-        use std::sync::atomic::Ordering::Relaxed;
         let login = self.live.login.get();
         let bytes_in = self.live.bytes_in.load(Relaxed);
         let bytes_out = self.live.bytes_out.load(Relaxed);
