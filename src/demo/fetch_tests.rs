@@ -1,3 +1,5 @@
+//! What FETCH answers, on one mail with all its parts.
+
 use super::super::input::Piece;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! How a mail is taken apart, and that damaged ones end nowhere bad.
+
 use super::*;
 
 fn text<'a>(raw: &'a [u8], range: &Range<usize>) -> &'a str {
