@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::check::Report;
+use super::node::Mark;
 use super::problem::{Code, quoted};
 use super::raw::Raw;
 use super::rest;
-use super::value::{self, HostUrl, Wrong};
-use super::yaml::Mark;
+use super::url::{self, HostUrl};
+use super::value::{self, Wrong};
 use crate::backend::config::{
     Balance, Config, Failover, ForwardClient, Health, HostConfig, TlsConfig, Verify,
 };
@@ -120,7 +121,7 @@ fn hosts(backend: &str, mark: Mark, raw: Raw<'_>, report: &mut Report<'_>) -> Ve
 
 fn host(raw: Raw<'_>, report: &mut Report<'_>) -> Option<HostConfig> {
     if let Some(text) = raw.text() {
-        let HostUrl::Mail(endpoint, name) = value::host_url(text).ok()? else {
+        let HostUrl::Mail(endpoint, name) = url::host_url(text).ok()? else {
             return None;
         };
         let mut host = HostConfig {
@@ -146,7 +147,7 @@ fn host(raw: Raw<'_>, report: &mut Report<'_>) -> Option<HostConfig> {
     };
     let mut authority = None;
     for key in ["imap", "pop3", "submission"] {
-        match raw.get(key).text().map(value::host_url) {
+        match raw.get(key).text().map(url::host_url) {
             Some(Ok(HostUrl::Mail(endpoint, name))) => {
                 authority.get_or_insert(name);
                 match key {

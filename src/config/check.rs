@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::leaf::message;
+use super::node::{Kind, Mark, Node};
+use super::pending;
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
-use super::schema::{Holds, Key, Keys, Leaf, Need, Shape};
+use super::schema::{Key, Keys, Need, Shape};
 use super::value::{self, Wrong};
-use super::yaml::{Kind, Mark, Node};
-use super::{files, pending};
 
 /// Collects the problems of one file.
 pub(super) struct Report<'a> {
@@ -108,13 +109,14 @@ impl<'a> Report<'a> {
                 },
             ) => match keys {
                 Keys::Known(keys) => self.known(entries, keys, key.1, place),
-                Keys::Free(value) => self.free(entries, value, place),
+                Keys::Free(value) => self.free(entries, value, key.1, place),
                 Keys::Any => self.double(entries),
             },
             (Kind::List(items), Shape { list: Some(of), .. }) => {
                 let place = format!("{place}[]");
+                let element = format!("{}[]", key.0);
                 for item in items {
-                    self.shape(item, of, (key.0, item.mark), &place);
+                    self.shape(item, of, (&element, item.mark), &place);
                 }
                 if items.is_empty()
                     && matches!(
@@ -129,7 +131,10 @@ impl<'a> Report<'a> {
             (Kind::Null, _) => {
                 let wrong = Wrong::new(Code::E013, format!("expected {}", shape.what));
                 let message = format!("{} holds nothing", quoted(key.0));
-                let wrong = wrong.help("leave the key out to get its default");
+                let wrong = match place {
+                    "listeners" | "backends" | "users" => wrong,
+                    _ => wrong.help("leave the key out to get its default"),
+                };
                 self.add(key.1, Code::E013, message, wrong);
             }
             (Kind::Map(_) | Kind::List(_), _) | (_, Shape { scalar: None, .. }) => {
@@ -153,6 +158,7 @@ impl<'a> Report<'a> {
 
     fn known(&mut self, entries: &[(Node, Node)], keys: &'static [Key], at: Mark, place: &str) {
         self.double(entries);
+        let before = self.problems.len();
         for (key, value) in entries {
             let name = key.scalar().unwrap_or_default();
             match keys.iter().find(|known| known.name == name) {
@@ -183,22 +189,29 @@ impl<'a> Report<'a> {
             }
         }
         for missing in keys.iter().filter(|key| key.need == Need::Required) {
-            if !entries
+            let there = entries
                 .iter()
-                .any(|(key, _)| key.scalar() == Some(missing.name))
-            {
+                .any(|(key, _)| key.scalar() == Some(missing.name));
+            if !there && !self.misspelt(missing.name, before) {
                 let expected = format!("expected `{}`: {}", missing.name, missing.shape.what);
-                self.say(
-                    at,
-                    Code::E012,
-                    format!("`{}` is missing", missing.name),
-                    &expected,
-                );
+                let message = format!("`{}` is missing", missing.name);
+                self.say(at, Code::E012, message, &expected);
             }
         }
     }
 
-    fn free(&mut self, entries: &[(Node, Node)], value: &'static Shape, place: &str) {
+    /// Whether an unknown key reported since then seems to mean this one: one mistake, one problem.
+    pub(super) fn misspelt(&self, name: &str, since: usize) -> bool {
+        let help = format!("did you mean {}?", quoted(name));
+        let mut unknown = self
+            .problems
+            .iter()
+            .skip(since)
+            .filter(|p| p.code == Code::E010);
+        unknown.any(|p| p.help.as_ref() == Some(&help))
+    }
+
+    fn free(&mut self, entries: &[(Node, Node)], value: &'static Shape, at: Mark, place: &str) {
         let users = place == "users";
         // The users map finds its own doubles, without regard to case.
         if !users {
@@ -224,7 +237,6 @@ impl<'a> Report<'a> {
             }
         }
         if entries.is_empty() && place == "backends" {
-            let at = Mark::default();
             self.say(
                 at,
                 Code::E015,
@@ -249,159 +261,5 @@ impl<'a> Report<'a> {
                 }
             }
         }
-    }
-
-    fn leaf(&mut self, node: &Node, leaf: Leaf, shape: &Shape) -> Result<(), Wrong> {
-        let wrong_type = |help: Option<&str>| {
-            let wrong = Wrong::new(Code::E013, format!("expected {}", shape.what));
-            match help {
-                Some(help) => wrong.help(help),
-                None => wrong,
-            }
-        };
-        let Some(text) = node.scalar() else {
-            return Err(wrong_type(None));
-        };
-        match (&node.kind, leaf) {
-            (Kind::Bool(_) | Kind::Filled(_), Leaf::Bool) if matches!(text, "true" | "false") => {
-                return Ok(());
-            }
-            (_, Leaf::Bool) => {
-                return Err(wrong_type(match text {
-                    "yes" | "on" | "Yes" | "On" | "true" => Some("write `true`, without quotes"),
-                    "no" | "off" | "No" | "Off" | "false" => Some("write `false`, without quotes"),
-                    _ => None,
-                }));
-            }
-            (Kind::Bool(_), _) => return Err(wrong_type(None)),
-            (Kind::Number(_), Leaf::Line | Leaf::Secret | Leaf::File(_) | Leaf::Path) => {
-                return Err(wrong_type(Some("put it in quotes")));
-            }
-            (Kind::Text(_), Leaf::Count(..)) if value::count(text, 0, u64::MAX).is_ok() => {
-                return Err(wrong_type(Some("write it without quotes")));
-            }
-            _ => {}
-        }
-        match leaf {
-            Leaf::Bool => Ok(()),
-            Leaf::Count(least, most) => value::count(text, least, most).map(drop),
-            Leaf::Line => value::line(text).map(drop),
-            Leaf::Secret => crate::protocol::Secret::new(text.as_bytes())
-                .map(drop)
-                .map_err(|_| {
-                    Wrong::new(
-                        Code::E026,
-                        "expected a secret: not empty, no control characters",
-                    )
-                }),
-            Leaf::Name => value::name(text).map(drop),
-            Leaf::Duration(least) => match value::duration(text)? {
-                time if time.as_millis() < u128::from(least) => {
-                    Err(Wrong::new(Code::E021, "expected more than no time"))
-                }
-                _ => Ok(()),
-            },
-            Leaf::Size(least, most) => match value::size(text)? {
-                size if size < least || size > most => Err(Wrong::new(
-                    Code::E022,
-                    format!("expected {least} to {most} octets"),
-                )),
-                _ => Ok(()),
-            },
-            Leaf::Rate => value::rate(text).map(drop),
-            Leaf::Network => value::network(text).map(drop),
-            Leaf::Address => value::address(text).map(drop),
-            Leaf::Listen => match value::listen_url(text)? {
-                value::ListenUrl::Submission => submission(),
-                value::ListenUrl::Mail { .. } => Ok(()),
-            },
-            Leaf::Host => match value::host_url(text)? {
-                value::HostUrl::Submission(_) => submission(),
-                value::HostUrl::Mail(..) => Ok(()),
-            },
-            Leaf::Endpoint(protocol) => {
-                let url = value::host_url(text)?;
-                match &url {
-                    value::HostUrl::Mail(endpoint, _) if endpoint.protocol.as_str() == protocol => {
-                        Ok(())
-                    }
-                    value::HostUrl::Submission(_) if protocol == "submission" => submission(),
-                    _ => Err(Wrong::new(
-                        Code::E020,
-                        format!(
-                            "expected a scheme of {protocol}: `{protocol}`, `{protocol}+starttls` or `{protocol}s`"
-                        ),
-                    )),
-                }
-            }
-            Leaf::Http => value::http_url(text),
-            Leaf::State => match (value::state_url(text)?, pending::STATE) {
-                (false, Some(what)) => Err(not_yet(what)),
-                _ => Ok(()),
-            },
-            Leaf::Word(words) => {
-                value::word(text, words)?;
-                match text {
-                    "submission" => submission(),
-                    _ => Ok(()),
-                }
-            }
-            Leaf::Pin => value::pin(text).map(drop),
-            Leaf::Uidl => value::uidl(text).map(drop),
-            Leaf::Domain => value::domain(text).map(drop),
-            Leaf::Path if text.is_empty() => Err(wrong_type(None)),
-            Leaf::Path => Ok(()),
-            Leaf::File(holds) => {
-                let path = self.base.join(text);
-                files::check(&path, holds)?;
-                if holds == Holds::Key && files::is_open_to_all(&path) {
-                    let message = format!("{} can be read by every user", quoted(node.shown()));
-                    let wrong = Wrong::new(Code::W003, "expected a private key to be private");
-                    let wrong = wrong.help(format!("chmod o-rwx {}", path.display()));
-                    self.add(node.mark, Code::W003, message, wrong);
-                }
-                Ok(())
-            }
-            Leaf::Backend if self.backends.contains(&text) => Ok(()),
-            Leaf::Backend => Err(Wrong {
-                help: did_you_mean(text, self.backends.iter().copied()),
-                ..Wrong::new(Code::E011, "expected a name of `backends`")
-            }),
-        }
-    }
-}
-
-fn submission() -> Result<(), Wrong> {
-    match pending::SUBMISSION {
-        Some(what) => Err(not_yet(what)),
-        None => Ok(()),
-    }
-}
-
-fn not_yet(what: &str) -> Wrong {
-    Wrong::new(Code::E060, format!("{what} is not there yet"))
-}
-
-fn message(node: &Node, code: Code, key: &str) -> String {
-    let shown = quoted(node.shown());
-    match code {
-        Code::E011 => format!("no backend is named {shown}"),
-        Code::E013 => format!("{} is {}", quoted(key), node.noun()),
-        Code::E014 => format!("{shown} is none of the choices"),
-        Code::E020 => format!("{shown} cannot be used"),
-        Code::E021 => format!("{shown} is no duration for {}", quoted(key)),
-        Code::E022 => format!("{shown} is no size for {}", quoted(key)),
-        Code::E023 => format!("{shown} is no rate"),
-        Code::E024 => format!("{shown} is no network"),
-        Code::E025 => format!("{shown} is no number for {}", quoted(key)),
-        // It may be a secret.
-        Code::E026 => format!("{} is not well-formed", quoted(key)),
-        Code::E030 => format!("{shown} is no format of unique ids"),
-        Code::E031 => format!("{shown} is no pin"),
-        Code::E032 => format!("{shown} is no domain"),
-        Code::E040 => format!("{shown} cannot be read"),
-        Code::E041 => format!("{shown} does not hold what it should"),
-        Code::E060 => format!("{shown} is not there yet"),
-        _ => format!("{shown} is wrong"),
     }
 }

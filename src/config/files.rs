@@ -6,8 +6,9 @@ use std::path::Path;
 
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
-use super::problem::{Code, quoted};
+use super::problem::Code;
 use super::schema::Holds;
 use super::value::Wrong;
 use crate::protocol::Secret;
@@ -18,76 +19,44 @@ const MAX_SMALL_FILE: u64 = 4 * 1024 * 1024;
 /// Opens and looks at a file.
 pub(super) fn check(path: &Path, holds: Holds) -> Result<(), Wrong> {
     match holds {
-        Holds::Anything => open(path).map(|_| ()),
-        Holds::Secret => secret(path).map(|_| ()),
+        Holds::Anything => open(path).map(drop),
+        Holds::Secret => secret(path).map(drop),
         Holds::Certificates => {
             let octets = read(path)?;
             let mut certificates = CertificateDer::pem_slice_iter(&octets).peekable();
             if certificates.peek().is_none() {
-                return Err(not_pem(
-                    path,
-                    "a certificate in it: `-----BEGIN CERTIFICATE-----`",
+                return Err(unfit(
+                    "expected a certificate in it: `-----BEGIN CERTIFICATE-----`",
                 ));
             }
             match certificates.find_map(Result::err) {
-                Some(_) => Err(not_pem(path, "PEM certificates, one of these is damaged")),
+                Some(_) => Err(unfit("expected PEM certificates, one of these is damaged")),
                 None => Ok(()),
             }
         }
-        Holds::Key => match PrivateKeyDer::from_pem_slice(&read(path)?) {
+        Holds::Key => match PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(path)?)) {
             Ok(_) => Ok(()),
-            Err(PemError::NoItemsFound) => Err(not_pem(
-                path,
-                "a private key in it, not encrypted: `-----BEGIN PRIVATE KEY-----`",
+            Err(PemError::NoItemsFound) => Err(unfit(
+                "expected a private key in it, not encrypted: `-----BEGIN PRIVATE KEY-----`",
             )),
-            Err(_) => Err(not_pem(path, "a PEM private key, this one is damaged")),
+            Err(_) => Err(unfit("expected a PEM private key, this one is damaged")),
         },
     }
 }
 
 /// Reads a secret from a file; one line end at its end is not part of it.
 pub(super) fn secret(path: &Path) -> Result<Secret, Wrong> {
-    let octets = zeroize::Zeroizing::new(read(path)?);
+    let octets = Zeroizing::new(read(path)?);
     let text = octets.strip_suffix(b"\n").unwrap_or(&octets);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
-    Secret::new(text).map_err(|_| not_secret(path))
+    Secret::new(text)
+        .map_err(|_| unfit("expected one line that is not empty and has no control characters"))
 }
 
 /// Whether others than owner and group may read it.
 pub(super) fn is_open_to_all(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     path.metadata().is_ok_and(|meta| meta.mode() & 0o004 != 0)
-}
-
-fn open(path: &Path) -> Result<File, Wrong> {
-    let fail = |reason: String| {
-        let shown = quoted(&path.display().to_string());
-        Wrong::new(
-            Code::E040,
-            format!("expected a file that can be read: {reason}"),
-        )
-        .help(format!("looked at {shown}"))
-    };
-    let file = File::open(path).map_err(|error| fail(reason(&error)))?;
-    match file.metadata() {
-        Ok(meta) if meta.is_dir() => Err(fail("it is a directory".into())),
-        _ => Ok(file),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
-    let mut octets = Vec::new();
-    let mut file = open(path)?.take(MAX_SMALL_FILE + 1);
-    file.read_to_end(&mut octets).map_err(|error| {
-        Wrong::new(
-            Code::E040,
-            format!("expected a file that can be read: {}", reason(&error)),
-        )
-    })?;
-    match octets.len() as u64 > MAX_SMALL_FILE {
-        true => Err(Wrong::new(Code::E041, "expected a file of at most 4 MiB")),
-        false => Ok(octets),
-    }
 }
 
 /// What the system says, without its number: `no such file or directory`.
@@ -97,16 +66,33 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.to_lowercase()
 }
 
-fn not_pem(path: &Path, expected: &str) -> Wrong {
-    let shown = quoted(&path.display().to_string());
-    Wrong::new(Code::E041, format!("expected {expected}")).help(format!("looked at {shown}"))
+fn open(path: &Path) -> Result<File, Wrong> {
+    let file = File::open(path).map_err(|error| unreadable(&reason(&error)))?;
+    match file.metadata() {
+        Ok(meta) if meta.is_dir() => Err(unreadable("it is a directory")),
+        _ => Ok(file),
+    }
 }
 
-fn not_secret(path: &Path) -> Wrong {
-    let shown = quoted(&path.display().to_string());
+fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
+    let mut octets = Vec::new();
+    open(path)?
+        .take(MAX_SMALL_FILE + 1)
+        .read_to_end(&mut octets)
+        .map_err(|error| unreadable(&reason(&error)))?;
+    match octets.len() as u64 > MAX_SMALL_FILE {
+        true => Err(unfit("expected a file of at most 4 MiB")),
+        false => Ok(octets),
+    }
+}
+
+fn unreadable(reason: &str) -> Wrong {
     Wrong::new(
-        Code::E041,
-        "expected one line that is not empty and has no control characters",
+        Code::E040,
+        format!("expected a file that can be read: {reason}"),
     )
-    .help(format!("looked at {shown}"))
+}
+
+fn unfit(expected: &str) -> Wrong {
+    Wrong::new(Code::E041, expected)
 }

@@ -1,10 +1,11 @@
 //! `listeners:` from the checked tree.
 
 use super::check::Report;
+use super::node::Mark;
 use super::problem::{Code, quoted};
 use super::raw::Raw;
-use super::value::{self, ListenUrl, Wrong};
-use super::yaml::Mark;
+use super::url::{self, ListenUrl};
+use super::value::Wrong;
 use crate::listen::{self, TlsMode};
 use crate::protocol::{ClearLogin, Protocol};
 use crate::route::Pin;
@@ -31,7 +32,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             protocol,
             tls,
             bind,
-        }) = value::listen_url(text)
+        }) = url::listen_url(text)
         else {
             continue;
         };

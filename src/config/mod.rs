@@ -1,19 +1,23 @@
 //! proxy.yaml: read, checked as a whole, and turned into the settings of every part.
 //!
 //! [`Config`] is the file as meant. Each part owns its own settings type; this module only fills
-//! them in, so no part imports `config`. The way of a file: `yaml` (text to tree), `check` along
-//! `schema` (every key and value by itself), the readers (`listeners`, `backends`, `users`, `rest`:
+//! them in, so no part imports `config`. The way of a file: `yaml` (text to tree), `fill`
+//! (variables), `check` along `schema` (every key by itself), `leaf` (every value), the readers (`listeners`, `backends`, `users`, `rest`:
 //! what several keys mean together). Everything wrong is collected on the way: see [`problem`].
 
 mod backends;
 mod check;
 mod files;
+mod fill;
+mod leaf;
 mod listeners;
+mod node;
 mod pending;
 pub mod problem;
 mod raw;
 mod rest;
 pub mod schema;
+mod url;
 mod users;
 mod value;
 mod yaml;
@@ -29,8 +33,10 @@ pub use problem::{Code, Colour, Problem, Problems, Severity};
 use crate::route::Pin;
 use crate::{admin, backend, listen, observe, route, session, tls};
 use check::Report;
+use node::{Kind, Mark, Node};
 use raw::Raw;
-use yaml::{FaultKind, Kind, Mark, Node};
+use value::Wrong;
+use yaml::{Fault, FaultKind};
 
 /// proxy.yaml as meant: defaults filled in, every name resolved, everything checked.
 #[derive(Clone, Debug)]
@@ -88,7 +94,7 @@ impl Config {
         let Some(mut tree) = tree(text, &mut report) else {
             return Err(Problems(report.problems));
         };
-        for (mark, message) in yaml::fill(&mut tree, env) {
+        for (mark, message) in fill::fill(&mut tree, env) {
             report.say(
                 mark,
                 Code::E005,
@@ -139,7 +145,12 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
     listeners::clashes(&listeners, admin_bind, report);
     let all_pinned = listeners.iter().all(|l| l.config.backend.is_some());
     let sources = ["users", "users_from"];
-    if !all_pinned && root.is_map() && !sources.iter().any(|key| root.get(key).is_there()) {
+    let misspelt = report.misspelt("users", 0) || report.misspelt("users_from", 0);
+    if !all_pinned
+        && !misspelt
+        && root.is_map()
+        && !sources.iter().any(|key| root.get(key).is_there())
+    {
         let expected = "expected `users`: a map of users to backends, like `\"*\": NAME`";
         report.say(root.mark(), Code::E012, "`users` is missing", expected);
     }
@@ -206,11 +217,8 @@ fn tree(text: &str, report: &mut Report<'_>) -> Option<Node> {
         let rest = patched.get(mark.start as usize..).unwrap_or_default();
         let key = unquoted_key(rest);
         let Some(key) = key.filter(|_| fault.kind == FaultKind::Syntax && round < MOST) else {
-            let code = match fault.kind {
-                FaultKind::Syntax => Code::E002,
-                FaultKind::Budget => Code::E006,
-            };
-            report.say(mark, code, fault.message, "");
+            let (code, wrong) = unparsed(&fault);
+            report.add(mark, code, fault.message, wrong);
             return None;
         };
         let mark = Mark {
@@ -226,6 +234,28 @@ fn tree(text: &str, report: &mut Report<'_>) -> Option<Node> {
         patched.replace_range(at..at + 1, "_");
     }
     None
+}
+
+/// The code of a fault, and what to do about the commonest.
+fn unparsed(fault: &Fault) -> (Code, Wrong) {
+    if fault.kind == FaultKind::Budget {
+        return (
+            Code::E006,
+            Wrong::new(Code::E006, "more than settings may ask for"),
+        );
+    }
+    let wrong = Wrong::new(Code::E002, "");
+    let says = |words: &str| fault.message.contains(words);
+    let wrong = if says("quote") {
+        wrong.help("is a quote above left open?")
+    } else if says("tabs") {
+        wrong.help("indent with spaces")
+    } else if says("mapping values are not allowed") {
+        wrong.help("a text with `: ` in it needs quotes")
+    } else {
+        wrong
+    };
+    (Code::E002, wrong)
 }
 
 /// A problem at a key that YAML needs quoted.

@@ -8,7 +8,7 @@
 /// refused where it is read; [`SUBMISSION`] and [`STATE`] name those.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("listeners[].proxy_protocol", "the PROXY protocol"),
-    ("listeners[].client_ca", "client certificates"),
+    ("listeners[].client_ca", "asking for client certificates"),
     ("backends.*.discover", "finding hosts by name"),
     (
         "backends.*.login_as",

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::node::{Kind, Mark, Node};
 use super::value;
-use super::yaml::{Kind, Mark, Node};
 use crate::session::Rate;
 
 /// A value of the file that may not be there.

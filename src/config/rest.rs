@@ -3,10 +3,11 @@
 
 use super::check::Report;
 use super::files;
+use super::node::Mark;
 use super::problem::{Code, Problem, quoted};
 use super::raw::Raw;
-use super::value::{self, Wrong};
-use super::yaml::Mark;
+use super::url;
+use super::value::Wrong;
 use crate::admin;
 use crate::observe::{self, Format, Level, Output};
 use crate::protocol::Secret;
@@ -58,12 +59,10 @@ pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
             };
             for problem in tls::Front::new(trial).err().unwrap_or_default() {
                 let at = if problem.file == files.key { key } else { cert };
-                report.say(
-                    at.mark(),
-                    Code::E041,
-                    problem.text,
-                    "expected a certificate and its key",
-                );
+                let named = at.text().unwrap_or_default();
+                let message = format!("{} {}", quoted(named), problem.text);
+                let expected = "expected a certificate and its key";
+                report.say(at.mark(), Code::E041, message, expected);
             }
         }
         pairs.push(files);
@@ -79,8 +78,13 @@ pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
         if let (false, Err(problems)) = (pairs.is_empty(), tls::Front::new(trial)) {
             for problem in problems {
                 if Some(&problem.file) == ticket_key_file.as_ref() {
-                    let mark = raw.get("ticket_key_file").mark();
-                    report.say(mark, Code::E041, problem.text, "expected a ticket key");
+                    let raw = raw.get("ticket_key_file");
+                    let message = format!(
+                        "{} {}",
+                        quoted(raw.text().unwrap_or_default()),
+                        problem.text
+                    );
+                    report.say(raw.mark(), Code::E041, message, "expected a ticket key");
                 }
             }
         }
@@ -194,7 +198,7 @@ pub(super) fn timeouts(root: Raw<'_>) -> Timeouts {
 pub(super) fn admin(root: Raw<'_>, report: &mut Report<'_>) -> Option<admin::Config> {
     let raw = root.get("admin");
     let token = secret(raw, "token", "token_file", report);
-    let bind = value::address(raw.get("bind").text()?).ok()?;
+    let bind = url::address(raw.get("bind").text()?).ok()?;
     let has_token = raw.get("token").is_there() || raw.get("token_file").is_there();
     if !bind.ip().is_loopback() && !has_token {
         let wrong = Wrong::new(Code::E052, "whoever reaches this port could end sessions")

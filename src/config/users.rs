@@ -10,11 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::Report;
+use super::node::{Kind, Mark, Node};
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::raw::Raw;
 use super::schema;
 use super::value::Wrong;
-use super::yaml::{self, FaultKind, Kind, Mark, Node};
+use super::yaml;
 use crate::backend;
 use crate::route::rule::{self, Key, Template};
 use crate::route::table::Refused;
@@ -35,6 +36,7 @@ pub(super) fn read(
     for (key, value) in entries {
         entry(key, value, &place, backends, report, &mut map);
     }
+    let mut seen = HashSet::new();
     for source in root.get("users_from").items() {
         let (file, http) = (source.get("file"), source.get("http"));
         match (file.is_there(), http.is_there()) {
@@ -62,7 +64,14 @@ pub(super) fn read(
             }
             _ => {}
         }
-        if let (Some(text), Some(path)) = (file.text(), file.path(report.base)) {
+        if file.text().is_some_and(|text| !seen.insert(text)) {
+            let message = format!("{} is here twice", quoted(file.text().unwrap_or_default()));
+            report.say(file.mark(), Code::E051, message, "expected each file once");
+            continue;
+        }
+        if let (false, Some(text), Some(path)) =
+            (http.is_there(), file.text(), file.path(report.base))
+        {
             map_file(text, &path, backends, report, &mut map);
         }
     }
@@ -240,12 +249,9 @@ fn map_file(
     });
     if let Err(fault) = read {
         let mark = fault.mark.unwrap_or_default();
-        let code = match fault.kind {
-            FaultKind::Syntax => Code::E002,
-            FaultKind::Budget => Code::E006,
-        };
+        let (code, wrong) = super::unparsed(&fault);
         let message = format!("the map file cannot be read on: {}", fault.message);
-        inner.say(mark, code, message, "");
+        inner.add(mark, code, message, wrong);
     }
     add_lines(path, &mut inner.problems);
     let room = problem::MOST.saturating_sub(report.problems.len());

@@ -1,14 +1,15 @@
 //! YAML text to a tree of nodes that know their places. The only file that names the YAML crate.
 //!
 //! Strict where YAML is loose: YAML 1.2 booleans only, no merge keys, budgets against alias bombs and
-//! deep nesting. `${NAME}` in a scalar is replaced by the environment variable before the value is
-//! typed. Duplicate keys stay in the tree, so that `check` can point at every one of them.
+//! deep nesting. Duplicate keys stay in the tree, so that `check` can point at every one of them.
 
 use std::fmt;
 use std::io::Read;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Location, Spanned};
+
+use super::node::{Kind, Mark, Node};
 
 /// Longest proxy.yaml in octets. A longer map belongs into a file of `users_from`.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -24,58 +25,6 @@ const MAX_DEPTH: usize = 32;
 
 /// Most nodes that aliases may repeat. They save typing in a file of settings, no more.
 const MAX_REPLAYED: usize = 100_000;
-
-/// Where a node stands. Lines and columns (in characters) count from 1, offsets are octets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Line.
-    pub line: u32,
-    /// Column in characters.
-    pub column: u32,
-    /// Octet the node starts at; equal to `end` where the reader does not tell.
-    pub start: u32,
-    /// Octet behind its end.
-    pub end: u32,
-}
-
-/// A value and its place.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    /// Where it stands; for an alias, where the alias stands.
-    pub mark: Mark,
-    /// What it is.
-    pub kind: Kind,
-}
-
-/// What a node is.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// Nothing, `null`, `~`.
-    Null,
-    /// `true`, `false`.
-    Bool(bool),
-    /// A plain scalar that YAML reads as a number, as written.
-    Number(Box<str>),
-    /// Text.
-    Text(Box<str>),
-    /// A scalar that held `${NAME}`: it becomes what is expected of it.
-    Filled(Box<Filled>),
-    /// A scalar whose `${NAME}` could not be put in; that was reported.
-    Broken,
-    /// A list.
-    List(Vec<Node>),
-    /// A map in file order, duplicates included.
-    Map(Vec<(Node, Node)>),
-}
-
-/// A scalar with environment variables put in.
-#[derive(Clone, Debug)]
-pub(super) struct Filled {
-    /// As it stands in the file: messages show this, as a variable may hold a secret.
-    pub written: Box<str>,
-    /// With the values put in.
-    pub text: Box<str>,
-}
 
 /// Why a file is no tree.
 #[derive(Debug)]
@@ -95,154 +44,6 @@ pub(super) enum FaultKind {
     Syntax,
     /// It is YAML, but more than a file of settings may ask for.
     Budget,
-}
-
-impl Node {
-    /// The text of a scalar as written or filled in; none for null, lists, maps.
-    pub(super) fn scalar(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Bool(true) => Some("true"),
-            Kind::Bool(false) => Some("false"),
-            Kind::Number(text) | Kind::Text(text) => Some(text),
-            Kind::Filled(filled) => Some(&filled.text),
-            Kind::Null | Kind::Broken | Kind::List(_) | Kind::Map(_) => None,
-        }
-    }
-
-    /// What to show of a scalar in a message: never the value of a variable.
-    pub(super) fn shown(&self) -> &str {
-        match &self.kind {
-            Kind::Filled(filled) => &filled.written,
-            _ => self.scalar().unwrap_or_default(),
-        }
-    }
-
-    /// The value of a key of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        self.entry(key).map(|(_, value)| value)
-    }
-
-    /// The key and value of a map's entry.
-    pub(super) fn entry(&self, key: &str) -> Option<(&Node, &Node)> {
-        match &self.kind {
-            Kind::Map(entries) => entries
-                .iter()
-                .find(|(k, _)| k.scalar() == Some(key))
-                .map(|(k, v)| (k, v)),
-            _ => None,
-        }
-    }
-
-    /// The elements of a list, or nothing.
-    pub(super) fn items(&self) -> &[Node] {
-        match &self.kind {
-            Kind::List(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// The entries of a map, or nothing.
-    pub(super) fn entries(&self) -> &[(Node, Node)] {
-        match &self.kind {
-            Kind::Map(entries) => entries,
-            _ => &[],
-        }
-    }
-
-    /// What it is, for "expected … got …".
-    pub(super) fn noun(&self) -> &'static str {
-        match self.kind {
-            Kind::Null => "nothing",
-            Kind::Bool(_) => "true or false",
-            Kind::Number(_) => "a number",
-            Kind::Text(_) | Kind::Filled(_) | Kind::Broken => "text",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
-        }
-    }
-}
-
-/// Puts environment variables into every scalar, keys too: `${NAME}`; `$$` is a dollar, and so is one
-/// that stands alone. Returns what could not be put in, and why.
-pub(super) fn fill(node: &mut Node, env: &dyn Fn(&str) -> Option<String>) -> Vec<(Mark, String)> {
-    let mut faults = Vec::new();
-    fill_node(node, env, &mut faults);
-    faults
-}
-
-fn fill_node(
-    node: &mut Node,
-    env: &dyn Fn(&str) -> Option<String>,
-    faults: &mut Vec<(Mark, String)>,
-) {
-    match &mut node.kind {
-        Kind::Text(text) if text.contains('$') => {
-            node.kind = match filled(text, env) {
-                Ok((text, Vars::None)) => Kind::Text(text.into()),
-                Ok((value, Vars::Some)) => Kind::Filled(Box::new(Filled {
-                    written: std::mem::take(text),
-                    text: value.into(),
-                })),
-                Err(message) => {
-                    faults.push((node.mark, message));
-                    Kind::Broken
-                }
-            };
-        }
-        Kind::List(items) => {
-            for item in items {
-                fill_node(item, env, faults);
-            }
-        }
-        Kind::Map(entries) => {
-            for (key, value) in entries {
-                fill_node(key, env, faults);
-                fill_node(value, env, faults);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Whether a scalar had variables in it.
-#[derive(Debug, PartialEq)]
-enum Vars {
-    None,
-    Some,
-}
-
-fn filled(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(String, Vars), String> {
-    let mut out = String::with_capacity(text.len());
-    let mut vars = Vars::None;
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('$') {
-        out.push_str(before);
-        rest = match behind.strip_prefix('{') {
-            Some(name) => {
-                let (name, after) = name
-                    .split_once('}')
-                    .ok_or("`${` is not closed by a `}`; a dollar is written `$$`")?;
-                let fine = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                    && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-                if !fine {
-                    return Err(format!(
-                        "`${{{name}}}` names no environment variable; a dollar is written `$$`"
-                    ));
-                }
-                let value = env(name)
-                    .ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
-                out.push_str(&value);
-                vars = Vars::Some;
-                after
-            }
-            None => {
-                out.push('$');
-                behind.strip_prefix('$').unwrap_or(behind)
-            }
-        };
-    }
-    out.push_str(rest);
-    Ok((out, vars))
 }
 
 /// Reads a whole document. An empty one is [`Kind::Null`].
@@ -463,29 +264,8 @@ impl<'de, F: FnMut(Node, Node)> Visitor<'de> for Stream<'_, F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::node::show;
     use super::*;
-
-    /// A tree in one line: `line:column value`.
-    fn show(node: &Node) -> String {
-        let at = format!("{}:{} ", node.mark.line, node.mark.column);
-        at + &match &node.kind {
-            Kind::Null => "null".into(),
-            Kind::Broken => "broken".into(),
-            Kind::Bool(yes) => format!("bool {yes}"),
-            Kind::Number(text) => format!("number {text}"),
-            Kind::Text(text) => format!("{text:?}"),
-            Kind::Filled(filled) => format!("filled {:?}", filled.text),
-            Kind::List(items) => {
-                let items: Vec<_> = items.iter().map(show).collect();
-                format!("[{}]", items.join(", "))
-            }
-            Kind::Map(entries) => {
-                let entry = |(k, v): &(Node, Node)| format!("{} = {}", show(k), show(v));
-                let entries: Vec<_> = entries.iter().map(entry).collect();
-                format!("{{{}}}", entries.join(", "))
-            }
-        }
-    }
 
     #[test]
     fn scalars_are_typed_as_yaml_1_2_and_keep_their_text() {
@@ -542,32 +322,6 @@ mod tests {
             let mark = fault.mark.unwrap();
             assert_eq!((fault.kind, (mark.line, mark.column)), (kind, at), "{text}");
             assert!(!fault.message.contains(" line "), "{}", fault.message);
-        }
-    }
-
-    #[test]
-    fn variables_are_put_in_before_the_value_is_typed() {
-        let env = |name: &str| match name {
-            "N" => Some("5".to_owned()),
-            "PW" => Some("${N}$$x".to_owned()),
-            _ => None,
-        };
-        for (text, want) in [
-            ("${N}", "filled \"5\""),
-            ("\"${N}s\"", "filled \"5s\""),
-            ("'${PW}'", "filled \"${N}$$x\""),
-            ("a$$b", "\"a$b\""),
-            ("a$b$", "\"a$b$\""),
-            ("$${N}", "\"${N}\""),
-            ("${N", "broken"),
-            ("${}", "broken"),
-            ("${A-b}", "broken"),
-            ("${UNSET}", "broken"),
-        ] {
-            let mut node = parse(&format!("a: {text}\n")).unwrap();
-            let faults = fill(&mut node, &env);
-            assert_eq!(show(&node), format!("1:1 {{1:1 \"a\" = 1:4 {want}}}"));
-            assert_eq!(faults.is_empty(), want != "broken");
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod explain;
+mod index;
 pub mod rule;
 pub mod table;
 

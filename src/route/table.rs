@@ -9,12 +9,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use regex::{Captures, Regex};
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::config::{Destination, Entry, Place};
+use super::index::{Index, hash};
 use super::rule::{self, Key};
 use crate::protocol::UserName;
+use regex::{Captures, Regex};
 
 /// The users map: built by [`insert`](Map::insert), asked by [`find`](Map::find).
 #[derive(Clone, Default)]
@@ -103,9 +102,9 @@ impl Map {
         }
         let file = self.file(&place.file)?;
         let earlier = match parsed {
-            Key::Exact(name) => self.exact.find(self, name, Prefix::None),
-            Key::Domain(domain) => self.domain.find(self, domain, Prefix::At),
-            Key::Below(domain) => self.below.find(self, domain, Prefix::AtStarDot),
+            Key::Exact(name) => self.look(&self.exact, name, Prefix::None),
+            Key::Domain(domain) => self.look(&self.domain, domain, Prefix::At),
+            Key::Below(domain) => self.look(&self.below, domain, Prefix::AtStarDot),
             Key::Default => self.default,
             Key::Pattern(_) => self
                 .patterns
@@ -164,17 +163,17 @@ impl Map {
             groups: None,
         };
         let name = user.as_str();
-        if let Some(slot) = self.exact.find(self, name, Prefix::None) {
+        if let Some(slot) = self.look(&self.exact, name, Prefix::None) {
             return Some(found(slot, How::Exact));
         }
         if let Some(domain) = user.domain() {
-            if let Some(slot) = self.domain.find(self, domain, Prefix::At) {
+            if let Some(slot) = self.look(&self.domain, domain, Prefix::At) {
                 return Some(found(slot, How::Domain));
             }
             if !self.below.is_empty() {
                 let mut rest = domain;
                 while let Some((_, parent)) = rest.split_once('.') {
-                    if let Some(slot) = self.below.find(self, parent, Prefix::AtStarDot) {
+                    if let Some(slot) = self.look(&self.below, parent, Prefix::AtStarDot) {
                         return Some(found(slot, How::Below));
                     }
                     rest = parent;
@@ -202,6 +201,13 @@ impl Map {
     /// Every destination some entry leads to, once each.
     pub fn destinations(&self) -> &[Destination] {
         &self.destinations
+    }
+
+    fn look(&self, index: &Index, part: &str, prefix: Prefix) -> Option<u32> {
+        index.find(hash(part), |slot| {
+            let key = self.key(slot).as_bytes().get(prefix as usize..);
+            key.is_some_and(|key| key.eq_ignore_ascii_case(part.as_bytes()))
+        })
     }
 
     fn file(&mut self, path: &Arc<Path>) -> Result<u16, Refused> {
@@ -308,87 +314,6 @@ enum Prefix {
     None = 0,
     At = 1,
     AtStarDot = 3,
-}
-
-/// A hash index over slots: open addressing, linear probing. A cell holds the slot's number plus one.
-///
-/// Who can choose the keys is who writes the map, so crafted collisions are not a concern; at most
-/// three quarters of the cells are taken, which bounds what a crafted look-up can cost.
-#[derive(Clone, Default)]
-struct Index {
-    cells: Vec<u32>,
-    used: usize,
-}
-
-impl Index {
-    fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
-    fn find(&self, map: &Map, part: &str, prefix: Prefix) -> Option<u32> {
-        if self.used == 0 {
-            return None;
-        }
-        let mut at = hash(part);
-        loop {
-            let slot = self.cell(at).checked_sub(1)?;
-            let key = map.key(slot).as_bytes();
-            let same = key.get(prefix as usize..);
-            if same.is_some_and(|key| key.eq_ignore_ascii_case(part.as_bytes())) {
-                return Some(slot);
-            }
-            at = at.wrapping_add(1);
-        }
-    }
-
-    fn cell(&self, at: u64) -> u32 {
-        let mask = (self.cells.len() as u64).wrapping_sub(1);
-        self.cells.get((at & mask) as usize).copied().unwrap_or(0)
-    }
-
-    fn add(&mut self, slot: u32, hash: u64) {
-        if self.cells.is_empty() {
-            self.cells = vec![0; 8];
-        }
-        self.used += 1;
-        let mask = (self.cells.len() as u64) - 1;
-        let mut at = hash;
-        loop {
-            match self.cells.get_mut((at & mask) as usize) {
-                Some(cell) if *cell == 0 => {
-                    *cell = slot + 1;
-                    return;
-                }
-                Some(_) => at = at.wrapping_add(1),
-                None => return,
-            }
-        }
-    }
-
-    fn grow(&mut self, rehash: impl Fn(u32) -> u64) {
-        if self.used * 4 <= self.cells.len() * 3 {
-            return;
-        }
-        let doubled = vec![0; self.cells.len() * 2];
-        let old = std::mem::replace(&mut self.cells, doubled);
-        self.used = 0;
-        for slot in old.into_iter().filter_map(|cell| cell.checked_sub(1)) {
-            self.add(slot, rehash(slot));
-        }
-    }
-}
-
-/// The hash of a name without regard to ASCII case, without allocating for any name a client can show.
-fn hash(name: &str) -> u64 {
-    let mut lower = [0; UserName::MAX];
-    match lower.get_mut(..name.len()) {
-        Some(lower) => {
-            lower.copy_from_slice(name.as_bytes());
-            lower.make_ascii_lowercase();
-            xxh3_64(lower)
-        }
-        None => xxh3_64(name.to_ascii_lowercase().as_bytes()),
-    }
 }
 
 #[cfg(test)]
