@@ -1,0 +1,247 @@
+//! `gatepost check` and `gatepost explain` on whole files: each `tests/config/*.yaml` beside what is
+//! said about it.
+//!
+//! After a deliberate change, `GATEPOST_BLESS=1 cargo test --test config` writes the `.txt` files anew;
+//! read the difference before committing it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A copy of the data, with a certificate and keys; all keys are private but `open.key`.
+fn data(copy: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(copy);
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+    let pair = rcgen::generate_simple_self_signed(["mail.example.org".to_owned()]).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    fs::write(to.join("tls.crt"), pair.cert.pem()).unwrap();
+    let key = pair.signing_key.serialize_pem();
+    for (file, key, mode) in [
+        ("tls.key", &key, 0o600),
+        ("other.key", &other.serialize_pem(), 0o600),
+        ("open.key", &key, 0o644),
+    ] {
+        fs::write(to.join(file), key).unwrap();
+        fs::set_permissions(to.join(file), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    to
+}
+
+fn gatepost(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("GATEPOST_CONFIG")
+        .env_remove("POP3_PORT")
+        .env("GREETING", "Hello")
+        .env("WEIGHT", "2")
+        .output()
+        .unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+#[test]
+fn every_file_is_told_as_written_beside_it() {
+    let dir = data("config-told");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut files: Vec<_> = fs::read_dir(&source)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "yaml"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 5);
+    let mut wrong = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let got = gatepost(&dir, &["check", "-c", name]);
+        let told = text(&got.stderr);
+        let beside = file.with_extension("txt");
+        if std::env::var_os("GATEPOST_BLESS").is_some() {
+            fs::write(&beside, &told).unwrap();
+        }
+        let want = fs::read_to_string(&beside).unwrap_or_default();
+        if told != want {
+            wrong.push(format!("{name}:\n{told}"));
+        }
+        let code = if told.contains("error[") { 2 } else { 0 };
+        assert_eq!(got.status.code(), Some(code), "{name}: {told}");
+        assert!(!told.contains("s3cret"), "{name} tells a secret");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn five_mistakes_are_five_problems_with_their_places() {
+    let dir = data("config-five");
+    let got = gatepost(&dir, &["check", "--json", "-c", "five.yaml"]);
+    assert_eq!(got.status.code(), Some(2));
+    let list: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
+    let errors: Vec<String> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|p| p["severity"] == "error")
+        .map(|p| {
+            let field = |name: &str| p[name].to_string().replace('"', "");
+            format!(
+                "{}:{}:{} {}",
+                field("file"),
+                field("line"),
+                field("column"),
+                field("code")
+            )
+        })
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            "five.yaml:1:1 E010",
+            "five.yaml:4:8 E020",
+            "five.yaml:7:22 E011",
+            "five.yaml:10:9 E021",
+            "five.yaml:11:19 E025",
+        ]
+    );
+    for command in ["run", "explain x"] {
+        let args: Vec<&str> = ["-c", "five.yaml"]
+            .into_iter()
+            .chain(command.split(' '))
+            .collect();
+        assert_eq!(gatepost(&dir, &args).status.code(), Some(2), "{command}");
+    }
+}
+
+#[test]
+fn the_shipped_file_is_fine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let got = gatepost(root, &["check"]);
+    assert_eq!(got.status.code(), Some(0), "{}", text(&got.stderr));
+    let (config, _) = gatepost::config::Config::load(&root.join("proxy.yaml")).unwrap();
+    let binds: Vec<String> = config
+        .listeners
+        .iter()
+        .map(|l| format!("{} {:?} {}", l.protocol, l.tls, l.bind))
+        .collect();
+    assert_eq!(
+        binds,
+        [
+            "imap Upgrade 127.0.0.1:1143",
+            "imap Implicit 127.0.0.1:1993",
+            "pop3 Upgrade 127.0.0.1:1110",
+            "pop3 Implicit 127.0.0.1:1995",
+        ]
+    );
+    assert_eq!(config.admin.unwrap().bind.to_string(), "127.0.0.1:9090");
+}
+
+#[test]
+fn no_file_is_answered_with_one() {
+    let dir = data("config-none");
+    let got = gatepost(&dir, &["check"]);
+    assert_eq!(got.status.code(), Some(2));
+    let told = text(&got.stderr);
+    assert!(
+        told.starts_with("error: there is no proxy.yaml\n"),
+        "{told}"
+    );
+    // The words make a file that is fine.
+    let (_, script) = told.split_once("<<'END'\n").unwrap();
+    let (file, _) = script.split_once("END\n").unwrap();
+    fs::write(dir.join("proxy.yaml"), file).unwrap();
+    assert_eq!(gatepost(&dir, &["check"]).status.code(), Some(0));
+}
+
+#[test]
+fn explain_says_the_whole_decision() {
+    let dir = data("config-explain");
+    let explain = |args: &[&str]| {
+        let all: Vec<&str> = ["explain", "-c", "everything.yaml"]
+            .iter()
+            .chain(args)
+            .copied()
+            .collect();
+        let got = gatepost(&dir, &all);
+        (got.status.code().unwrap(), text(&got.stdout))
+    };
+    let (code, told) = explain(&["Bob@Example.com", "--json"]);
+    assert_eq!(code, 0);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["user"], "Bob@Example.com");
+    assert_eq!(told["source"], "everything.yaml");
+    assert_eq!(told["entry"], "bob@example.com");
+    assert_eq!(told["line"], 48);
+    assert_eq!(told["login"], "bob");
+    assert_eq!(told["backend"], "cluster");
+    assert_eq!(told["host"], "store-2");
+    assert_eq!(
+        told["hosts"],
+        serde_json::json!([{ "name": "store-2", "state": "up", "weight": 2 }])
+    );
+    for (user, entry, source, login) in [
+        (
+            "carol@example.com",
+            "carol@example.com",
+            "good-map.txt",
+            "carol@example.com",
+        ),
+        (
+            "dave@EXAMPLE.org",
+            "@example.org",
+            "everything.yaml",
+            "dave@EXAMPLE.org",
+        ),
+        (
+            "dave",
+            "@example.org",
+            "everything.yaml",
+            "dave@example.org",
+        ),
+        ("dave@example.net", "@example.net", "good-map.txt", "dave"),
+        (
+            "dave@a.b.example.org",
+            "@*.example.org",
+            "everything.yaml",
+            "dave@a.b.example.org",
+        ),
+        (
+            "Eve-Sales@example.com",
+            "/^(?<name>[^@]+)-sales@example\\.com$/",
+            "everything.yaml",
+            "Eve",
+        ),
+        ("12345@x", "*", "everything.yaml", "12345@x"),
+    ] {
+        let (code, told) = explain(&[user, "--json", "--protocol", "pop3"]);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(code, 0);
+        assert_eq!(told["entry"], entry, "{user}");
+        assert_eq!(told["source"], source, "{user}");
+        assert_eq!(told["login"], login, "{user}");
+    }
+    let (code, told) = explain(&["mallory@example.com"]);
+    assert_eq!(code, 0);
+    assert!(told.contains("account moved"), "{told}");
+    fs::write(
+        dir.join("few.yaml"),
+        "listeners: [imap://127.0.0.1:1143]\nbackends: {b: imap://h}\nusers: {a@b: b}\n",
+    )
+    .unwrap();
+    let got = gatepost(&dir, &["explain", "-c", "few.yaml", "nobody"]);
+    assert_eq!(got.status.code(), Some(1));
+    assert_eq!(gatepost(&dir, &["explain"]).status.code(), Some(2));
+    assert_eq!(gatepost(&dir, &["nonsense"]).status.code(), Some(2));
+    assert_eq!(gatepost(&dir, &["--help"]).status.code(), Some(0));
+}

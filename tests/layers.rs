@@ -1,0 +1,203 @@
+//! The rules of the house that a compiler does not hold: which part may name which, what the protocol
+//! cores may not know, and that every file says what it is for.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top down; a part may name those below it, and those beside it as long as no circle comes
+/// of it.
+const LAYERS: [&[&str]; 8] = [
+    &["app"],
+    &["cli", "config"],
+    &["listen", "admin"],
+    &["session"],
+    &["route"],
+    &["backend"],
+    &["demo"],
+    &["protocol", "net", "tls", "observe", "state"],
+];
+
+/// Every file of `src` by its path below it, with comments taken out.
+fn sources() -> Vec<(String, String)> {
+    fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, files),
+                false if path.extension().is_some_and(|ext| ext == "rs") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let name = path
+                .strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+/// The text without line comments (and without what follows `//` in a string, which names no part).
+fn code(text: &str) -> String {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The part a file belongs to: `session/mod.rs` and `session.rs` to `session`.
+fn part(file: &str) -> &str {
+    file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+fn layer(part: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&part))
+}
+
+/// The parts that some code names: `crate::net::…`, `use crate::{net, tls::…}`.
+fn named(code: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for behind in code.split("crate::").skip(1) {
+        match behind.strip_prefix('{') {
+            None => {
+                named.insert(word(behind));
+            }
+            Some(group) => {
+                let mut depth = 0;
+                let mut start = true;
+                for (at, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        c if start && !c.is_whitespace() => {
+                            named.insert(word(&group[at..]));
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    named
+}
+
+fn word(text: &str) -> String {
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+#[test]
+fn parts_name_only_what_lies_below_them() {
+    let mut beside: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let from = part(&file);
+        if matches!(from, "lib" | "main") {
+            continue;
+        }
+        let Some(own) = layer(from) else {
+            wrong.push(format!(
+                "{file}: the part {from} has no place among the layers"
+            ));
+            continue;
+        };
+        for to in named(&code(&text)) {
+            match layer(&to) {
+                None if to == from => {}
+                None => wrong.push(format!("{file} names crate::{to}, which has no layer")),
+                Some(other) if other < own => {
+                    wrong.push(format!("{file} names crate::{to}, which lies above it"));
+                }
+                Some(other) if other == own && to != from => {
+                    beside.entry(from.to_owned()).or_default().insert(to);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    // Parts of one layer: what can be reached from a part must not come back to it.
+    for start in beside.keys() {
+        let mut reached: BTreeSet<&String> = BTreeSet::new();
+        let mut next: Vec<&String> = beside[start].iter().collect();
+        while let Some(part) = next.pop() {
+            if part == start {
+                wrong.push(format!("{start} names a part that leads back to it"));
+                break;
+            }
+            if reached.insert(part) {
+                next.extend(beside.get(part).into_iter().flatten());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_languages_know_no_clock_no_io_and_no_chance() {
+    const FOREIGN: [&str; 10] = [
+        "tokio",
+        "Instant",
+        "SystemTime",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "std::fs",
+        "std::thread",
+        "std::env",
+        "rand::",
+    ];
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if part(&file) == "protocol" {
+            let code = code(&text);
+            for word in FOREIGN.iter().filter(|word| code.contains(**word)) {
+                wrong.push(format!("{file} names {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_file_names_the_yaml_crate() {
+    let names: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| code(text).contains("serde_yaml"))
+        .map(|(file, _)| file)
+        .collect();
+    assert_eq!(names, ["config/yaml.rs"]);
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    let mute: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//! ") && !text.starts_with("#![doc"))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(mute.is_empty(), "without `//!`: {}", mute.join(", "));
+}
+
+#[test]
+fn names_are_found_in_groups_too() {
+    let code = "use crate::{admin, net::{self, Stream},\n tls};\nfn f(x: crate::route::Ask) {}";
+    let want = ["admin", "net", "route", "tls"].map(str::to_owned);
+    assert_eq!(named(code), BTreeSet::from(want));
+}
