@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::account::Account;
 use super::command::{List, StatusItem};
 use super::date::DateTime;
 use super::output::Output;
 use super::parse::SEEN;
-use super::store::Account;
 
 /// Mailboxes, and subscriptions: each costs memory and a look at every LIST.
 const MOST: usize = 500;

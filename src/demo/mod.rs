@@ -6,12 +6,17 @@
 //! (2177), UNSELECT (3691), CHILDREN (3348), SPECIAL-USE (6154), UIDPLUS (4315), MOVE (6851), ESEARCH
 //! (4731), STATUS=SIZE (8438), APPENDLIMIT (7889). `session` is the conversation; read it first.
 
+mod account;
 mod address;
 mod command;
 mod date;
+mod execute;
 mod fetch;
 mod folders;
+mod grammar;
 mod input;
+mod job;
+mod login;
 mod mail;
 mod output;
 mod parse;

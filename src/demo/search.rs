@@ -3,13 +3,13 @@
 
 use std::cell::OnceCell;
 
+use super::account::{Account, Message};
 use super::date;
 use super::mail::{self, Part};
 use super::output::Output;
 use super::parse::{self, Bad, Cursor, Parsed};
 use super::readable;
 use super::set::{self, Ranges, Set};
-use super::store::{Account, Message};
 use super::view::{By, Named};
 
 /// Keys of one SEARCH: each may read every message.

@@ -5,9 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use super::account::Arrival;
 use super::date::DateTime;
 use super::parse::{ANSWERED, DRAFT, FLAGGED, SEEN};
-use super::store::{Arrival, Store};
+use super::store::Store;
 
 const HOUR: i64 = 3600;
 

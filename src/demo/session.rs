@@ -1,28 +1,30 @@
 //! One client's conversation: octets in, steps out; no IO and no waiting. Reads the commands one
 //! after the other, keeps the state (RFC 3501 §3), and answers what needs no selected mailbox;
-//! `selected` has the rest.
+//! `login` and
+//! `selected` have the rest.
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::command::{self, Append, Command, Needs};
-use super::folders;
+use super::account::Full;
+use super::command::Needs;
+use super::grammar;
 use super::input::{Frame, Input, Kind, Piece, TooLong};
+use super::job::Job;
 use super::output::Output;
 use super::parse::{Bad, Cursor};
-use super::selected::Job;
-use super::store::{Account, Arrival, Full, MESSAGE, QUOTA, Room, Store};
-use super::view::{Access, Expunges, View};
+use super::store::{MESSAGE, QUOTA, Room, Store};
+use super::view::{Expunges, View};
 
 /// Answers are handed out when so much has gathered, so that a client that sends many commands
 /// at once cannot fill the memory.
 const GATHER: usize = 64 * 1024;
 
-const BEFORE_LOGIN: &str = "IMAP4rev1 SASL-IR LITERAL+ ID ENABLE AUTH=PLAIN";
-const AFTER_LOGIN: &str = "IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE IDLE UNSELECT CHILDREN \
+/// What is offered before login.
+pub(super) const BEFORE_LOGIN: &str = "IMAP4rev1 SASL-IR LITERAL+ ID ENABLE AUTH=PLAIN";
+/// What is offered after login.
+pub(super) const AFTER_LOGIN: &str = "IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE IDLE UNSELECT CHILDREN \
     SPECIAL-USE UIDPLUS MOVE ESEARCH STATUS=SIZE APPENDLIMIT=8388608";
 const _: () = assert!(MESSAGE == 8_388_608);
 
@@ -47,7 +49,7 @@ pub(super) struct Session {
     pub(super) out: Output,
     pub(super) state: State,
     input: Input,
-    mode: Mode,
+    pub(super) mode: Mode,
     job: Option<Job>,
     /// Room for the message that is on its way in.
     room: Option<Room>,
@@ -64,7 +66,7 @@ pub(super) enum State {
 }
 
 /// How the client's next octets are to be read.
-enum Mode {
+pub(super) enum Mode {
     Commands,
     /// A line of SASL for the command of that tag.
     Sasl(String),
@@ -173,7 +175,7 @@ impl Session {
     fn literal(&mut self, size: u64, kind: Kind) {
         let length = usize::try_from(size).unwrap_or(usize::MAX);
         let logged_in = !matches!(self.state, State::NotAuthenticated);
-        let refusal = if logged_in && command::awaits_message(self.input.pieces()) {
+        let refusal = if logged_in && grammar::awaits_message(self.input.pieces()) {
             self.room = None;
             if length > MESSAGE {
                 "NO [TOOBIG] a message may have 8 MiB here"
@@ -190,7 +192,7 @@ impl Session {
         };
         match kind {
             Kind::Synchronizing => {
-                let tag = command::tag(&mut Cursor::new(self.input.pieces()));
+                let tag = grammar::tag(&mut Cursor::new(self.input.pieces()));
                 self.input.forget();
                 self.refused = None;
                 match tag {
@@ -218,7 +220,7 @@ impl Session {
     fn command(&mut self, pieces: &[Piece]) {
         let refused = self.refused.take();
         let room = self.room.take();
-        let Some((tag, command)) = command::parse(pieces) else {
+        let Some((tag, command)) = grammar::parse(pieces) else {
             return self.bad_tag();
         };
         let command = match (refused, command) {
@@ -233,191 +235,6 @@ impl Session {
             _ => return self.execute(&tag, command, room),
         };
         self.finish(&tag, wrong);
-    }
-
-    fn execute(&mut self, tag: &str, command: Command, room: Option<Room>) {
-        let out = &mut self.out;
-        let store = Arc::clone(&self.store);
-        let now = store.now();
-        let result = match command {
-            Command::Capability => {
-                let list = match self.state {
-                    State::NotAuthenticated => BEFORE_LOGIN,
-                    _ => AFTER_LOGIN,
-                };
-                out.line(format_args!("* CAPABILITY {list}"));
-                Ok(())
-            }
-            Command::Noop | Command::Check => Ok(()),
-            Command::Logout => {
-                out.line(format_args!("* BYE until next time"));
-                self.state = State::Logout;
-                Ok(())
-            }
-            Command::Id => {
-                let version = env!("CARGO_PKG_VERSION");
-                out.line(format_args!(
-                    "* ID (\"name\" \"Gatepost demo store\" \"version\" \"{version}\")"
-                ));
-                Ok(())
-            }
-            Command::Login { user, password } => return self.login(tag, &user, &password),
-            Command::Authenticate { mechanism, initial } => {
-                return self.authenticate(tag, &mechanism, initial);
-            }
-            Command::Namespace => {
-                out.line(format_args!("* NAMESPACE ((\"\" \"/\")) NIL NIL"));
-                Ok(())
-            }
-            // There is nothing that needs enabling (RFC 5161 §3.1).
-            Command::Enable => {
-                out.line(format_args!("* ENABLED"));
-                Ok(())
-            }
-            Command::List(list) => {
-                store.with(|account| folders::list(account, &list, out));
-                Ok(())
-            }
-            Command::Lsub { reference, pattern } => {
-                store.with(|account| folders::lsub(account, &reference, &pattern, out));
-                Ok(())
-            }
-            Command::Create(name) => store.with(|account| folders::create(account, &name, now)),
-            Command::Delete(name) => store.with(|account| folders::delete(account, &name)),
-            Command::Rename { from, to } => {
-                store.with(|account| folders::rename(account, &from, &to, now))
-            }
-            Command::Subscribe(name) => store.with(|account| folders::subscribe(account, &name)),
-            Command::Unsubscribe(name) => {
-                store.with(|account| account.subscribed.remove(&name));
-                Ok(())
-            }
-            Command::Status(name, items) => {
-                store.with(|account| folders::status(account, &name, &items, out))
-            }
-            Command::Select(name, access) => return self.select(tag, &name, access),
-            Command::Append(append) => {
-                let reply = self.append(append, room);
-                return self.finish(tag, &reply);
-            }
-            Command::Idle => {
-                self.out.bytes(b"+ idling\r\n");
-                self.mode = Mode::Idle(tag.to_owned());
-                return self.wake();
-            }
-            Command::Close => return self.close(tag),
-            Command::Unselect => {
-                self.state = State::Authenticated;
-                Ok(())
-            }
-            Command::Expunge(uids) => return self.expunge(tag, uids.as_ref()),
-            Command::Search(by, search) => return self.search(tag, by, search),
-            Command::Fetch { by, set, items } => return self.fetch(tag, by, &set, items),
-            Command::Store {
-                by,
-                set,
-                change,
-                told,
-                flags,
-            } => return self.store_flags(tag, by, &set, (change, told), &flags),
-            Command::Copy { by, set, to, kind } => return self.copy(tag, by, &set, &to, kind),
-        };
-        match result {
-            Ok(()) => self.finish(tag, "OK done"),
-            Err(no) => self.finish(tag, &format!("NO {no}")),
-        }
-    }
-
-    /// LOGIN (RFC 3501 §6.2.3).
-    fn login(&mut self, tag: &str, user: &[u8], password: &[u8]) {
-        let local = user.split(|&b| b == b'@').next().unwrap_or_default();
-        if local.eq_ignore_ascii_case(b"demo") && password == b"demo" {
-            self.state = State::Authenticated;
-            self.finish(tag, &format!("OK [CAPABILITY {AFTER_LOGIN}] logged in"));
-        } else {
-            let no = "NO [AUTHENTICATIONFAILED] it is user demo, password demo";
-            self.finish(tag, no);
-        }
-    }
-
-    /// AUTHENTICATE (RFC 3501 §6.2.2, RFC 4959).
-    fn authenticate(&mut self, tag: &str, mechanism: &str, initial: Option<Vec<u8>>) {
-        match initial {
-            _ if mechanism != "PLAIN" => {
-                self.finish(tag, "NO [CANNOT] expected the mechanism PLAIN");
-            }
-            // `=` is the empty one.
-            Some(initial) if initial == b"=" => self.sasl(tag, b""),
-            Some(initial) => self.sasl(tag, &initial),
-            None => {
-                self.out.bytes(b"+ \r\n");
-                self.mode = Mode::Sasl(tag.to_owned());
-            }
-        }
-    }
-
-    /// A response of SASL PLAIN (RFC 4616): `authzid NUL authcid NUL password`.
-    fn sasl(&mut self, tag: &str, response: &[u8]) {
-        if response == b"*" {
-            return self.finish(tag, "BAD given up");
-        }
-        let Ok(plain) = STANDARD.decode(response) else {
-            return self.finish(tag, "BAD expected base64");
-        };
-        match plain.split(|&b| b == 0).collect::<Vec<_>>().as_slice() {
-            [for_whom, user, password] if for_whom.is_empty() || for_whom == user => {
-                self.login(tag, user, password);
-            }
-            _ => self.login(tag, b"", b""),
-        }
-    }
-
-    /// SELECT, EXAMINE (RFC 3501 §6.3.1, §6.3.2). If it fails, nothing is selected any more.
-    fn select(&mut self, tag: &str, name: &str, access: Access) {
-        let out = &mut self.out;
-        let view = self.store.with(|account| {
-            let mailbox = account.named(name)?.validity;
-            Some(View::open(account, mailbox, access, out))
-        });
-        self.state = match view {
-            None => State::Authenticated,
-            Some(view) => State::Selected(view),
-        };
-        match (&self.state, access) {
-            (State::Selected(_), Access::ReadWrite) => self.reply(tag, "OK [READ-WRITE] selected"),
-            (State::Selected(_), Access::ReadOnly) => self.reply(tag, "OK [READ-ONLY] examined"),
-            _ => self.reply(tag, &format!("NO {}", folders::NONE)),
-        }
-    }
-
-    /// APPEND (RFC 3501 §6.3.11, RFC 4315 §3).
-    fn append(&mut self, append: Append, room: Option<Room>) -> String {
-        let now = self.store.now();
-        let Some(room) = room.filter(|_| !append.message.is_empty()) else {
-            return "NO [CANNOT] the message is empty".to_owned();
-        };
-        if memchr::memchr(0, &append.message).is_some() {
-            return "NO [CANNOT] the message holds a NUL".to_owned();
-        }
-        let deliver = |account: &mut Account| {
-            let Some(mailbox) = account
-                .named(&append.mailbox)
-                .map(|mailbox| mailbox.validity)
-            else {
-                return Ok("NO [TRYCREATE] there is no mailbox of that name".to_owned());
-            };
-            let arrival = Arrival {
-                flags: account.flags(&append.flags)?,
-                date: append.date.unwrap_or(now),
-                raw: append.message,
-                room,
-            };
-            let uids = account.deliver(mailbox, vec![arrival])?;
-            let uid = super::set::compact(&uids);
-            Ok(format!("OK [APPENDUID {mailbox} {uid}] appended"))
-        };
-        let reply = self.store.with(deliver);
-        reply.unwrap_or_else(|full: Full| refusal(full).to_owned())
     }
 
     /// Starts something that takes more than one step.

@@ -30,10 +30,11 @@ impl Set {
         Ranges(merged)
     }
 
-    /// The largest number written out, 0 if there is none.
+    /// The largest number that must exist, 0 if there is none. `n:*` is borne whatever `n` is: with
+    /// it clients ask for what is new, and scripts for all of an empty mailbox.
     pub(super) fn largest(&self) -> u32 {
-        let bounds = self.0.iter().flat_map(|&(a, b)| [a, b]);
-        bounds.flatten().max().unwrap_or(0)
+        let closed = self.0.iter().filter_map(|&(a, b)| Some(a?.max(b?)));
+        closed.max().unwrap_or(0)
     }
 }
 

@@ -2,10 +2,10 @@
 //! client has been told. Others may change the mailbox at any time; the view changes only in
 //! [`View::sync`], at the moments RFC 3501 §7.4.1 and §5.5 allow.
 
+use super::account::Account;
 use super::output::Output;
 use super::parse::SEEN;
 use super::set::{Ranges, Set};
-use super::store::Account;
 
 /// Whether the client may change the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

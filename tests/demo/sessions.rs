@@ -77,6 +77,7 @@ async fn others_changes_are_told() {
     one.ask("DELETE Work").await;
     assert_eq!(other.ask("NOOP").await, ["* 1 EXPUNGE", "OK done"]);
     assert!(other.ask("FETCH 1 FLAGS").await[0].starts_with("BAD"));
+    assert_eq!(other.ask("FETCH 1:* FLAGS").await, ["OK done"]);
 }
 
 #[tokio::test]
