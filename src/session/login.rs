@@ -48,7 +48,7 @@ pub(super) enum Far {
     Relayed(Stream),
     /// A POP3 session on an IMAP host, the mailbox open.
     Translated {
-        opened: translate::Opened<Stream>,
+        opened: Box<translate::Opened<Stream>>,
         settings: pop3::Settings,
     },
 }
@@ -137,7 +137,7 @@ impl Session<'_> {
                 let opened = translate::open(connected.stream, welcome, opening, wait).await?;
                 let (messages, octets) = opened.size();
                 welcome.text = format!("{messages} messages, {octets} octets");
-                let settings = settings.clone();
+                let (opened, settings) = (Box::new(opened), settings.clone());
                 (Far::Translated { opened, settings }, "translate")
             }
             (None, _) | (Some(_), Protocol::Pop3) => (Far::Relayed(connected.stream), "relay"),

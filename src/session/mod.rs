@@ -194,7 +194,7 @@ impl Session<'_> {
         match far {
             Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
             Far::Translated { opened, settings } => {
-                self.translate(client, handover, opened, &settings, idle)
+                self.translate(client, handover, *opened, &settings, idle)
                     .await
             }
         }

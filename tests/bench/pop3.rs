@@ -1,0 +1,193 @@
+//! POP3 from an IMAP host, measured as a whole: polls and downloads through Gatepost, through
+//! Dovecot's POP3 over `imapc`, and from the host's own POP3, one after the other in each round.
+//!
+//! `cargo bench --bench pop3` runs it all (about five minutes); words behind `--` choose: `quick`,
+//! `poll`, `download`. Times are medians over the rounds; ratios are taken in the same round.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a program for a person at a terminal, not part of the gateway"
+)]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use support::client::Pop3;
+use support::host::{self, Host};
+use support::peers::{self, Peer};
+use support::stats::{cpu_seconds, median};
+
+/// What one visit cost.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+    commands: f64,
+}
+
+struct Rows {
+    title: String,
+    peers: Vec<(&'static str, Vec<Cost>)>,
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let has = |word: &str| words.iter().any(|w| w == word);
+    let all = !has("poll") && !has("download");
+    let rounds = if has("quick") { 1 } else { 5 };
+    if all || has("poll") {
+        for (messages, rtt) in [
+            (1_000, 0),
+            (1_000, 20),
+            (10_000, 0),
+            (10_000, 20),
+            (100_000, 0),
+        ] {
+            // Dovecot asks for each size on its own: at 10,000 messages and 20 ms that takes minutes.
+            let with_dovecot = messages * rtt <= 20_000;
+            polls(
+                messages,
+                rtt,
+                if messages >= 100_000 {
+                    rounds.min(3)
+                } else {
+                    rounds
+                },
+                with_dovecot,
+            );
+        }
+    }
+    if all || has("download") {
+        download(1_000, 50_000, 0, rounds);
+        download(1_000, 50_000, 20, 1);
+    }
+}
+
+fn start_all(rtt: usize, with_dovecot: bool) -> (Host, Vec<Peer>) {
+    let host = host::start(Duration::from_millis(rtt as u64));
+    let mut peers = vec![peers::gatepost(host.imap)];
+    if with_dovecot {
+        peers.extend(peers::dovecot(host.imap));
+    }
+    peers.push(peers::direct(host.pop3));
+    (host, peers)
+}
+
+/// A first visit of a fresh process, and later ones of a box that did not change.
+fn polls(messages: usize, rtt: usize, rounds: usize, with_dovecot: bool) {
+    let mut first = Rows::new(format!("first poll, {messages} messages, {rtt} ms"));
+    let mut again = Rows::new(format!("repeated poll, {messages} messages, {rtt} ms"));
+    for _ in 0..rounds {
+        let (host, peers) = start_all(rtt, with_dovecot);
+        for rows in [&mut first, &mut again] {
+            for peer in &peers {
+                let user = format!("n{messages}-s2000");
+                let cost = measure(&host, peer, || {
+                    let session = Pop3::log_in(peer.pop3, &user).expect("log in");
+                    assert_eq!(session.poll().expect("poll"), messages);
+                });
+                rows.add(peer.name, cost);
+            }
+        }
+    }
+    first.print(0);
+    again.print(0);
+}
+
+fn download(messages: usize, size: usize, rtt: usize, rounds: usize) {
+    let mut rows = Rows::new(format!("download of {messages} x {size} octets, {rtt} ms"));
+    for _ in 0..rounds {
+        let (host, peers) = start_all(rtt, true);
+        for peer in &peers {
+            let user = format!("n{messages}-s{size}");
+            let cost = measure(&host, peer, || {
+                let session = Pop3::log_in(peer.pop3, &user).expect("log in");
+                let octets = session.collect(messages).expect("collect");
+                assert_eq!(octets, (messages * size) as u64);
+            });
+            rows.add(peer.name, cost);
+        }
+    }
+    rows.print(messages * size);
+}
+
+fn measure(host: &Host, peer: &Peer, visit: impl FnOnce()) -> Cost {
+    let cpu = || peer.pid.map_or(0.0, cpu_seconds);
+    let commands = || host.counts.commands.load(Ordering::Relaxed) as f64;
+    let (cpu_before, commands_before, began) = (cpu(), commands(), Instant::now());
+    visit();
+    let wall = began.elapsed().as_secs_f64();
+    // What a gateway still does behind the answer to QUIT is part of the visit.
+    std::thread::sleep(Duration::from_millis(50));
+    Cost {
+        wall,
+        cpu: cpu() - cpu_before,
+        commands: commands() - commands_before,
+    }
+}
+
+impl Rows {
+    fn new(title: String) -> Self {
+        Rows {
+            title,
+            peers: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &'static str, cost: Cost) {
+        match self.peers.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, costs)) => costs.push(cost),
+            None => self.peers.push((name, vec![cost])),
+        }
+    }
+
+    /// The table; ratios are to Dovecot, round by round, where it took part. `octets`: of a download.
+    fn print(&self, octets: usize) {
+        println!("\n{}", self.title);
+        println!(
+            "{:<16}{:>11}{:>11}{:>11}{:>12}{:>12}",
+            "", "ms", "CPU ms", "commands", "time ratio", "CPU ratio"
+        );
+        let base = self
+            .peers
+            .iter()
+            .find(|(name, _)| name.starts_with("dovecot"));
+        for (name, costs) in &self.peers {
+            let of = |what: fn(&Cost) -> f64| median(&costs.iter().map(what).collect::<Vec<_>>());
+            let ratio = |what: fn(&Cost) -> f64| match base {
+                Some((_, base)) => {
+                    let each = costs.iter().zip(base).map(|(a, b)| what(a) / what(b));
+                    format!("{:.4}", median(&each.collect::<Vec<_>>()))
+                }
+                None => "-".into(),
+            };
+            let wall = of(|cost| cost.wall) * 1e3;
+            let cpu = of(|cost| cost.cpu) * 1e3;
+            let (times, cpus) = (ratio(|cost| cost.wall), ratio(|cost| cost.cpu));
+            let measured = cpu > 0.0;
+            let cpu_text = if measured {
+                format!("{cpu:.1}")
+            } else {
+                "-".into()
+            };
+            let cpus = if measured { cpus } else { "-".into() };
+            println!(
+                "{name:<16}{wall:>11.1}{cpu_text:>11}{:>11.0}{times:>12}{cpus:>12}",
+                of(|cost| cost.commands)
+            );
+            if octets > 0 && measured {
+                println!(
+                    "{:<16}{:>33.2} CPU s/GB",
+                    "",
+                    cpu / 1e3 / (octets as f64 / 1e9)
+                );
+            }
+        }
+    }
+}
