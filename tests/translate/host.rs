@@ -195,11 +195,11 @@ impl Host {
                 self.expunge(|uid| set.contains(&uid), &mut out);
             }
             ["EXPUNGE"] => self.expunge(|_| true, &mut out),
-            ["UID", "COPY", set, _] => {
+            ["UID", "COPY", set, ..] => {
                 let set = self.set(set);
                 self.trash.extend(set);
             }
-            ["UID", "MOVE", set, _] if self.moves => {
+            ["UID", "MOVE", set, ..] if self.moves => {
                 let set = self.set(set);
                 for uid in &set {
                     self.mail.get_mut(uid).expect("there").deleted = true;

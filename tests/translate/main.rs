@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod host;
+mod mailbox;
+mod octets;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -25,7 +28,7 @@ struct Session {
 
 impl Session {
     fn text(&self) -> String {
-        self.read.escape_ascii().to_string().replace("\\r\\n", "\n")
+        String::from_utf8_lossy(&self.read).replace("\r\n", "\n")
     }
 }
 

@@ -92,7 +92,7 @@ pub enum Event<'a> {
     Access(Access),
     /// Answer to [`Ask::Update`].
     Updated(Outcome),
-    /// The connection is of no more use. Comes after whatever it meant for the ask under way.
+    /// The connection is of no more use. What that means for the ask under way comes behind it.
     Lost(Loss),
 }
 

@@ -547,6 +547,8 @@ impl Mailbox {
             self.events.push_back(Event::Refused(failure));
             return;
         }
+        // First what is so from now on, then what it means for what was asked.
+        self.events.push_back(Event::Lost(loss.clone()));
         if let Some(event) = self.body_lost(&loss) {
             self.events.push_back(event);
         } else if self.probe.take().is_some() || self.now().is_some() {
@@ -561,7 +563,6 @@ impl Mailbox {
         }
         self.sent.clear();
         self.out.clear();
-        self.events.push_back(Event::Lost(loss));
     }
 
     /// The fetch that the maildrop waits for.

@@ -580,6 +580,9 @@ impl Maildrop {
         };
         self.doing = Doing::Nothing;
         self.ahead.forget();
+        if self.host == Host::Poisoned {
+            return self.poisoned(out);
+        }
         let text = match why {
             NoBody::Gone => {
                 self.gone.set(index);
@@ -695,17 +698,10 @@ impl Maildrop {
             Loss::Poisoned => Host::Poisoned,
             _ => Host::Lost,
         };
-        match self.doing {
-            Doing::Deleting(_) => {
-                self.doing = Doing::Nothing;
-                let text = "the mail server cannot be reached, try again later";
-                self.err(ResponseCode::SysTemp, text, out);
-            }
-            // Told separately, and before this.
-            Doing::Sending(..) => self.doing = Doing::Over(Why::Truncated),
-            Doing::Waiting(..) => self.no_body(NoBody::Lost, out),
-            Doing::Quitting => self.updated(Outcome::Unknown, out),
-            _ => {}
+        if matches!(self.doing, Doing::Deleting(_)) {
+            self.doing = Doing::Nothing;
+            let text = "the mail server cannot be reached, try again later";
+            self.err(ResponseCode::SysTemp, text, out);
         }
     }
 
