@@ -98,6 +98,12 @@ service imap-login {{
     ssl = yes
   }}
 }}
+# Wrong passwords of one test do not slow the next one down.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service pop3-login {{
   inet_listener pop3 {{
     port = {pop3}
