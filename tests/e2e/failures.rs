@@ -97,12 +97,7 @@ fn each_failure_has_its_reply_and_the_client_can_try_again() {
                 down,
                 temp,
             ),
-            case(
-                "limit",
-                host(verdict("NO [LIMIT] too many")),
-                "LIMIT",
-                "IN-USE",
-            ),
+            case("limit", host(verdict("NO [LIMIT] too many")), "LIMIT", temp),
             case(
                 "expired",
                 host(verdict("NO [EXPIRED] old password")),

@@ -139,7 +139,10 @@ fn messages() -> Vec<Vec<u8>> {
 fn imap_round(gateway: &Gateway, user: User) {
     for way in crate::support::imap::WAYS {
         let mut imap = Imap::plain(gateway.ports.imap);
-        imap.login(way, user.name, WRONG).no("AUTHENTICATIONFAILED");
+        // Some think for seconds about a wrong password: once is enough.
+        if way == Way::LoginQuoted {
+            imap.login(way, user.name, WRONG).no("AUTHENTICATIONFAILED");
+        }
         let answer = imap.login(way, user.name, user.password);
         assert!(answer.status.starts_with("OK"), "{way:?}: {answer:?}");
         imap.command("NOOP").ok();
@@ -151,9 +154,7 @@ fn imap_round(gateway: &Gateway, user: User) {
     imap.login(Way::PlainInitial, user.name, user.password).ok();
     imap.command("SELECT INBOX").ok();
     let before = imap.uids();
-    for message in messages() {
-        imap.command_with_literal("APPEND INBOX", &message).ok();
-    }
+    append(gateway, user);
     // Some servers number new mail when the mailbox is opened.
     imap.command("SELECT INBOX").ok();
     let new: Vec<u32> = imap
@@ -163,11 +164,12 @@ fn imap_round(gateway: &Gateway, user: User) {
         .collect();
     assert_eq!(new.len(), messages().len());
     for (&uid, message) in new.iter().zip(&messages()) {
-        assert!(imap.fetch(uid) == *message, "UID {uid}");
+        let got = imap.fetch(uid);
+        assert!(mail(&got) == *message, "UID {uid}");
         let part = imap
             .command(&format!("UID FETCH {uid} BODY.PEEK[]<10.20>"))
             .ok();
-        assert_eq!(literals(&part.untagged).pop().unwrap(), message[10..30]);
+        assert_eq!(literals(&part.untagged).pop().unwrap(), got[10..30]);
     }
     let capabilities = imap.command("CAPABILITY").ok().text();
     if capabilities.contains("IDLE") {
@@ -186,23 +188,41 @@ fn imap_round(gateway: &Gateway, user: User) {
     imap.command("LOGOUT").ok();
 }
 
+/// One session each: GNU Mailutils loses the second of two messages appended in one.
+fn append(gateway: &Gateway, user: User) {
+    for message in messages() {
+        let mut imap = Imap::logged_in(gateway.ports.imap, user);
+        imap.command_with_literal("APPEND INBOX", &message).ok();
+        imap.command("LOGOUT").ok();
+        imap.conn.rest();
+    }
+}
+
+/// A message without the header lines by which GNU Mailutils keeps its notes in an mbox.
+fn mail(octets: &[u8]) -> Vec<u8> {
+    let notes: [&[u8]; 3] = [b"X-UID:", b"X-IMAPbase:", b"Status:"];
+    octets
+        .split_inclusive(|&octet| octet == b'\n')
+        .filter(|line| !notes.iter().any(|note| line.starts_with(note)))
+        .flatten()
+        .copied()
+        .collect()
+}
+
 /// A maildrop made from IMAP: read whole, two deleted, the rest left.
 fn pop3_round(gateway: &Gateway, user: User) {
     for way in crate::support::pop3::WAYS {
         let mut pop3 = Pop3::plain(gateway.ports.pop3);
-        let line = pop3.login(way, user.name, WRONG);
-        assert!(line.starts_with("-ERR [AUTH]"), "{way:?}: {line}");
+        if way == PopWay::UserPass {
+            let line = pop3.login(way, user.name, WRONG);
+            assert!(line.starts_with("-ERR [AUTH]"), "{way:?}: {line}");
+        }
         let line = pop3.login(way, user.name, user.password);
         assert!(line.starts_with("+OK"), "{way:?}: {line}");
         pop3.ok("QUIT");
         assert_eq!(pop3.conn.rest(), b"");
     }
-    let mut imap = Imap::logged_in(gateway.ports.imap, user);
-    for message in messages() {
-        imap.command_with_literal("APPEND INBOX", &message).ok();
-    }
-    imap.command("LOGOUT").ok();
-
+    append(gateway, user);
     let mut pop3 = Pop3::tls(gateway.ports.pop3s);
     let line = pop3.login(PopWay::PlainInitial, user.name, user.password);
     assert!(line.starts_with("+OK"), "{line}");
@@ -213,13 +233,13 @@ fn pop3_round(gateway: &Gateway, user: User) {
     let first = all - messages().len();
     assert!(pop3.ok("STAT").starts_with(&format!("{all} ")));
     for (n, message) in (first + 1..).zip(&messages()) {
-        let size = message.len();
-        assert_eq!(pop3.ok(&format!("LIST {n}")), format!("{n} {size}"));
         let got = unstuffed(&pop3.multi(&format!("RETR {n}")));
-        assert!(got == *message, "RETR {n}");
-        let end = message.windows(4).position(|four| four == b"\r\n\r\n");
+        assert!(mail(&got) == *message, "RETR {n}");
+        let size = got.len();
+        assert_eq!(pop3.ok(&format!("LIST {n}")), format!("{n} {size}"));
+        let end = got.windows(4).position(|four| four == b"\r\n\r\n");
         let head = unstuffed(&pop3.multi(&format!("TOP {n} 0")));
-        assert!(head == message[..end.unwrap() + 4], "TOP {n} 0");
+        assert!(head == got[..end.unwrap() + 4], "TOP {n} 0");
     }
     pop3.ok(&format!("DELE {}", first + 2));
     pop3.ok(&format!("DELE {}", first + 4));
@@ -245,6 +265,13 @@ fn pop3_round(gateway: &Gateway, user: User) {
 
 /// A relayed session is the server's own: the same octets as straight from it.
 fn pop3_relay_round(gateway: &Gateway, port: u16, count: usize) {
+    // GNU Mailutils writes its notes on what was read into the mailbox when a session ends.
+    let mut straight = Pop3::logged_in(port, ALICE);
+    for n in 1..=count {
+        straight.multi(&format!("RETR {n}"));
+    }
+    straight.ok("QUIT");
+    straight.conn.rest();
     let mut straight = Pop3::logged_in(port, ALICE);
     let list = straight.multi("LIST");
     let uidl = straight.multi("UIDL");
@@ -256,8 +283,10 @@ fn pop3_relay_round(gateway: &Gateway, port: u16, count: usize) {
     straight.conn.rest();
     for way in crate::support::pop3::WAYS {
         let mut pop3 = Pop3::tls(gateway.ports.pop3s);
-        let line = pop3.login(way, ALICE.name, WRONG);
-        assert!(line.starts_with("-ERR [AUTH]"), "{way:?}: {line}");
+        if way == PopWay::UserPass {
+            let line = pop3.login(way, ALICE.name, WRONG);
+            assert!(line.starts_with("-ERR [AUTH]"), "{way:?}: {line}");
+        }
         let line = pop3.login(way, ALICE.name, ALICE.password);
         assert!(line.starts_with("+OK"), "{way:?}: {line}");
         assert_eq!(pop3.multi("LIST"), list);

@@ -31,7 +31,7 @@ try:
 except imaplib.IMAP4.error as error:
     assert "AUTHENTICATIONFAILED" in str(error), error
 ok(imap.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode()))
-ok(imap.logout())
+assert imap.logout()[0] == "BYE"
 
 imap = connect()
 ok(imap.authenticate("LOGIN", lambda prompt: (user if b"ser" in prompt else password).encode()))

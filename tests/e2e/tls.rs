@@ -149,5 +149,5 @@ fn without_a_certificate_one_is_made() {
         .start(&scratch, &pki);
     let mut imap = Imap::tls(gateway.ports.imaps);
     imap.login(Way::LoginQuoted, "demo", "demo").ok();
-    gateway.logged(&["WARN", "self-signed"]);
+    gateway.logged(&["warning", "self-signed"]);
 }

@@ -67,11 +67,13 @@ impl Kind {
 impl Legacy {
     /// Puts messages into Alice's INBOX by IMAP.
     pub(crate) fn deliver(&self, messages: &[Vec<u8>]) {
-        let mut imap = Imap::logged_in(self.imap, ALICE);
         for message in messages {
+            // One session each: GNU Mailutils loses the second of two.
+            let mut imap = Imap::logged_in(self.imap, ALICE);
             imap.command_with_literal("APPEND INBOX", message).ok();
+            imap.command("LOGOUT").ok();
+            imap.conn.rest();
         }
-        imap.command("LOGOUT").ok();
     }
 }
 
