@@ -104,8 +104,7 @@ fn our_host_leg_logs_in_to_our_front() {
             assert_eq!(welcome.text, "in");
             assert_eq!(shown.mechanism.as_str(), mechanism);
             assert_eq!(shown.user.as_str(), "jürgen@example.org");
-            let Credentials::Password(secret) = shown.credentials;
-            assert_eq!(secret.reveal(), password);
+            assert_eq!(shown.credentials.secret().unwrap().reveal(), password);
         }
     }
 }

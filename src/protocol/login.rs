@@ -24,6 +24,19 @@ pub struct Login {
 pub enum Credentials {
     /// A password, to be sent to the host by whatever login the host can do.
     Password(Secret),
+    /// The certificate of its TLS connection, verified already: nothing that could be shown to a
+    /// host.
+    Certificate,
+}
+
+impl Credentials {
+    /// What can be shown to a host, if there is such a thing.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Credentials::Password(secret) => Some(secret),
+            Credentials::Certificate => None,
+        }
+    }
 }
 
 /// How credentials were shown, for logs and metrics.
@@ -37,16 +50,19 @@ pub enum Mechanism {
     SaslPlain,
     /// SASL LOGIN (draft-murchison-sasl-login).
     SaslLogin,
+    /// SASL EXTERNAL (RFC 4422 appendix A): the client's certificate.
+    SaslExternal,
 }
 
 impl Mechanism {
-    /// The word of the log: `LOGIN`, `USER`, `PLAIN`, `SASL-LOGIN`.
+    /// The word of the log: `LOGIN`, `USER`, `PLAIN`, `SASL-LOGIN`, `EXTERNAL`.
     pub fn as_str(self) -> &'static str {
         match self {
             Mechanism::Login => "LOGIN",
             Mechanism::UserPass => "USER",
             Mechanism::SaslPlain => "PLAIN",
             Mechanism::SaslLogin => "SASL-LOGIN",
+            Mechanism::SaslExternal => "EXTERNAL",
         }
     }
 }
@@ -152,6 +168,21 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+/// Reads how many more gateways a login may pass, as a gateway in front of us wrote it. What is no
+/// number says nothing; more than 255 is as good as 255.
+pub(super) fn ttl(digits: &[u8]) -> Option<u8> {
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(u8::try_from(number).unwrap_or(u8::MAX))
+}
+
+/// The lower of two, where there are two.
+pub(super) fn lowest(a: Option<u8>, b: Option<u8>) -> Option<u8> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -77,6 +77,13 @@ pub trait Server: Send {
     fn step(&mut self) -> Step;
     /// TLS is on: everything that came in clear is forgotten (RFC 9051 §6.2.1, RFC 2595 §4).
     fn tls_started(&mut self);
+    /// The client has shown a certificate that was verified, and this is the name in it: EXTERNAL is
+    /// offered from now on (RFC 4422 appendix A). Told before the first `step`, or directly behind
+    /// [`tls_started`](Server::tls_started).
+    fn certificate_shown(&mut self, name: UserName);
+    /// How many more gateways the client (a gateway itself) lets its login pass, if it said so: one
+    /// that comes around in a circle is found by that.
+    fn ttl(&self) -> Option<u8>;
     /// The login failed: says so in the protocol's own words; the talk goes on.
     fn reject(&mut self, failure: &Failure);
     /// The login succeeded: ends the conversation.

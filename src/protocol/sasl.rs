@@ -45,6 +45,10 @@ impl Mechanism {
     }
 }
 
+/// The registered name of EXTERNAL (RFC 4422 appendix A): the client's certificate says who it is.
+/// Offered only to a client that has shown one, so it is none of [`Mechanism::ALL`].
+pub const EXTERNAL: &str = "EXTERNAL";
+
 /// The server's side of one exchange.
 pub struct Server(Expects);
 
@@ -54,6 +58,8 @@ enum Expects {
     LoginName,
     /// The name was shown; one that cannot be a name fails when the password is there too.
     LoginPassword(Option<UserName>),
+    /// The name in the client's certificate.
+    External(UserName),
     Nothing,
 }
 
@@ -84,6 +90,11 @@ impl Server {
             Mechanism::Plain => Expects::Plain,
             Mechanism::Login => Expects::LoginName,
         })
+    }
+
+    /// An exchange of [`EXTERNAL`] with a client whose certificate bears this name.
+    pub fn external(name: UserName) -> Self {
+        Server(Expects::External(name))
     }
 
     /// Opens the exchange. `initial` is the initial response as it stood on the command's line, if
@@ -119,6 +130,7 @@ impl Server {
                 self.0 = Expects::LoginPassword(UserName::new(&message).ok());
                 Turn::Challenge(LOGIN_PASSWORD)
             }
+            Expects::External(name) => external(name, &message),
             Expects::LoginPassword(name) => shown(name, &message, login::Mechanism::SaslLogin),
             Expects::Nothing => Turn::Failed,
         }
@@ -142,6 +154,19 @@ fn plain(message: &[u8]) -> Turn {
         password,
         login::Mechanism::SaslPlain,
     )
+}
+
+/// `initial-response = *( UTF8-char-no-nul )`: an authzid. One that is not the certificate's own name
+/// would log in as somebody the certificate does not speak for: refused.
+fn external(name: UserName, authzid: &[u8]) -> Turn {
+    if !authzid.is_empty() && authzid != name.as_str().as_bytes() {
+        return Turn::Failed;
+    }
+    Turn::Login(Login {
+        user: name,
+        credentials: Credentials::Certificate,
+        mechanism: login::Mechanism::SaslExternal,
+    })
 }
 
 fn shown(user: Option<UserName>, password: &[u8], mechanism: login::Mechanism) -> Turn {
@@ -235,12 +260,12 @@ mod tests {
         match turn {
             Turn::Challenge(text) => format!("+ {text}"),
             Turn::Login(login) => {
-                let Credentials::Password(secret) = &login.credentials;
+                let secret = login.credentials.secret().map_or(&b""[..], Secret::reveal);
                 format!(
                     "{} {} {}",
                     login.mechanism.as_str(),
                     login.user,
-                    String::from_utf8_lossy(secret.reveal())
+                    String::from_utf8_lossy(secret)
                 )
             }
             other => format!("{other:?}"),
@@ -296,6 +321,30 @@ mod tests {
     }
 
     #[test]
+    fn external_is_the_certificate_and_nobody_else() {
+        let certificate = UserName::new(b"tim@example.org").unwrap();
+        for (authzid, want) in [
+            ("", "EXTERNAL tim@example.org "),
+            ("tim@example.org", "EXTERNAL tim@example.org "),
+            ("TIM@example.org", "Failed"),
+            ("tim@example.org\0", "Failed"),
+            ("ann@example.org", "Failed"),
+        ] {
+            let text = BASE64.encode(authzid);
+            let mut late = Server::external(certificate.clone());
+            assert_eq!(told(late.start(None)), "+ ");
+            assert_eq!(told(late.answer(text.as_bytes())), want);
+            let mut early = Server::external(certificate.clone());
+            let initial = match authzid {
+                "" => "=",
+                _ => &text,
+            };
+            assert_eq!(told(early.start(Some(initial.as_bytes()))), want);
+        }
+        assert_eq!(Mechanism::from_name(EXTERNAL.as_bytes()), None);
+    }
+
+    #[test]
     fn base64_is_strict() {
         for (text, want) in [
             (&b"*"[..], "Aborted"),
@@ -326,8 +375,7 @@ mod tests {
         let Turn::Login(login) = Server::new(Mechanism::Plain).start(Some(&text)) else {
             panic!("no login");
         };
-        let Credentials::Password(secret) = login.credentials;
-        assert_eq!(secret, token);
+        assert_eq!(login.credentials.secret(), Some(&token));
     }
 
     #[test]
@@ -344,8 +392,8 @@ mod tests {
             let Turn::Login(login) = turn else {
                 panic!("no login by {}", mechanism.name());
             };
-            let Credentials::Password(secret) = login.credentials;
-            assert_eq!((login.user, secret), (user.clone(), password.clone()));
+            assert_eq!(login.credentials.secret(), Some(&password));
+            assert_eq!(login.user, user);
             assert_eq!(client.message(&user, &password), Err(Exhausted));
         }
     }

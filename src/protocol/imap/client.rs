@@ -22,9 +22,7 @@ use memchr::memmem;
 use response::{Cut, sanitise};
 use zeroize::Zeroizing;
 
-use crate::protocol::{
-    self, Behind, Credentials, Failure, HostLogin, HostStep, READ_CHUNK, Welcome,
-};
+use crate::protocol::{self, Behind, Failure, HostLogin, HostStep, READ_CHUNK, Welcome};
 
 /// Most octets a host may say before it answered the login: the promised bound of a connection
 /// before login. What comes in the same chunk as the answer does not count.
@@ -365,11 +363,13 @@ impl Client {
     /// A host's words for a log or a user. Words that repeat the password (a server that quotes the
     /// command it did not understand) are withheld.
     fn words(&self, text: &[u8]) -> String {
-        let Credentials::Password(password) = &self.login.credentials;
+        let Some(password) = self.login.credentials.secret() else {
+            return sanitise(text);
+        };
         let repeats = |said: &[u8]| memmem::find(said, password.reveal()).is_some();
         let unescaped: Wiped =
             Zeroizing::new(text.iter().copied().filter(|b| *b != b'\\').collect());
-        let plain = command::plain(&self.login.user, &self.login.credentials);
+        let plain = command::plain(&self.login.user, password);
         match self.secrecy == Secrecy::Sent
             && (repeats(text)
                 || repeats(&unescaped)

@@ -44,6 +44,10 @@ pub struct Server {
     /// Whether the client asked for capabilities by command: then it is told the new ones.
     capability: Asked,
     bad_commands: u32,
+    /// The name in the client's certificate.
+    certificate: Option<UserName>,
+    /// What a gateway in front of us said by ID.
+    ttl: Option<u8>,
 }
 
 enum State {
@@ -81,6 +85,8 @@ impl Server {
             out: Vec::new(),
             capability: Asked::No,
             bad_commands: 0,
+            certificate: None,
+            ttl: None,
         }
     }
 
@@ -137,13 +143,16 @@ impl Server {
     }
 
     /// ID (RFC 2971 §3.1): `id = "ID" SP id_params_list`. What the client says is checked and
-    /// forgotten; a field is a claim, not a fact.
+    /// forgotten; a field is a claim, not a fact. But a gateway's TTL is believed of anybody: it can
+    /// only shorten the way.
     fn id(&mut self, tag: &Tag, mut args: Tokens) -> Result<(), Bad> {
         args.space()?;
-        if !args.nil() {
-            id_params(&mut args)?;
-        }
+        let told = match args.nil() {
+            true => None,
+            false => id_params(&mut args)?,
+        };
         args.end()?;
+        self.ttl = protocol::login::lowest(self.ttl, told);
         self.say(format_args!("* ID (\"name\" \"Gatepost\")"));
         self.ok(tag, "ID completed");
         Ok(())
@@ -204,14 +213,20 @@ impl Server {
             self.fail(tag, &Failure::PrivacyRequired);
             return Ok(());
         }
-        let Some(mechanism) = Mechanism::from_name(name) else {
+        let exchange = match (&self.certificate, Mechanism::from_name(name)) {
+            (_, Some(mechanism)) => Some(sasl::Server::new(mechanism)),
+            (Some(shown), None) if name.eq_ignore_ascii_case(sasl::EXTERNAL.as_bytes()) => {
+                Some(sasl::Server::external(shown.clone()))
+            }
+            _ => None,
+        };
+        let Some(mut exchange) = exchange else {
             self.say(format_args!(
                 "{} NO unsupported authentication mechanism",
                 tag.as_str()
             ));
             return Ok(());
         };
-        let mut exchange = sasl::Server::new(mechanism);
         let turn = exchange.start(initial);
         self.sasl_turn(tag.clone(), exchange, turn);
         Ok(())
@@ -249,6 +264,7 @@ impl Server {
                     let word = item.to_ascii_uppercase();
                     (word != "STARTTLS" || starttls)
                         && (!word.starts_with("AUTH=") || may_log_in)
+                        && (word != "AUTH=EXTERNAL" || self.certificate.is_some())
                         && word != "LOGINDISABLED"
                 })
                 .for_each(|item| add(item)),
@@ -260,6 +276,9 @@ impl Server {
                 if may_log_in {
                     for mechanism in Mechanism::ALL {
                         add(&format!("AUTH={}", mechanism.name()));
+                    }
+                    if self.certificate.is_some() {
+                        add("AUTH=EXTERNAL");
                     }
                 }
             }
@@ -497,6 +516,7 @@ impl Server {
         self.command = Octets::default();
         self.literal = None;
         self.capability = Asked::No;
+        self.ttl = None;
     }
 }
 
@@ -555,6 +575,14 @@ impl protocol::Server for Server {
         if !matches!(self.state, State::Greeting) {
             self.state = State::Ready;
         }
+    }
+
+    fn certificate_shown(&mut self, name: UserName) {
+        self.certificate = Some(name);
+    }
+
+    fn ttl(&self) -> Option<u8> {
+        self.ttl
     }
 
     fn reject(&mut self, failure: &Failure) {
@@ -619,8 +647,8 @@ impl protocol::Server for Server {
     fn held(&self) -> usize {
         let secret = match &self.state {
             State::LoginDue(_, login) => {
-                let Credentials::Password(secret) = &login.credentials;
-                secret.reveal().len()
+                let secret = login.credentials.secret();
+                secret.map_or(0, |secret| secret.reveal().len())
             }
             _ => 0,
         };
@@ -639,14 +667,16 @@ fn verb(head: &[u8]) -> Option<String> {
     Some(atom.to_ascii_uppercase())
 }
 
-/// `id_params_list = "(" *(string SP nstring) ")"`, bounded.
-fn id_params(args: &mut Tokens) -> Result<(), Bad> {
+/// `id_params_list = "(" *(string SP nstring) ")"`, bounded. What is taken from it is the lowest
+/// `x-proxy-ttl`.
+fn id_params(args: &mut Tokens) -> Result<Option<u8>, Bad> {
     if !args.take(b'(') {
         return Err(Bad("expected a list or NIL"));
     }
+    let mut ttl = None;
     for pair in 0..=ID_PAIRS {
         if args.take(b')') {
-            return Ok(());
+            return Ok(ttl);
         }
         if pair > 0 {
             args.space()?;
@@ -654,8 +684,12 @@ fn id_params(args: &mut Tokens) -> Result<(), Bad> {
         let field = args.string()?;
         args.space()?;
         let value = args.nstring()?;
-        if field.len() > ID_FIELD || value.is_some_and(|value| value.len() > ID_VALUE) {
+        if field.len() > ID_FIELD || value.as_ref().is_some_and(|value| value.len() > ID_VALUE) {
             return Err(Bad("ID field or value too long"));
+        }
+        if field.eq_ignore_ascii_case(b"x-proxy-ttl") {
+            ttl =
+                protocol::login::lowest(ttl, value.and_then(|value| protocol::login::ttl(&value)));
         }
     }
     Err(Bad("too many ID fields"))

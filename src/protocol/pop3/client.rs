@@ -11,9 +11,7 @@ use says::{Can, Offered, Status, code, shown};
 use super::xclient;
 use crate::protocol::line::{Lines, Octets, TooLong};
 use crate::protocol::sasl::{self, Mechanism};
-use crate::protocol::{
-    Behind, Code, Credentials, Failure, HostLogin, HostStep, Secret, StartTls, Welcome,
-};
+use crate::protocol::{Behind, Code, Failure, HostLogin, HostStep, Secret, StartTls, Welcome};
 
 /// Longest line taken from a host. RFC 1939 §3 has 512; some put whole notices into one.
 const LONGEST_LINE: usize = 4 * 1024;
@@ -210,6 +208,11 @@ impl Client {
     }
 
     fn log_in(&mut self) {
+        if self.secret().is_none() {
+            return self.fail(Failure::HostSetup {
+                cause: "a login by certificate shows nothing that a host could check".into(),
+            });
+        }
         match (self.can.plain, self.can.user, self.can.stls) {
             (Offered::Yes, _, _) => self.auth(),
             // Such a host wants TLS first and would call every password wrong.
@@ -226,7 +229,7 @@ impl Client {
 
     fn pass(&mut self) {
         let mut text = Octets::new(Vec::new());
-        let secret = self.secret().reveal();
+        let secret = self.secret().map_or(&[][..], Secret::reveal);
         text.reserve_exact("PASS \r\n".len() + secret.len() + self.login.behind.len());
         text.extend_from_slice(b"PASS ");
         text.extend_from_slice(secret);
@@ -237,7 +240,7 @@ impl Client {
     /// AUTH PLAIN. The initial response saves a round trip where the line may be so long.
     fn auth(&mut self) {
         let mut exchange = sasl::Client::new(Mechanism::Plain);
-        let Ok(message) = exchange.message(&self.login.user, self.secret()) else {
+        let Ok(message) = self.message(&mut exchange) else {
             return;
         };
         let start = b"AUTH PLAIN ";
@@ -256,7 +259,7 @@ impl Client {
 
     /// A challenge asks for the next message; its own text means nothing in PLAIN.
     fn answer(&mut self, mut exchange: sasl::Client, line: &[u8]) {
-        let Ok(message) = exchange.message(&self.login.user, self.secret()) else {
+        let Ok(message) = self.message(&mut exchange) else {
             return self.broken("an end of the exchange", line);
         };
         let length = message.len() + 2 + self.login.behind.len();
@@ -266,9 +269,13 @@ impl Client {
         self.say_last(text, Talk::Auth(exchange));
     }
 
-    fn secret(&self) -> &Secret {
-        let Credentials::Password(secret) = &self.login.credentials;
-        secret
+    fn message(&self, exchange: &mut sasl::Client) -> Result<Octets, sasl::Exhausted> {
+        let secret = self.secret().ok_or(sasl::Exhausted)?;
+        exchange.message(&self.login.user, secret)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.login.credentials.secret()
     }
 
     /// The last line of the login, and what is to follow it in the same burst.

@@ -8,6 +8,7 @@ use super::grammar::{Bad, Command};
 use super::observer::Pop3Observer;
 use super::reply::{self, Charset, ResponseCode};
 use crate::protocol::line::{Lines, Octets, TooLong};
+use crate::protocol::login;
 use crate::protocol::sasl::{self, Turn};
 use crate::protocol::{
     Channel, ClearLogin, Credentials, Failure, Farewell, FrontSettings, Handover, Login, Mechanism,
@@ -32,6 +33,10 @@ pub struct Server {
     talk: Talk,
     charset: Charset,
     bad: u32,
+    /// The name in the client's certificate.
+    certificate: Option<UserName>,
+    /// What a gateway in front of us said by XCLIENT.
+    ttl: Option<u8>,
 }
 
 /// Where the conversation stands.
@@ -68,6 +73,8 @@ impl Server {
             talk: Talk::Greeting,
             charset: Charset::Ascii,
             bad: 0,
+            certificate: None,
+            ttl: None,
             settings,
         }
     }
@@ -130,7 +137,7 @@ impl Server {
                 self.say("+OK UTF-8 it is");
             }
             Ok(Command::Lang(tag)) => self.out.extend(reply::lang(tag)),
-            Ok(Command::Xclient(_)) => self.say("+OK ignored: your address is not trusted"),
+            Ok(Command::Xclient(pairs)) => self.xclient(pairs),
             Ok(Command::Noop) => self.say("+OK"),
             Ok(Command::Quit) => {
                 self.say("+OK bye");
@@ -173,8 +180,13 @@ impl Server {
             }
             None => {
                 let mut list = reply::CAPABILITIES.to_vec();
+                let [user, sasl] = reply::LOGIN_CAPABILITIES;
+                let sasl = match self.external() {
+                    Some(external) => format!("{sasl} {external}"),
+                    None => sasl.to_owned(),
+                };
                 if login {
-                    list.extend(reply::LOGIN_CAPABILITIES);
+                    list.extend([user, &sasl]);
                 }
                 if stls {
                     list.push("STLS");
@@ -236,15 +248,35 @@ impl Server {
         }
     }
 
+    /// XCLIENT: an address that a stranger claims is ignored, but a gateway's TTL is believed of
+    /// anybody: it can only shorten the way.
+    fn xclient(&mut self, pairs: &[u8]) {
+        let told = pairs
+            .split(|octet| *octet == b' ')
+            .filter(|pair| {
+                pair.get(..4)
+                    .is_some_and(|key| key.eq_ignore_ascii_case(b"TTL="))
+            })
+            .filter_map(|pair| login::ttl(pair.get(4..)?));
+        self.ttl = login::lowest(self.ttl, told.min());
+        self.say("+OK ignored: your address is not trusted");
+    }
+
     /// AUTH (RFC 5034 §4): `AUTH mechanism [initial-response]`.
     fn auth(&mut self, mechanism: &[u8], initial: Option<&[u8]>) {
         if !self.may_log_in() {
             return self.refuse(&Failure::PrivacyRequired);
         }
-        let Some(mechanism) = sasl::Mechanism::from_name(mechanism) else {
+        let exchange = match (&self.certificate, sasl::Mechanism::from_name(mechanism)) {
+            (_, Some(mechanism)) => Some(sasl::Server::new(mechanism)),
+            (Some(shown), None) if mechanism.eq_ignore_ascii_case(sasl::EXTERNAL.as_bytes()) => {
+                Some(sasl::Server::external(shown.clone()))
+            }
+            _ => None,
+        };
+        let Some(mut exchange) = exchange else {
             return self.say("-ERR mechanism not offered");
         };
-        let mut exchange = sasl::Server::new(mechanism);
         let turn = exchange.start(initial);
         self.turn(exchange, turn);
     }
@@ -255,7 +287,9 @@ impl Server {
             true => &sasl::Mechanism::ALL[..],
             false => &[],
         };
-        let list = reply::list("mechanisms follow", offered.iter().map(|m| m.name()));
+        let external = offered.first().and(self.external());
+        let names = offered.iter().map(|m| m.name()).chain(external);
+        let list = reply::list("mechanisms follow", names);
         self.out.extend(list);
     }
 
@@ -270,6 +304,11 @@ impl Server {
             Turn::Aborted => self.say("-ERR aborted"),
             Turn::NotBase64 => self.bad("expected base64"),
         }
+    }
+
+    /// EXTERNAL's name, for a client that has shown a certificate.
+    fn external(&self) -> Option<&'static str> {
+        self.certificate.as_ref().map(|_| sasl::EXTERNAL)
     }
 
     fn may_log_in(&self) -> bool {
@@ -387,7 +426,16 @@ impl crate::protocol::Server for Server {
         self.lines.clear();
         self.out.clear();
         self.charset = Charset::Ascii;
+        self.ttl = None;
         self.talk = Talk::Command;
+    }
+
+    fn certificate_shown(&mut self, name: UserName) {
+        self.certificate = Some(name);
+    }
+
+    fn ttl(&self) -> Option<u8> {
+        self.ttl
     }
 
     fn reject(&mut self, failure: &Failure) {
@@ -441,8 +489,8 @@ impl crate::protocol::Server for Server {
     fn held(&self) -> usize {
         let secret = match &self.talk {
             Talk::Login(Some(login)) => {
-                let Credentials::Password(secret) = &login.credentials;
-                secret.reveal().len()
+                let secret = login.credentials.secret();
+                secret.map_or(0, |secret| secret.reveal().len())
             }
             _ => 0,
         };

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use gatepost::protocol::{
-    Credentials, FrontSettings, Handover, Login, Protocol, READ_CHUNK, Server, Step, Welcome, imap,
-    pop3,
+    FrontSettings, Handover, Login, Protocol, READ_CHUNK, Server, Step, Welcome, imap, pop3,
 };
 
 use crate::script::{Event, Script};
@@ -210,7 +209,9 @@ impl Talk {
                 self.quiet()?;
                 match std::mem::replace(&mut self.wants, Wants::Decision) {
                     Wants::Login(login) => {
-                        let Credentials::Password(shown) = &login.credentials;
+                        let Some(shown) = login.credentials.secret() else {
+                            panic!("no secret was shown");
+                        };
                         let got = (
                             login.user.as_str(),
                             show(shown.reveal()),

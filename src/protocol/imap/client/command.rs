@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zeroize::Zeroizing;
 
 use super::capability::Capabilities;
-use crate::protocol::{Credentials, Failure, Origin, Transport, UserName};
+use crate::protocol::{Credentials, Failure, Origin, Secret, Transport, UserName};
 
 /// Bytes that may hold a password: wiped when dropped.
 pub(super) type Wiped = Zeroizing<Vec<u8>>;
@@ -80,20 +80,22 @@ pub(super) fn attempt(
     user: &UserName,
     credentials: &Credentials,
 ) -> Result<Attempt, Failure> {
-    let Credentials::Password(password) = credentials;
+    let password = credentials.secret().ok_or_else(|| Failure::HostSetup {
+        cause: "a login by certificate shows nothing that a host could check".into(),
+    })?;
     let arguments = [user.as_str().as_bytes(), password.reveal()];
     let sasl = can.has("AUTH=PLAIN");
     let login = !can.has("LOGINDISABLED");
     let literals = Literals::of(can);
 
     if sasl && can.has("SASL-IR") {
-        Ok(plain_at_once(tag, user, credentials))
+        Ok(plain_at_once(tag, user, password))
     } else if login && arguments.iter().all(|it| goes_bare(it)) {
         Ok(login_with(tag, arguments, Form::Quoted))
     } else if login && arguments.iter().all(|it| literals.at_once(it)) {
         Ok(login_with(tag, arguments, Form::Literal(literals)))
     } else if sasl {
-        Ok(plain_in_two(tag, user, credentials))
+        Ok(plain_in_two(tag, user, password))
     } else if login && arguments.iter().all(|it| goes_quoted(it)) {
         Ok(login_with(tag, arguments, Form::Quoted))
     } else if login {
@@ -116,8 +118,8 @@ fn goes_bare(argument: &[u8]) -> bool {
 }
 
 /// AUTHENTICATE with an initial response (RFC 4959 §3).
-fn plain_at_once(tag: Tag, user: &UserName, credentials: &Credentials) -> Attempt {
-    let response = plain(user, credentials);
+fn plain_at_once(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
+    let response = plain(user, password);
     let mut first = room(64 + response.len());
     first.extend_from_slice(tag.line("AUTHENTICATE PLAIN").trim_ascii_end());
     first.push(b' ');
@@ -130,17 +132,16 @@ fn plain_at_once(tag: Tag, user: &UserName, credentials: &Credentials) -> Attemp
 }
 
 /// AUTHENTICATE (RFC 9051 §6.2.2), the response after the `+`.
-fn plain_in_two(tag: Tag, user: &UserName, credentials: &Credentials) -> Attempt {
+fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
     Attempt {
         first: Zeroizing::new(tag.line("AUTHENTICATE PLAIN")),
         tag,
-        turns: [plain(user, credentials)].into(),
+        turns: [plain(user, password)].into(),
     }
 }
 
 /// PLAIN (RFC 4616 §2) in base64, with CRLF: `[authzid] NUL authcid NUL passwd`, no authzid.
-pub(super) fn plain(user: &UserName, credentials: &Credentials) -> Wiped {
-    let Credentials::Password(password) = credentials;
+pub(super) fn plain(user: &UserName, password: &Secret) -> Wiped {
     let (user, password) = (user.as_str().as_bytes(), password.reveal());
     let mut message = room(user.len() + password.len() + 2);
     message.push(0);

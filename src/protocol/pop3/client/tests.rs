@@ -3,6 +3,7 @@
 //! the one before, where the gateway would speak first.
 
 use super::*;
+use crate::protocol::Credentials;
 use crate::protocol::{Client as _, Origin, Transport, UserName};
 
 fn login(starttls: StartTls, password: &[u8]) -> HostLogin {

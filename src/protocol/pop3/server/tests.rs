@@ -53,8 +53,8 @@ fn play<'a>(settings: FrontSettings, chunks: impl IntoIterator<Item = &'a [u8]>)
                 server.tls_started();
             }
             Step::Login(login) => {
-                let Credentials::Password(secret) = &login.credentials;
-                let secret = String::from_utf8_lossy(secret.reveal()).into_owned();
+                let secret = login.credentials.secret().map_or(&b""[..], Secret::reveal);
+                let secret = String::from_utf8_lossy(secret).into_owned();
                 let mechanism = login.mechanism.as_str();
                 seen.logins
                     .push(format!("{mechanism} {} {secret}", login.user));
