@@ -78,7 +78,10 @@ impl<'a> Report<'a> {
         let from = (start - line_start.min(start)).min(line.len());
         // What goes on over several lines is marked to the end of its first.
         let to = (mark.end as usize).saturating_sub(line_start);
-        let to = to.clamp(from, line.trim_end().len().max(from));
+        let mut to = to.clamp(from, line.trim_end().len().max(from));
+        while !line.is_char_boundary(to) {
+            to += 1;
+        }
         (problem::masked(line), from..to)
     }
 

@@ -351,4 +351,63 @@ mod tests {
             ["4:3 E003", "5:3 E003", "5:23 E011", "6:3 E003"]
         );
     }
+
+    /// Octets that mean something to YAML, to our values, to nobody.
+    const ODD: [&str; 16] = [
+        "@",
+        "*",
+        "&",
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        "\n",
+        "  ",
+        "\"",
+        "${",
+        "é",
+        "\u{1F600}",
+        "\t",
+        "- ",
+    ];
+
+    #[test]
+    fn damaged_files_are_told_without_panic() {
+        let good = include_str!("../../tests/config/everything.yaml");
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for _ in 0..600 {
+            let mut text = good.to_owned();
+            for _ in 0..=next(3) {
+                let mut at = next(text.len());
+                while !text.is_char_boundary(at) {
+                    at -= 1;
+                }
+                match next(3) {
+                    0 => text.truncate(at),
+                    1 => text.insert_str(at, ODD[next(ODD.len())]),
+                    _ => {
+                        let end = text[at..].char_indices().nth(1 + next(20));
+                        let end = end.map_or(text.len(), |(length, _)| at + length);
+                        text.replace_range(at..end, ODD[next(ODD.len())]);
+                    }
+                }
+                if text.is_empty() {
+                    break;
+                }
+            }
+            let problems = parse(&text).map_or_else(|problems| problems.0, |(_, w)| w);
+            for problem in problems {
+                assert!(problem.render(Colour::No).contains(problem.code.as_str()));
+                assert!(!problem.to_string().contains('\n'), "{problem}");
+                problem.json();
+            }
+        }
+    }
 }

@@ -253,3 +253,82 @@ impl fmt::Display for Explanation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::config::{Endpoint, Security, Target};
+    use crate::route::Config;
+
+    fn host(name: &str, protocol: Protocol, weight: u32) -> HostConfig {
+        let endpoint = Endpoint {
+            protocol,
+            security: Security::Clear,
+            target: Target::Demo,
+        };
+        HostConfig {
+            name: name.into(),
+            imap: (protocol == Protocol::Imap).then(|| endpoint.clone()),
+            pop3: (protocol == Protocol::Pop3).then_some(endpoint),
+            weight,
+        }
+    }
+
+    fn told(
+        protocol: Protocol,
+        change: impl FnOnce(&mut Backend),
+        states: States<'_>,
+    ) -> Explanation {
+        let hosts = ["a", "b", "c"].map(|name| host(name, Protocol::Imap, 1));
+        let mut backend = Backend::new("cluster", hosts.to_vec());
+        change(&mut backend);
+        let backends = BTreeMap::from([("cluster".to_owned(), backend)]);
+        let router = Router::new(Config::of(&[("@x", "cluster")]), []);
+        let user = UserName::new(b"Bob@X").unwrap();
+        let ask = Ask {
+            user: &user,
+            protocol,
+            listener: None,
+        };
+        explain(&router, &backends, ask, states)
+    }
+
+    #[test]
+    fn hosts_stand_in_the_order_of_the_hash() {
+        let told = told(Protocol::Imap, |_| {}, &|_, _| None);
+        let pairs = [("a", 1), ("b", 1), ("c", 1)];
+        let want: Vec<&str> = balance::rank("bob@x", &pairs)
+            .into_iter()
+            .map(|at| pairs[at].0)
+            .collect();
+        let got: Vec<&str> = told.hosts.iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(got, want);
+        assert_eq!(told.host.as_deref(), Some(want[0]));
+        assert_eq!(told.login.as_deref(), Some("Bob@X"));
+    }
+
+    #[test]
+    fn hosts_that_are_away_are_skipped_unless_users_wait_for_theirs() {
+        let first = told(Protocol::Imap, |_| {}, &|_, _| None).host.unwrap();
+        let down = |_: &str, host: &str| (host == first).then_some(("down", 1));
+        let other = told(Protocol::Imap, |_| {}, &down);
+        assert_eq!(
+            other.host.as_ref(),
+            other.hosts.get(1).map(|host| &host.name)
+        );
+        assert_eq!(other.hosts[0].state, "down");
+        let waits = told(Protocol::Imap, |b| b.failover = Failover::No, &down);
+        assert_eq!(waits.host, None);
+    }
+
+    #[test]
+    fn endpoints_decide_what_a_host_can_serve() {
+        let only_pop3 = |b: &mut Backend| b.hosts = vec![host("p", Protocol::Pop3, 1)];
+        assert_eq!(told(Protocol::Imap, only_pop3, &|_, _| None).host, None);
+        let relayed = told(Protocol::Pop3, only_pop3, &|_, _| None);
+        assert_eq!(relayed.host.as_deref(), Some("p"));
+        let translated = told(Protocol::Pop3, |_| {}, &|_, _| None);
+        assert!(translated.host.is_some());
+        assert!(translated.reasons.iter().any(|r| r.contains("translated")));
+    }
+}
