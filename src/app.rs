@@ -177,6 +177,7 @@ impl App {
             timeouts: config.timeouts.clone(),
             tables: Arc::new(limits::Tables::default()),
             registry: registry.clone(),
+            maildrops: Arc::default(),
             ids: SessionIds::new(),
             metrics: metrics::Gateway::new(),
             backend_metrics: names

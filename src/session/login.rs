@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::registry::{Filter, LoggedIn};
-use super::{Session, limits, translate};
+use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
 use crate::backend::{Refusal, Request, Seat};
 use crate::net::Stream;
@@ -47,10 +47,15 @@ pub(super) enum Far {
     /// The host speaks the client's protocol.
     Relayed(Stream),
     /// A POP3 session on an IMAP host, the mailbox open.
-    Translated {
-        opened: Box<translate::Opened<Stream>>,
-        settings: pop3::Settings,
-    },
+    Translated(Box<Translated>),
+}
+
+/// A mailbox that is open, to be served as a maildrop.
+pub(super) struct Translated {
+    pub(super) opened: translate::Opened<Stream>,
+    pub(super) settings: pop3::Settings,
+    /// Whose it is: what it holds in the end is remembered under this.
+    pub(super) maildrop: maildrop_cache::Key,
 }
 
 /// What is known of an attempt so far, for the log.
@@ -99,8 +104,16 @@ impl Session<'_> {
             })?;
         let settings = &target.config().pop3;
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
+        let maildrop = maildrop_cache::Key {
+            backend: backend.clone(),
+            user: canonical.clone(),
+            mailbox: settings.mailbox.clone(),
+        };
         let opening = match self.front.protocol {
-            Protocol::Pop3 => Some(translate::prepare(settings, unpredictable(), None)),
+            Protocol::Pop3 => {
+                let cached = self.gateway.maildrops.get(&maildrop);
+                Some(translate::prepare(settings, unpredictable(), cached))
+            }
             Protocol::Imap => None,
         };
         let request = Request {
@@ -137,8 +150,12 @@ impl Session<'_> {
                 let opened = translate::open(connected.stream, welcome, opening, wait).await?;
                 let (messages, octets) = opened.size();
                 welcome.text = format!("{messages} messages, {octets} octets");
-                let (opened, settings) = (Box::new(opened), settings.clone());
-                (Far::Translated { opened, settings }, "translate")
+                let translated = Translated {
+                    opened,
+                    settings: settings.clone(),
+                    maildrop,
+                };
+                (Far::Translated(Box::new(translated)), "translate")
             }
             (None, _) | (Some(_), Protocol::Pop3) => (Far::Relayed(connected.stream), "relay"),
         };

@@ -11,6 +11,7 @@ mod converse;
 mod ended;
 pub mod limits;
 mod login;
+pub mod maildrop_cache;
 pub mod registry;
 mod relay;
 pub mod translate;
@@ -29,6 +30,7 @@ pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
 use login::{Bridge, Far};
+pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
 use crate::backend::Backends;
@@ -55,6 +57,8 @@ pub struct Gateway {
     pub tables: Arc<limits::Tables>,
     /// Which there are.
     pub registry: Arc<Registry>,
+    /// What maildrops held the last time.
+    pub maildrops: Arc<MaildropCache>,
     /// Their ids.
     pub ids: SessionIds,
     /// What is counted of all of them.
@@ -193,9 +197,8 @@ impl Session<'_> {
         } = bridge;
         match far {
             Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
-            Far::Translated { opened, settings } => {
-                self.translate(client, handover, *opened, &settings, idle)
-                    .await
+            Far::Translated(translated) => {
+                self.translate(client, handover, *translated, idle).await
             }
         }
     }
@@ -205,17 +208,22 @@ impl Session<'_> {
         &self,
         mut client: Stream,
         handover: Handover,
-        opened: translate::Opened<Stream>,
-        settings: &pop3::Settings,
+        translated: login::Translated,
         idle: Duration,
     ) -> Ended {
+        let login::Translated {
+            opened,
+            settings,
+            maildrop,
+        } = translated;
         let first = translate::First {
             to_client: handover.to_client,
             from_client: handover.to_host,
         };
         let id = self.live.id.clone();
         let stop = self.live.end_asked();
-        let served = translate::serve(&mut client, first, opened, settings, id, idle, stop).await;
+        let served = translate::serve(&mut client, first, opened, &settings, id, idle, stop).await;
+        self.gateway.maildrops.put(maildrop, served.remainder);
         linger(client).await;
         let (bytes_in, bytes_out) = (&self.live.bytes_in, &self.live.bytes_out);
         bytes_in.fetch_add(served.bytes_in, Relaxed);

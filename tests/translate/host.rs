@@ -7,39 +7,39 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// A message of the model.
 #[derive(Clone, Debug)]
-pub struct Mail {
-    pub octets: Vec<u8>,
+pub(crate) struct Mail {
+    pub(crate) octets: Vec<u8>,
     /// What RFC822.SIZE says; the truth if none.
-    pub size: Option<u64>,
-    pub deleted: bool,
-    pub seen: bool,
+    pub(crate) size: Option<u64>,
+    pub(crate) deleted: bool,
+    pub(crate) seen: bool,
 }
 
 /// The host.
 #[derive(Clone, Debug)]
-pub struct Host {
-    pub mail: BTreeMap<u32, Mail>,
-    pub uid_validity: u64,
-    pub uid_next: u32,
+pub(crate) struct Host {
+    pub(crate) mail: BTreeMap<u32, Mail>,
+    pub(crate) uid_validity: u64,
+    pub(crate) uid_next: u32,
     /// Whether UID EXPUNGE is known.
-    pub uid_plus: bool,
+    pub(crate) uid_plus: bool,
     /// Whether UID MOVE is known; what was moved is in `trash`.
-    pub moves: bool,
-    pub esearch: bool,
-    pub trash: Vec<u32>,
+    pub(crate) moves: bool,
+    pub(crate) esearch: bool,
+    pub(crate) trash: Vec<u32>,
     /// In the place of the model's answer: the beginning of a command, and the answer. `$T` is the
     /// tag, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
     /// the same beginning is used again and again, others once.
-    pub rules: Vec<(String, String)>,
+    pub(crate) rules: Vec<(String, String)>,
     /// Octets a write; 0: all at once.
-    pub cut: usize,
+    pub(crate) cut: usize,
     /// Every command, without its tag.
-    pub log: Vec<String>,
+    pub(crate) log: Vec<String>,
 }
 
 impl Host {
     /// Messages with these octets, UIDs from 1 on.
-    pub fn with(mails: &[&[u8]]) -> Host {
+    pub(crate) fn with(mails: &[&[u8]]) -> Host {
         let mail = mails.iter().zip(1..).map(|(octets, uid)| {
             let mail = Mail {
                 octets: octets.to_vec(),
@@ -63,12 +63,12 @@ impl Host {
         }
     }
 
-    pub fn rule(mut self, command: &str, answer: &str) -> Host {
+    pub(crate) fn rule(mut self, command: &str, answer: &str) -> Host {
         self.rules.push((command.into(), answer.into()));
         self
     }
 
-    pub fn capabilities(&self) -> Vec<String> {
+    pub(crate) fn capabilities(&self) -> Vec<String> {
         let mut all = vec!["IMAP4REV1".to_owned()];
         for (has, name) in [
             (self.uid_plus, "UIDPLUS"),
@@ -82,12 +82,12 @@ impl Host {
         all
     }
 
-    pub fn uids(&self) -> Vec<u32> {
+    pub(crate) fn uids(&self) -> Vec<u32> {
         self.mail.keys().copied().collect()
     }
 
     /// Serves until the other side or a rule closes. Returns what became of the mailbox.
-    pub async fn serve(mut self, mut stream: DuplexStream) -> Host {
+    pub(crate) async fn serve(mut self, mut stream: DuplexStream) -> Host {
         let mut input = Vec::new();
         loop {
             while let Some(end) = input.iter().position(|&b| b == b'\n') {

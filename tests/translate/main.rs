@@ -7,6 +7,7 @@ mod bodies;
 mod host;
 mod mailbox;
 mod octets;
+mod polls;
 
 use std::future::pending;
 use std::sync::Arc;

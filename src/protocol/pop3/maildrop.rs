@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::config::{MarkSeen, Settings, UidlFormat};
+use super::config::{MarkSeen, Settings, Sizes, UidlFormat};
 use super::grammar::MessageNumber;
 use super::marks::Marks;
 use super::reply::{self, Charset, ResponseCode};
@@ -35,6 +35,7 @@ pub struct Maildrop {
     snapshot: Arc<Snapshot>,
     uidl: UidlFormat,
     mark_seen: MarkSeen,
+    sizes: Sizes,
     session: String,
     access: Option<Access>,
     deleted: Marks,
@@ -147,6 +148,7 @@ impl Maildrop {
             snapshot,
             uidl: settings.uidl.clone(),
             mark_seen: settings.mark_seen,
+            sizes: settings.sizes,
             session,
             access,
             deleted_octets: 0,
@@ -562,6 +564,7 @@ impl Maildrop {
             self.unflushed.push(index);
             if let Some(message) = self.snapshot.get(index)
                 && message.size != octets
+                && self.sizes != Sizes::Trust
             {
                 self.learned.push((message.uid, octets));
             }

@@ -1,0 +1,216 @@
+//! What maildrops held when their last sessions ended, so that a poll of an unchanged mailbox asks
+//! the host for three numbers and fetches no list.
+//!
+//! Bounded in octets; what was not used for the longest time goes first. An entry is a hint with a
+//! proof: it is believed only if UIDVALIDITY, UIDNEXT and the number of messages are still the same
+//! (`imap::opening`), and after [`BELIEVED`] not even then.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::imap::snapshot::Snapshot;
+
+/// Octets the cache may take by default: five million messages and more.
+pub const DEFAULT_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How long an entry is believed: then the list is fetched anew, in case a host broke its word.
+const BELIEVED: Duration = Duration::from_secs(24 * 3600);
+
+/// What an entry costs besides its list and its names.
+const OVERHEAD: usize = 256;
+
+/// Whose maildrop, and where. The whole name: nobody may be shown another's list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The backend's name.
+    pub backend: String,
+    /// The login sent to the host, canonical.
+    pub user: String,
+    /// The mailbox.
+    pub mailbox: String,
+}
+
+/// The lists of many maildrops.
+#[derive(Debug)]
+pub struct MaildropCache {
+    limit: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<Arc<Key>, Entry>,
+    /// The keys by when they were last used.
+    order: BTreeMap<u64, Arc<Key>>,
+    clock: u64,
+    octets: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    snapshot: Arc<Snapshot>,
+    /// When the list was last fetched whole.
+    since: Instant,
+    used: u64,
+    octets: usize,
+}
+
+impl Default for MaildropCache {
+    fn default() -> Self {
+        Self::new(DEFAULT_LIMIT)
+    }
+}
+
+impl MaildropCache {
+    /// An empty cache of at most `limit` octets.
+    pub fn new(limit: usize) -> Self {
+        MaildropCache {
+            limit,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// What a maildrop held the last time.
+    pub fn get(&self, key: &Key) -> Option<Arc<Snapshot>> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        inner.clock += 1;
+        let entry = inner.entries.get_mut(key)?;
+        if entry.since.elapsed() > BELIEVED {
+            inner.remove(key);
+            return None;
+        }
+        if let Some(key) = inner.order.remove(&entry.used) {
+            entry.used = inner.clock;
+            inner.order.insert(inner.clock, key);
+        }
+        Some(entry.snapshot.clone())
+    }
+
+    /// Keeps what a maildrop holds now; with nothing, forgets what it held.
+    pub fn put(&self, key: Key, snapshot: Option<Arc<Snapshot>>) {
+        let mut inner = self.lock();
+        let since = inner.remove(&key).unwrap_or_else(Instant::now);
+        let Some(snapshot) = snapshot else { return };
+        let octets = snapshot.memory()
+            + 2 * (key.backend.len() + key.user.len() + key.mailbox.len())
+            + OVERHEAD;
+        if octets > self.limit / 4 {
+            // One giant must not push out everybody else.
+            return;
+        }
+        inner.clock += 1;
+        let (key, used) = (Arc::new(key), inner.clock);
+        inner.octets += octets;
+        inner.order.insert(used, key.clone());
+        let entry = Entry {
+            snapshot,
+            since,
+            used,
+            octets,
+        };
+        inner.entries.insert(key, entry);
+        while inner.octets > self.limit {
+            let Some(oldest) = inner.order.first_key_value().map(|(_, key)| key.clone()) else {
+                return;
+            };
+            inner.remove(&oldest);
+        }
+    }
+
+    /// Octets taken.
+    pub fn octets(&self) -> usize {
+        self.lock().octets
+    }
+
+    /// A panic elsewhere leaves at worst an entry that the host's numbers disprove.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Returns since when the entry was believed.
+    fn remove(&mut self, key: &Key) -> Option<Instant> {
+        let entry = self.entries.remove(key)?;
+        self.order.remove(&entry.used);
+        self.octets -= entry.octets;
+        Some(entry.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::imap::snapshot::{Builder, Complete};
+
+    fn snapshot(messages: u32) -> Option<Arc<Snapshot>> {
+        let mut builder = Builder::default();
+        (1..=messages).for_each(|uid| builder.push(uid, Some(1), None));
+        Some(Arc::new(builder.finish(1, None, Complete::Yes)))
+    }
+
+    fn key(user: &str) -> Key {
+        Key {
+            backend: "b".into(),
+            user: user.into(),
+            mailbox: "INBOX".into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_used_goes_first() {
+        let cache = MaildropCache::new(90_000);
+        for user in ["a", "b", "c"] {
+            cache.put(key(user), snapshot(2000));
+        }
+        assert!(cache.octets() > 48_000);
+        // "b" is the oldest when more comes.
+        assert!(cache.get(&key("a")).is_some());
+        for user in ["d", "e", "f"] {
+            cache.put(key(user), snapshot(2000));
+        }
+        assert!(cache.octets() <= 90_000);
+        let there: String = ["a", "b", "c", "d", "e", "f"]
+            .into_iter()
+            .filter(|user| cache.get(&key(user)).is_some())
+            .collect();
+        assert_eq!(there, "acdef");
+        cache.put(key("a"), None);
+        cache.put(key("c"), snapshot(50_000));
+        assert!(cache.get(&key("a")).is_none() && cache.get(&key("c")).is_none());
+        for user in ["d", "e", "f"] {
+            cache.put(key(user), None);
+        }
+        assert_eq!(cache.octets(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_sees_anothers_list_and_no_list_is_believed_for_ever() {
+        let cache = MaildropCache::default();
+        cache.put(key("a"), snapshot(3));
+        for other in [
+            Key {
+                backend: "c".into(),
+                ..key("a")
+            },
+            Key {
+                mailbox: "x".into(),
+                ..key("a")
+            },
+            key("A"),
+        ] {
+            assert!(cache.get(&other).is_none());
+        }
+        tokio::time::advance(BELIEVED / 2).await;
+        // Using it again does not make it younger.
+        cache.put(key("a"), snapshot(4));
+        assert_eq!(cache.get(&key("a")).map(|found| found.len()), Some(4));
+        tokio::time::advance(BELIEVED).await;
+        assert!(cache.get(&key("a")).is_none());
+        assert_eq!(cache.octets(), 0);
+    }
+}
