@@ -15,7 +15,7 @@
 //! | LOGIN | RFC 9051 §6.2.3 | `login` | `server.rs` |
 //! | ENABLE | RFC 9051 §6.3.1, RFC 5161 | `enable` | `server.rs` |
 //! | ID | RFC 2971 §3.1 | `id` | `server.rs` |
-//! | tagged OK to a login | RFC 9051 §7.1 | `accept` | `server.rs` |
+//! | tagged OK to a login | RFC 9051 §7.1 | `accept` | `server/conversation.rs` |
 //! | tagged NO, response codes | RFC 9051 §7.1, RFC 5530 §3 | `failure` | `reply.rs` |
 //! | BYE | RFC 9051 §7.1.5 | `farewell` | `reply.rs` |
 //! | IDLE, DONE (watched) | RFC 2177 §3 | `Framing` | `framing.rs` |

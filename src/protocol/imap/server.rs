@@ -5,19 +5,20 @@
 //! behind a LOGIN or AUTHENTICATE stays in the buffer until the login is decided: accepted, it goes
 //! to the host; rejected, it is answered here like anything else.
 
-use super::framing::Framing;
-use super::grammar::{Bad, LiteralKind, Tag, Tokens, announced};
+mod conversation;
+mod intake;
+#[cfg(test)]
+mod tests;
+
+use self::intake::verb;
+use super::grammar::{Bad, Tag, Tokens};
 use super::reply;
 use crate::protocol::line::{Lines, Octets};
 use crate::protocol::sasl::{self, Mechanism, Turn};
 use crate::protocol::{
-    self, Channel, ClearLogin, Credentials, Failure, Farewell, FrontSettings, Handover, Login,
-    Observer, Secret, StartTls, Step, UserName, Verdict, Welcome,
+    self, Channel, ClearLogin, Credentials, Failure, FrontSettings, Login, Secret, StartTls,
+    UserName,
 };
-
-/// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
-/// token of 12 KiB has 16 KiB of base64.
-const LONG_LINE: usize = 32 * 1024;
 
 /// RFC 2971 §3.3: at most 30 pairs, fields of 30 octets, values of 1024.
 const ID_PAIRS: usize = 30;
@@ -309,88 +310,6 @@ impl Server {
         )
     }
 
-    /// Reads on in `Ready`: one more line or literal, if it is there.
-    fn read_command(&mut self) -> Progress {
-        if let Some(octets) = self.literal {
-            let Some(literal) = self.lines.exact(octets) else {
-                return Progress::Starved;
-            };
-            extend(&mut self.command, &literal);
-            self.literal = None;
-        }
-        let budget = self.budget();
-        self.lines
-            .set_limit(budget.saturating_sub(self.command.len()));
-        let line = match self.lines.line() {
-            Ok(Some(line)) => line,
-            Ok(None) => return Progress::Starved,
-            Err(_) => {
-                self.too_long();
-                return Progress::Made;
-            }
-        };
-        extend(&mut self.command, &line);
-        match announced(&line) {
-            Some(literal) => {
-                extend(&mut self.command, b"\r\n");
-                let left = budget.saturating_sub(self.command.len());
-                self.literal_announced(literal.octets, literal.kind, left);
-            }
-            None => {
-                let command = std::mem::take(&mut self.command);
-                self.answer(&command, line.contains(&b'\r') || line.contains(&0));
-            }
-        }
-        Progress::Made
-    }
-
-    /// How many octets the command that is being read may have, by its verb.
-    fn budget(&self) -> usize {
-        let head = if self.command.is_empty() {
-            self.lines.peek()
-        } else {
-            &self.command
-        };
-        let long = matches!(verb(head).as_deref(), Some("ID" | "AUTHENTICATE"));
-        if long {
-            self.settings.line.max(LONG_LINE)
-        } else {
-            self.settings.line
-        }
-    }
-
-    /// Goes on with a literal, or answers a command that cannot succeed before its octets (which may
-    /// be a password) are sent.
-    fn literal_announced(&mut self, octets: usize, kind: LiteralKind, left: usize) {
-        let fits = octets <= left;
-        if fits && kind == LiteralKind::NonSynchronizing {
-            self.literal = Some(octets);
-            return;
-        }
-        let command = std::mem::take(&mut self.command);
-        let tag = Tokens::new(&command).tag();
-        if !fits {
-            self.bad(tag.as_ref(), "literal too long");
-            if kind == LiteralKind::NonSynchronizing {
-                // Its octets are on their way and would be read as commands.
-                self.end(format_args!("* BYE literal too long"));
-            }
-            return;
-        }
-        let Some(tag) = tag else {
-            return self.bad(None, "invalid tag");
-        };
-        match verb(&command).as_deref() {
-            Some("LOGIN") if !self.may_log_in() => self.fail(&tag, &Failure::PrivacyRequired),
-            Some("LOGIN" | "ID") => {
-                self.command = command;
-                self.literal = Some(octets);
-                self.say(format_args!("+ send it"));
-            }
-            _ => self.bad(Some(&tag), "no literal is expected here"),
-        }
-    }
-
     /// Answers a whole command.
     fn answer(&mut self, command: &[u8], stray: bool) {
         let mut tokens = Tokens::new(command);
@@ -423,42 +342,6 @@ impl Server {
         };
         if let Err(Bad(why)) = done {
             self.bad(Some(&tag), why);
-        }
-    }
-
-    /// A line beyond its limit. Its end was not seen, so nothing behind it can be told from it.
-    fn too_long(&mut self) {
-        let head = if self.command.is_empty() {
-            self.lines.peek()
-        } else {
-            &self.command
-        };
-        let tag = match &self.state {
-            State::Sasl(tag, _) => Some(tag.clone()),
-            _ => Tokens::new(head).tag(),
-        };
-        self.bad(tag.as_ref(), "line too long");
-        self.end(format_args!("* BYE line too long"));
-    }
-
-    /// Reads on in `Sasl`: the client's answer, if it is there.
-    fn read_answer(&mut self, tag: Tag, mut exchange: sasl::Server) -> Progress {
-        self.lines.set_limit(self.settings.line.max(LONG_LINE));
-        match self.lines.line() {
-            Ok(Some(line)) => {
-                let turn = exchange.answer(&line);
-                self.sasl_turn(tag, exchange, turn);
-                Progress::Made
-            }
-            Ok(None) => {
-                self.state = State::Sasl(tag, exchange);
-                Progress::Starved
-            }
-            Err(_) => {
-                self.state = State::Sasl(tag, exchange);
-                self.too_long();
-                Progress::Made
-            }
         }
     }
 
@@ -520,153 +403,6 @@ impl Server {
     }
 }
 
-enum Progress {
-    Made,
-    /// Octets are needed.
-    Starved,
-}
-
-impl protocol::Server for Server {
-    fn receive(&mut self, bytes: &[u8]) {
-        // Behind STARTTLS and LOGOUT nothing is heard any more.
-        if !matches!(self.state, State::TlsDue | State::Closed) {
-            self.lines.push(bytes);
-        }
-    }
-
-    fn step(&mut self) -> Step {
-        loop {
-            if !self.out.is_empty() {
-                return Step::Write(std::mem::take(&mut self.out));
-            }
-            let progress = match std::mem::replace(&mut self.state, State::Ready) {
-                State::Greeting => {
-                    self.greet();
-                    Progress::Made
-                }
-                State::Ready => self.read_command(),
-                State::Sasl(tag, exchange) => self.read_answer(tag, exchange),
-                State::LoginDue(tag, login) => {
-                    self.state = State::Deciding(tag);
-                    return Step::Login(login);
-                }
-                State::Deciding(tag) => {
-                    self.state = State::Deciding(tag);
-                    return Step::Read;
-                }
-                State::TlsDue => {
-                    self.state = State::TlsDue;
-                    return Step::StartTls;
-                }
-                State::Closed => {
-                    self.state = State::Closed;
-                    return Step::Close;
-                }
-            };
-            if let Progress::Starved = progress {
-                return Step::Read;
-            }
-        }
-    }
-
-    fn tls_started(&mut self) {
-        self.forget();
-        self.settings.channel = Channel::Tls;
-        if !matches!(self.state, State::Greeting) {
-            self.state = State::Ready;
-        }
-    }
-
-    fn certificate_shown(&mut self, name: UserName) {
-        self.certificate = Some(name);
-    }
-
-    fn ttl(&self) -> Option<u8> {
-        self.ttl
-    }
-
-    fn reject(&mut self, failure: &Failure) {
-        if let State::Deciding(tag) = std::mem::replace(&mut self.state, State::Ready) {
-            self.fail(&tag, failure);
-        }
-    }
-
-    /// The tagged OK (RFC 9051 §7.1), with what came before and behind the host's. The host's
-    /// capabilities stand in it, and before it once more for a client that asked by command: it may
-    /// not look for them in a response code.
-    fn accept(mut self: Box<Self>, welcome: Welcome) -> Handover {
-        let mut to_client = std::mem::take(&mut self.out);
-        to_client.extend_from_slice(&welcome.untagged);
-        let tag = match &self.state {
-            State::Deciding(tag) => tag.as_str(),
-            _ => "*",
-        };
-        let text = reply::text(&welcome.text, "logged in");
-        let ok = match &welcome.capabilities {
-            Some(list) => {
-                let list = list.join(" ");
-                if self.capability == Asked::Yes {
-                    to_client.extend_from_slice(format!("* CAPABILITY {list}\r\n").as_bytes());
-                }
-                format!("{tag} OK [CAPABILITY {list}] {text}\r\n")
-            }
-            None => format!("{tag} OK {text}\r\n"),
-        };
-        to_client.extend_from_slice(ok.as_bytes());
-        to_client.extend_from_slice(&welcome.rest);
-        // The observer sees all that stands behind the OK, in the order it came; the relay goes on
-        // from there.
-        let mut observer = Framing::new(&self.settings.session, welcome.capabilities.as_deref());
-        observer.host_to_client(&welcome.rest);
-        let mut to_host = self.lines.rest();
-        if observer.client_to_host(&to_host) == Verdict::End {
-            // The observer lets nothing more pass, so the session ends with the next octets.
-            to_host.clear();
-            if welcome.rest.is_empty() {
-                to_client.extend_from_slice(b"* BYE command not allowed here\r\n");
-            }
-        }
-        Handover::new(to_client, to_host, Box::new(observer))
-    }
-
-    fn farewell(&mut self, reason: Farewell) -> Vec<u8> {
-        reply::farewell(reason, &self.settings.session)
-    }
-
-    fn state(&self) -> &'static str {
-        match self.state {
-            State::Greeting => "greeting",
-            State::Ready => "not-authenticated",
-            State::Sasl(..) => "sasl",
-            State::LoginDue(..) | State::Deciding(_) => "login",
-            State::TlsDue => "tls",
-            State::Closed => "logout",
-        }
-    }
-
-    fn held(&self) -> usize {
-        let secret = match &self.state {
-            State::LoginDue(_, login) => {
-                let secret = login.credentials.secret();
-                secret.map_or(0, |secret| secret.reveal().len())
-            }
-            _ => 0,
-        };
-        self.lines.capacity() + self.command.capacity() + self.out.capacity() + secret
-    }
-}
-
-/// The command's verb in upper case, if its head has one.
-fn verb(head: &[u8]) -> Option<String> {
-    let mut tokens = Tokens::new(head);
-    tokens.tag()?;
-    tokens.space().ok()?;
-    let atom = tokens.atom().ok()?;
-    // Longer than any verb: not worth a copy.
-    let atom = std::str::from_utf8(atom.get(..atom.len().min(32))?).ok()?;
-    Some(atom.to_ascii_uppercase())
-}
-
 /// `id_params_list = "(" *(string SP nstring) ")"`, bounded. What is taken from it is the lowest
 /// `x-proxy-ttl`.
 fn id_params(args: &mut Tokens) -> Result<Option<u8>, Bad> {
@@ -693,15 +429,4 @@ fn id_params(args: &mut Tokens) -> Result<Option<u8>, Bad> {
         }
     }
     Err(Bad("too many ID fields"))
-}
-
-/// Appends without leaving copies of a growing secret behind.
-fn extend(octets: &mut Octets, more: &[u8]) {
-    let needed = octets.len().saturating_add(more.len());
-    if needed > octets.capacity() {
-        let mut larger = Vec::with_capacity(needed);
-        larger.extend_from_slice(octets);
-        *octets = Octets::new(larger);
-    }
-    octets.extend_from_slice(more);
 }

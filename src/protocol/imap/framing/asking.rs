@@ -96,18 +96,21 @@ impl Asking {
                 let end = memchr::memchr2(b'\r', b'\n', rest)?;
                 rest = rest.get(end..)?;
             }
-            let (&octet, tail) = rest.split_first()?;
+            let end = rest.iter().position(|&octet| octet <= b' ');
+            let (word, tail) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+            if !word.is_empty() {
+                self.word_goes_on(word);
+            }
+            let (&octet, tail) = tail.split_first()?;
             rest = tail;
-            let line_end = matches!(octet, b'\r' | b'\n');
-            if octet > b' ' {
-                self.word_goes_on(octet);
-            } else if let Some(found) = self.word_ends(line_end) {
+            if let Some(found) = self.word_ends(matches!(octet, b'\r' | b'\n')) {
                 return Some((found, rest));
             }
         }
     }
 
-    fn word_goes_on(&mut self, octet: u8) {
+    /// Takes a part of a word.
+    fn word_goes_on(&mut self, part: &[u8]) {
         let next = match self.head {
             Head::Start => {
                 if !self.within {
@@ -121,15 +124,16 @@ impl Asking {
             same => same,
         };
         if next != self.head {
-            self.word = Word::default();
+            self.word.length = 0;
             self.head = next;
         }
-        self.word.push(octet);
+        self.word.push(part);
         if self.head == Head::Tag && self.verb == Verb::Unread {
-            self.tag = hash(self.tag, octet);
+            self.tag = part.iter().fold(self.tag, |tag, &octet| hash(tag, octet));
         }
     }
 
+    /// A control character or a space stands behind the word.
     fn word_ends(&mut self, line_end: bool) -> Option<Found> {
         let mut found = None;
         let verb = match self.head {
@@ -170,9 +174,10 @@ struct Word {
 }
 
 impl Word {
-    fn push(&mut self, octet: u8) {
-        if let Some(place) = self.octets.get_mut(usize::from(self.length)) {
-            *place = octet;
+    fn push(&mut self, part: &[u8]) {
+        let free = self.octets.get_mut(usize::from(self.length)..);
+        for (place, octet) in free.unwrap_or_default().iter_mut().zip(part) {
+            *place = *octet;
             self.length += 1;
         }
     }

@@ -1,0 +1,163 @@
+//! Cuts commands out of the client's stream: lines, literals, answers to challenges, and their limits.
+//!
+//! Nothing is read as a command here but its tag and verb, as far as the limits depend on them.
+
+use super::{Server, State};
+use crate::protocol::Failure;
+use crate::protocol::imap::grammar::{LiteralKind, Tag, Tokens, announced};
+use crate::protocol::line::Octets;
+use crate::protocol::sasl;
+
+/// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
+/// token of 12 KiB has 16 KiB of base64.
+const LONG_LINE: usize = sasl::MAX_LINE;
+
+/// Whether there was enough to go on with.
+pub(super) enum Progress {
+    /// Something was done.
+    Made,
+    /// Octets are needed.
+    Starved,
+}
+
+impl Server {
+    /// Reads on in `Ready`: one more line or literal, if it is there.
+    pub(super) fn read_command(&mut self) -> Progress {
+        if let Some(octets) = self.literal {
+            let Some(literal) = self.lines.exact(octets) else {
+                return Progress::Starved;
+            };
+            extend(&mut self.command, &literal);
+            self.literal = None;
+        }
+        let budget = self.budget();
+        self.lines
+            .set_limit(budget.saturating_sub(self.command.len()));
+        let line = match self.lines.line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Progress::Starved,
+            Err(_) => {
+                self.too_long();
+                return Progress::Made;
+            }
+        };
+        extend(&mut self.command, &line);
+        match announced(&line) {
+            Some(literal) => {
+                extend(&mut self.command, b"\r\n");
+                let left = budget.saturating_sub(self.command.len());
+                self.literal_announced(literal.octets, literal.kind, left);
+            }
+            None => {
+                let command = std::mem::take(&mut self.command);
+                self.answer(&command, line.contains(&b'\r') || line.contains(&0));
+            }
+        }
+        Progress::Made
+    }
+
+    /// Reads on in `Sasl`: the client's answer, if it is there.
+    pub(super) fn read_answer(&mut self, tag: Tag, mut exchange: sasl::Server) -> Progress {
+        self.lines.set_limit(self.settings.line.max(LONG_LINE));
+        match self.lines.line() {
+            Ok(Some(line)) => {
+                let turn = exchange.answer(&line);
+                self.sasl_turn(tag, exchange, turn);
+                Progress::Made
+            }
+            Ok(None) => {
+                self.state = State::Sasl(tag, exchange);
+                Progress::Starved
+            }
+            Err(_) => {
+                self.state = State::Sasl(tag, exchange);
+                self.too_long();
+                Progress::Made
+            }
+        }
+    }
+
+    /// How many octets the command that is being read may have, by its verb.
+    fn budget(&self) -> usize {
+        let head = if self.command.is_empty() {
+            self.lines.peek()
+        } else {
+            &self.command
+        };
+        let long = matches!(verb(head).as_deref(), Some("ID" | "AUTHENTICATE"));
+        if long {
+            self.settings.line.max(LONG_LINE)
+        } else {
+            self.settings.line
+        }
+    }
+
+    /// Goes on with a literal, or answers a command that cannot succeed before its octets (which may
+    /// be a password) are sent.
+    fn literal_announced(&mut self, octets: usize, kind: LiteralKind, left: usize) {
+        let fits = octets <= left;
+        if fits && kind == LiteralKind::NonSynchronizing {
+            self.literal = Some(octets);
+            return;
+        }
+        let command = std::mem::take(&mut self.command);
+        let tag = Tokens::new(&command).tag();
+        if !fits {
+            self.bad(tag.as_ref(), "literal too long");
+            if kind == LiteralKind::NonSynchronizing {
+                // Its octets are on their way and would be read as commands.
+                self.end(format_args!("* BYE literal too long"));
+            }
+            return;
+        }
+        let Some(tag) = tag else {
+            return self.bad(None, "invalid tag");
+        };
+        match verb(&command).as_deref() {
+            Some("LOGIN") if !self.may_log_in() => self.fail(&tag, &Failure::PrivacyRequired),
+            Some("LOGIN" | "ID") => {
+                self.command = command;
+                self.literal = Some(octets);
+                self.say(format_args!("+ send it"));
+            }
+            _ => self.bad(Some(&tag), "no literal is expected here"),
+        }
+    }
+
+    /// A line beyond its limit. Its end was not seen, so nothing behind it can be told from it.
+    fn too_long(&mut self) {
+        let head = if self.command.is_empty() {
+            self.lines.peek()
+        } else {
+            &self.command
+        };
+        let tag = match &self.state {
+            State::Sasl(tag, _) => Some(tag.clone()),
+            _ => Tokens::new(head).tag(),
+        };
+        self.bad(tag.as_ref(), "line too long");
+        self.end(format_args!("* BYE line too long"));
+    }
+}
+
+/// The command's verb in upper case, if its head has one.
+pub(super) fn verb(head: &[u8]) -> Option<String> {
+    let mut tokens = Tokens::new(head);
+    tokens.tag()?;
+    tokens.space().ok()?;
+    let atom = tokens.atom().ok()?;
+    // Longer than any verb: not worth a copy.
+    let atom = std::str::from_utf8(atom.get(..atom.len().min(32))?).ok()?;
+    Some(atom.to_ascii_uppercase())
+}
+
+/// Appends without leaving copies of a growing secret behind.
+fn extend(octets: &mut Octets, more: &[u8]) {
+    let needed = octets.len().saturating_add(more.len());
+    if needed > octets.capacity() {
+        let mut larger = Vec::with_capacity(needed);
+        larger.extend_from_slice(octets);
+        *octets = Octets::new(larger);
+    }
+    octets.extend_from_slice(more);
+}

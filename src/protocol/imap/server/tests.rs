@@ -1,0 +1,89 @@
+//! What no transcript can say: it depends on what is read together, or on how little is held.
+
+use super::*;
+use crate::protocol::{Farewell, Server as _, Step, Verdict, Welcome};
+
+fn server() -> Box<Server> {
+    let mut server = Box::new(Server::new(FrontSettings {
+        greeting: "ready".into(),
+        session: "S1".into(),
+        channel: Channel::Tls,
+        capabilities: None,
+        line: 8 * 1024,
+        bad_commands: 5,
+    }));
+    assert!(matches!(server.step(), Step::Write(_)));
+    server
+}
+
+#[test]
+fn a_held_unauthenticate_does_not_reach_the_host() {
+    let mut server = server();
+    server.receive(b"a LOGIN alice secret\r\nb NOOP\r\nc UNAUTHENTICATE\r\n");
+    assert!(matches!(server.step(), Step::Login(_)));
+    let mut handover = server.accept(Welcome::default());
+    assert!(handover.to_host.is_empty());
+    assert_eq!(
+        handover.to_client.escape_ascii().to_string(),
+        "a OK logged in\\r\\n* BYE command not allowed here\\r\\n"
+    );
+    assert_eq!(
+        handover.observer.client_to_host(b"d NOOP\r\n"),
+        Verdict::End
+    );
+}
+
+#[test]
+fn the_observer_sees_what_stands_behind_the_ok() {
+    let mut server = server();
+    server.receive(b"a LOGIN alice secret\r\nb FETCH 1 BODY[]\r\n");
+    assert!(matches!(server.step(), Step::Login(_)));
+    let mut handover = server.accept(Welcome {
+        rest: b"* 1 FETCH (BODY[] {5}\r\nab".to_vec(),
+        ..Welcome::default()
+    });
+    let observer = &mut handover.observer;
+    assert_eq!(observer.goodbye(Farewell::Shutdown), None);
+    observer.host_to_client(b"c\r\n)\r\n");
+    assert_eq!(observer.goodbye(Farewell::Shutdown), None, "FETCH runs");
+    observer.host_to_client(b"b OK\r\n");
+    assert!(observer.goodbye(Farewell::Shutdown).is_some());
+}
+
+#[test]
+fn tls_from_the_first_octet_keeps_the_greeting() {
+    let mut server = Server::new(server().settings);
+    server.tls_started();
+    let Step::Write(greeting) = server.step() else {
+        panic!("no greeting");
+    };
+    assert!(greeting.starts_with(b"* OK "));
+}
+
+#[test]
+fn a_burst_is_answered_one_at_a_time() {
+    let mut server = server();
+    server.receive(&b"a CAPABILITY\r\n".repeat(500));
+    let mut answers = 0;
+    while let Step::Write(answer) = server.step() {
+        assert!(answer.len() < 200);
+        answers += 1;
+    }
+    assert_eq!(answers, 500);
+}
+
+#[test]
+fn little_is_held_while_nothing_comes() {
+    let mut server = server();
+    server.receive(&[b"a AUTHENTICATE PLAIN ".to_vec(), b"QUFB".repeat(500)].concat());
+    for _ in 0..7 {
+        assert!(matches!(server.step(), Step::Read));
+        server.receive(&b"QUFB".repeat(1000));
+        assert!(server.held() < 64 * 1024);
+    }
+    server.receive(b"\r\n");
+    assert!(matches!(server.step(), Step::Write(_)));
+    assert!(matches!(server.step(), Step::Read));
+    assert!(server.held() <= 16 * 1024, "{}", server.held());
+    assert!(size_of::<Server>() < 512, "{}", size_of::<Server>());
+}
