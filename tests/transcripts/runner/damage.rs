@@ -14,7 +14,7 @@ use crate::script::{Event, Script};
 const MOST_HELD: usize = 64 * 1024;
 
 /// How many octets are played for a transcript, about: of a long one only some places are tried.
-const MANY: usize = 200_000;
+const MANY: usize = 80_000;
 
 /// Octets that mean something to a grammar.
 const TELLING: &[u8] = b"\r\n\0 \"\\{}()+*=[]0\xff";

@@ -30,7 +30,7 @@ pub(crate) enum Cut {
 }
 
 /// How many octets of a burst are played, about: of a long one only some cuts are tried.
-const MANY: usize = 500_000;
+const MANY: usize = 150_000;
 
 impl Cut {
     /// Every cut that is tried for a script.
