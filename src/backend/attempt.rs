@@ -144,7 +144,8 @@ impl Backend {
             }
         };
         let greeting = Instant::now() + config.greeting_timeout;
-        if let Some(header) = self.told_first(origin) {
+        // The built-in store is in the process: nothing stands between it and us.
+        if let (Stream::Tcp(_), Some(header)) = (&stream, self.told_first(origin)) {
             let written = timeout_at(greeting, stream.write_all(&header)).await;
             let lost = |error: std::io::Error| Failure::Unreachable {
                 cause: error.to_string(),
@@ -186,21 +187,18 @@ impl Backend {
         }
     }
 
-    /// Who the client is, for hosts that hear it before anything else.
+    /// Who the client is, for hosts that hear it before anything else. Such a host waits for a header
+    /// on every connection, so one that is for no client has one too.
     fn told_first(&self, origin: Option<&Origin>) -> Option<Vec<u8>> {
         let version = match self.config.forward_client {
             ForwardClient::ProxyV1 => Version::V1,
             ForwardClient::ProxyV2 => Version::V2,
             _ => return None,
         };
-        let origin = origin?;
-        let (client, connected) = (origin.client, origin.connected);
-        Some(proxy_header::header(
-            version,
-            client,
-            connected,
-            &origin.session,
-        ))
+        Some(match origin {
+            None => proxy_header::local(version),
+            Some(it) => proxy_header::header(version, it.client, it.connected, &it.session),
+        })
     }
 
     /// A host that is full: others take its new users, but a user with sessions there stays whole.

@@ -7,7 +7,6 @@
 /// free map, `[]` for the elements of a list. A value that is pending only for some of its words is
 /// refused where it is read; [`SUBMISSION`] and [`STATE`] name those.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("listeners[].proxy_protocol", "the PROXY protocol"),
     ("listeners[].client_ca", "asking for client certificates"),
     ("backends.*.discover", "finding hosts by name"),
     (

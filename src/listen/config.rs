@@ -35,7 +35,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether an address may connect.
+    /// Whether this sender owes us a PROXY header.
+    pub fn owes_header(&self, sender: IpAddr) -> bool {
+        self.proxy_protocol.iter().any(|net| net.contains(&sender))
+    }
+
+    /// Whether a client may connect; behind a load balancer it is the client's own address that
+    /// counts.
     pub fn allows(&self, ip: IpAddr) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&ip))
     }

@@ -1,11 +1,12 @@
 //! From port to session: sockets that listen, and what a connection passes before its greeting:
-//! the listener's `allow`, the limits, the TLS handshake.
+//! the PROXY header, the listener's `allow`, the limits, the TLS handshake.
 //!
 //! Each connection is a task of its own from the first moment, so a client that dribbles through
 //! its handshake keeps nobody else waiting. When descriptors run out accepting backs off; sessions
 //! that live go on.
 
 pub mod config;
+mod peer;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 pub use config::{Config, TlsMode};
 
+use self::peer::Speaks;
 use crate::net::{Peer, Stream};
 use crate::observe::metrics;
 use crate::session::{self, Arrival, Front, Gateway, Upgrade};
@@ -89,16 +91,43 @@ impl Listener {
         }
     }
 
-    async fn welcome(&self, tcp: TcpStream, client: SocketAddr) {
+    async fn welcome(&self, mut tcp: TcpStream, sender: SocketAddr) {
         let accepted = Instant::now();
         self.metrics.connection();
-        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let gateway = self.gateway.load_full();
+        let limits = &gateway.limits;
+        let Ok(local) = tcp.local_addr() else { return };
+        let itself = Peer {
+            client: peer::canonical(sender),
+            local: peer::canonical(local),
+        };
+        let entered = gateway.tables.enter(limits);
+        let (peer, place) = match self.config.owes_header(itself.client.ip()) {
+            false => {
+                let ip = itself.client.ip();
+                (itself, entered.and_then(|place| place.at(limits, ip)))
+            }
+            // Boxed: connections without a load balancer do not pay for it.
+            true => match Box::pin(peer::told(&mut tcp, gateway.timeouts.proxy_header)).await {
+                Ok(Speaks::ForClient(peer)) => {
+                    let ip = peer.client.ip();
+                    (peer, entered.and_then(|place| place.at(limits, ip)))
+                }
+                // Health checks are no client's connections.
+                Ok(Speaks::ForItself) => (itself, entered),
+                Err(error) => {
+                    gateway.metrics.refused(metrics::Refused::ProxyHeader);
+                    tracing::debug!(%sender, listener = %self.config.name, %error, "no PROXY header");
+                    return;
+                }
+            },
+        };
+        let client = peer.client;
         if !self.config.allows(client.ip()) {
-            self.gateway.load().metrics.refused(metrics::Refused::Allow);
+            gateway.metrics.refused(metrics::Refused::Allow);
             return;
         }
-        let gateway = self.gateway.load_full();
-        let place = match gateway.tables.connect(&gateway.limits, client.ip()) {
+        let place = match place {
             Ok(place) => place,
             Err(limit) => {
                 gateway.metrics.refused(metrics::Refused::limit(limit));
@@ -106,12 +135,7 @@ impl Listener {
                 return self.turn_away(&tcp);
             }
         };
-        let Ok(local) = tcp.local_addr() else { return };
         prepare(&tcp, gateway.timeouts.keepalive);
-        let peer = Peer {
-            client,
-            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
-        };
         let stream = match self.config.tls {
             TlsMode::Upgrade => Stream::Tcp(tcp),
             TlsMode::Implicit => {

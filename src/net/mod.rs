@@ -32,6 +32,14 @@ impl Stream {
         }
     }
 
+    /// The certificate that a client has shown and that was verified.
+    pub fn certificate(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
+        match self {
+            Stream::FrontTls(tls) => tls.get_ref().1.peer_certificates()?.first(),
+            _ => None,
+        }
+    }
+
     /// Takes the stream away and leaves [`Stream::Gone`].
     pub fn take(&mut self) -> Stream {
         std::mem::replace(self, Stream::Gone(tokio::io::empty()))

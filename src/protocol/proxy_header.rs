@@ -38,6 +38,33 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+/// How many of the octets that wait to be read belong to a header of which `header` was read so far:
+/// nothing behind a header is touched, it belongs to TLS or to the mail protocol.
+pub fn due(header: &[u8], waiting: &[u8]) -> usize {
+    /// Signature, command, family and length.
+    const FIXED: usize = 16;
+    let octet = |at: usize| match at.checked_sub(header.len()) {
+        None => header.get(at).copied(),
+        Some(at) => waiting.get(at).copied(),
+    };
+    let missing = match octet(0) {
+        Some(b'\r') => match (octet(FIXED - 2), octet(FIXED - 1)) {
+            (Some(high), Some(low)) => FIXED + usize::from(u16::from_be_bytes([high, low])),
+            _ => FIXED,
+        }
+        .saturating_sub(header.len()),
+        _ => (waiting.iter().position(|octet| *octet == b'\n')).map_or(usize::MAX, |at| at + 1),
+    };
+    missing.min(waiting.len())
+}
+
+/// Whether octets of a mail client start as a header does: a sender that may send none.
+pub fn starts(octets: &[u8]) -> bool {
+    [SIGNATURE, b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"]
+        .iter()
+        .any(|start| octets.starts_with(start))
+}
+
 /// Reads a header from the start of a connection: what it says and how long it is, or `None` while
 /// octets are missing.
 ///
@@ -145,6 +172,15 @@ pub enum Version {
     V1,
     /// Binary, with the session's id (PP2_TYPE_UNIQUE_ID).
     V2,
+}
+
+/// The header of a connection that is for nobody: we speak for ourselves.
+pub fn local(version: Version) -> Vec<u8> {
+    match version {
+        Version::V1 => b"PROXY UNKNOWN\r\n".to_vec(),
+        // Version 2, LOCAL; no family, no addresses.
+        Version::V2 => [SIGNATURE, &[0x20, 0x00, 0x00, 0x00]].concat(),
+    }
 }
 
 /// The header that tells a host who the client is.
@@ -258,6 +294,43 @@ mod tests {
         let mixed = header(Version::V2, from, address("[2001:db8::1]:993"), "abc");
         let want = client("192.0.2.1:5", "[2001:db8::1]:993");
         assert_eq!(parse(&mixed), Ok(Some((want, mixed.len()))));
+    }
+
+    #[test]
+    fn exactly_the_header_is_read_however_it_comes() {
+        let (from, to) = (address("192.0.2.1:5"), address("198.51.100.7:993"));
+        for whole in [
+            header(Version::V1, from, to, "abc"),
+            header(Version::V2, from, to, "abc"),
+            local(Version::V1),
+            local(Version::V2),
+        ] {
+            let all = [&whole[..], b"\r\na1 NOOP\r\n"].concat();
+            for chunk in 1..all.len() {
+                let mut read = Vec::new();
+                while parse(&read) == Ok(None) {
+                    let waiting = &all[read.len()..all.len().min(read.len() + chunk)];
+                    let due = due(&read, waiting);
+                    assert!(due > 0);
+                    read.extend_from_slice(&waiting[..due]);
+                }
+                assert_eq!(read, whole, "{chunk}");
+            }
+        }
+        assert_eq!(parse(&local(Version::V1)), Ok(Some((Origin::Sender, 15))));
+        assert_eq!(parse(&local(Version::V2)), Ok(Some((Origin::Sender, 16))));
+    }
+
+    #[test]
+    fn clients_that_start_like_a_sender_are_known() {
+        let (from, to) = (address("192.0.2.1:5"), address("198.51.100.7:993"));
+        for version in [Version::V1, Version::V2] {
+            assert!(starts(&header(version, from, to, "abc")));
+            assert!(starts(&local(version)));
+        }
+        for fine in ["", "PROXY NOOP\r\n", "a1 NOOP\r\n", "\r\n", "QUIT\r\n"] {
+            assert!(!starts(fine.as_bytes()));
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::net::Stream;
-use crate::protocol::{Login, READ_CHUNK, Server, Step};
+use crate::protocol::{Login, READ_CHUNK, Server, Step, proxy_header};
+use crate::tls;
 
 /// How a stretch of conversation ended.
 pub(super) enum Said {
@@ -23,6 +24,9 @@ pub(super) enum Said {
     Closed,
     /// The client left.
     Left,
+    /// The client sent a PROXY header. Those who owe us one have sent it long before; from anybody
+    /// else it is an attempt to be somebody else.
+    Proxied,
 }
 
 /// What an upgrade to TLS needs.
@@ -52,7 +56,11 @@ pub(super) async fn converse(
                 if n == 0 {
                     return Ok(Said::Left);
                 }
-                server.receive(chunk.get(..n).unwrap_or_default());
+                let octets = chunk.get(..n).unwrap_or_default();
+                if proxy_header::starts(octets) {
+                    return Ok(Said::Proxied);
+                }
+                server.receive(octets);
             }
             Step::Write(bytes) => {
                 stream.write_all(&bytes).await?;
@@ -61,10 +69,22 @@ pub(super) async fn converse(
             Step::StartTls => {
                 *stream = start_tls(stream.take(), upgrade).await?;
                 server.tls_started();
+                show_certificate(stream, server);
             }
             Step::Login(login) => return Ok(Said::Login(login)),
             Step::Close => return Ok(Said::Closed),
         }
+    }
+}
+
+/// Tells the server whose certificate the client has shown, if it has.
+pub(super) fn show_certificate(stream: &Stream, server: &mut dyn Server) {
+    let Some(certificate) = stream.certificate() else {
+        return;
+    };
+    match tls::client_name(certificate) {
+        Some(name) => server.certificate_shown(name),
+        None => tracing::debug!("no name in the client's certificate that could log in"),
     }
 }
 

@@ -43,27 +43,27 @@ struct Failures {
 pub type Reached = &'static str;
 
 impl Tables {
-    /// Takes a place for a connection.
+    /// Takes a place for a connection, whoever it is from.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn enter(self: &Arc<Self>, limits: &Limits) -> Result<Connection, Reached> {
+        let place = Connection {
+            tables: self.clone(),
+            ip: None,
+        };
+        match self.connections.fetch_add(1, Ordering::Relaxed) < limits.connections {
+            true => Ok(place),
+            false => Err("connections"),
+        }
+    }
+
+    /// Takes a place for a connection from an address.
     ///
     /// # Errors
     /// The limit that is reached.
     pub fn connect(self: &Arc<Self>, limits: &Limits, ip: IpAddr) -> Result<Connection, Reached> {
-        let mut place = Connection {
-            tables: self.clone(),
-            ip: None,
-        };
-        if self.connections.fetch_add(1, Ordering::Relaxed) >= limits.connections {
-            return Err("connections");
-        }
-        if trusted(limits, ip) {
-            return Ok(place);
-        }
-        let ip = bucket(ip);
-        if !self.per_ip.take(&ip, limits.per_ip) {
-            return Err("per_ip");
-        }
-        place.ip = Some(ip);
-        Ok(place)
+        self.enter(limits)?.at(limits, ip)
     }
 
     /// Takes a place for a session of a user.
@@ -150,6 +150,24 @@ fn bucket(ip: IpAddr) -> IpAddr {
 pub struct Connection {
     tables: Arc<Tables>,
     ip: Option<IpAddr>,
+}
+
+impl Connection {
+    /// Now that its address is known: a place among those of the address, too.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn at(mut self, limits: &Limits, ip: IpAddr) -> Result<Self, Reached> {
+        if trusted(limits, ip) {
+            return Ok(self);
+        }
+        let ip = bucket(ip);
+        if !self.tables.per_ip.take(&ip, limits.per_ip) {
+            return Err("per_ip");
+        }
+        self.ip = Some(ip);
+        Ok(self)
+    }
 }
 
 impl Drop for Connection {

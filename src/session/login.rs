@@ -16,8 +16,8 @@ use crate::protocol::{
 };
 use crate::route;
 
-/// How many gateways a login may pass, ours included: what is left is told to the host.
-const TTL: u8 = 5;
+/// How many gateways a login may pass behind us: what is left is told to the host.
+const TTL: u8 = 7;
 
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
@@ -66,10 +66,16 @@ struct Facts {
 }
 
 impl Session<'_> {
-    /// One attempt. Whatever comes of it is logged here, once.
-    pub(super) async fn attempt(&self, login: &Login, shown: Instant) -> Result<Accepted, Failure> {
+    /// One attempt. Whatever comes of it is logged here, once. `told` is the TTL a gateway in front
+    /// of us said.
+    pub(super) async fn attempt(
+        &self,
+        login: &Login,
+        told: Option<u8>,
+        shown: Instant,
+    ) -> Result<Accepted, Failure> {
         let mut facts = Facts::default();
-        let result = self.log_in(login, &mut facts).await;
+        let result = self.log_in(login, told, &mut facts).await;
         self.log_login(login, &facts, result.as_ref().err(), shown.elapsed());
         if result.is_ok() {
             self.gateway.tables.succeeded(self.ip());
@@ -77,7 +83,12 @@ impl Session<'_> {
         result
     }
 
-    async fn log_in(&self, login: &Login, facts: &mut Facts) -> Result<Accepted, Failure> {
+    async fn log_in(
+        &self,
+        login: &Login,
+        told: Option<u8>,
+        facts: &mut Facts,
+    ) -> Result<Accepted, Failure> {
         let ask = route::Ask {
             user: &login.user,
             protocol: self.front.protocol,
@@ -121,7 +132,7 @@ impl Session<'_> {
             user: &user,
             credentials: &login.credentials,
             host: host.as_deref(),
-            origin: Some(self.origin()),
+            origin: Some(self.origin(told)),
             behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
         };
         let mut connected = match target.connect(request).await {
@@ -190,13 +201,13 @@ impl Session<'_> {
         });
     }
 
-    /// Who the client is, for the host.
-    fn origin(&self) -> Origin {
+    /// Who the client is, for the host. With no TTL left the backend finds the loop.
+    fn origin(&self, told: Option<u8>) -> Origin {
         Origin {
             client: self.peer.client,
             connected: self.peer.local,
             session: self.live.id.clone(),
-            ttl: TTL,
+            ttl: told.map_or(TTL, |told| TTL.min(told.saturating_sub(1))),
             transport: match self.live.tls.get() {
                 Some(_) => Transport::Tls,
                 None => Transport::Insecure,

@@ -41,7 +41,7 @@ use crate::protocol::{
     Channel, ClearLogin, Farewell, FrontSettings, Handover, Protocol, Server, StartTls, imap, pop3,
 };
 use crate::route::Router;
-use converse::{Said, converse};
+use converse::{Said, converse, show_certificate};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
 pub struct Gateway {
@@ -136,6 +136,7 @@ impl Session<'_> {
     async fn until_login(&self, mut stream: Stream, accepted: Instant) -> Result<Bridge, Ended> {
         let deadline = accepted + self.gateway.timeouts.login;
         let mut server = server(self.front, self.gateway, &stream, &self.live.id);
+        show_certificate(&stream, &mut *server);
         let mut failed = 0;
         loop {
             let said = tokio::select! {
@@ -156,11 +157,16 @@ impl Session<'_> {
                     linger(stream).await;
                     return Err(Ended::new(EndedBy::Client, "logout"));
                 }
+                Ok(Said::Proxied) => {
+                    let metrics = &self.gateway.metrics;
+                    metrics.refused(metrics::Refused::ProxyHeader);
+                    return Err(Ended::new(EndedBy::Gateway, "PROXY header"));
+                }
                 Ok(Said::Left) => return Err(Ended::new(EndedBy::Client, "closed")),
                 Err(error) => return Err(Ended::error(EndedBy::Client, &error)),
             };
             let shown = Instant::now();
-            let failure = match self.attempt(&login, shown).await {
+            let failure = match self.attempt(&login, server.ttl(), shown).await {
                 Ok(accepted) => {
                     let handover = server.accept(accepted.welcome);
                     return Ok(Bridge {

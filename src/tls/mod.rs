@@ -6,6 +6,7 @@
 //! its task and its deadline are the listener's business.
 
 pub mod certs;
+mod client_name;
 pub mod config;
 mod pem;
 mod self_signed;
@@ -21,6 +22,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
 pub use certs::Expiry;
+pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
 pub use watch::{Change, watch};
 

@@ -20,6 +20,7 @@ mod failures;
 mod hosts;
 mod passwords;
 mod pop3_from_imap;
+mod proxy_protocol;
 mod python;
 mod relay;
 mod secrets;

@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     backends: String,
     users: String,
     limits: String,
+    top: String,
     log: String,
     certificate: Certificate,
 }
@@ -62,6 +63,7 @@ impl Settings {
             users: String::new(),
             // The tests fail logins on purpose, many from one address.
             limits: "failure_delay: 10ms, trusted: [127.0.0.0/8]".to_owned(),
+            top: String::new(),
             log: "level: trace".to_owned(),
             certificate: Certificate::Ours,
         }
@@ -93,6 +95,12 @@ impl Settings {
     /// Further limits.
     pub(crate) fn limits(mut self, yaml: &str) -> Settings {
         write!(self.limits, ", {yaml}").unwrap();
+        self
+    }
+
+    /// A line of the file's top level.
+    pub(crate) fn top(mut self, yaml: &str) -> Settings {
+        writeln!(self.top, "{yaml}").unwrap();
         self
     }
 
@@ -159,8 +167,8 @@ backends:
 {}limits: {{ {} }}
 admin: {{ bind: \"127.0.0.1:{admin}\" }}
 log: {{ {} }}
-",
-            self.listeners, self.backends, self.users, self.limits, self.log
+{}",
+            self.listeners, self.backends, self.users, self.limits, self.log, self.top
         )
     }
 }
