@@ -7,6 +7,7 @@ mod banner;
 mod check;
 mod explain;
 mod run;
+mod schema;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -64,6 +65,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the JSON Schema of proxy.yaml: for editors, charts and other tools
+    Schema,
     /// Write a completion script for a shell
     Completions {
         /// The shell
@@ -107,6 +110,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             };
             explain::explain(&args.config, &user, protocol, form)
         }
+        Command::Schema => schema::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "gatepost", &mut script);

@@ -17,6 +17,7 @@ pub mod problem;
 mod raw;
 mod rest;
 pub mod schema;
+mod schema_json;
 mod url;
 mod users;
 mod value;
@@ -29,6 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use problem::{Code, Colour, Problem, Problems, Severity};
+pub use schema_json::schema as json_schema;
 
 use crate::route::Pin;
 use crate::{admin, backend, listen, observe, route, session, tls};
