@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use super::tls::HostTls;
+use super::tls::{self, HostTls};
 use crate::net::Stream;
 use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
 
@@ -46,7 +46,12 @@ pub(super) async fn play(
             HostStep::Read => {
                 let read = timeout_at(deadline, stream.read(&mut chunk)).await;
                 match read.map_err(|_| late(client.state()))? {
-                    Ok(0) | Err(_) => client.closed(),
+                    Ok(0) => client.closed(),
+                    // In TLS 1.3 a host refuses our certificate, or its lack, behind the handshake.
+                    Err(error) => match tls::failure(&error) {
+                        failure @ Failure::HostTls { .. } => return Err(failure),
+                        _ => client.closed(),
+                    },
                     Ok(n) => client.receive(chunk.get(..n).unwrap_or_default()),
                 }
             }
@@ -69,10 +74,10 @@ pub(super) async fn play(
                         cause: "STARTTLS on a connection that cannot be upgraded".into(),
                     });
                 };
-                let (tls, name) = upgrade.ok_or_else(|| Failure::HostSetup {
+                let (settings, name) = upgrade.ok_or_else(|| Failure::HostSetup {
                     cause: "STARTTLS without settings of TLS".into(),
                 })?;
-                let shaken = timeout_at(deadline, tls.connect(name, tcp)).await;
+                let shaken = timeout_at(deadline, settings.connect(name, tcp)).await;
                 stream = Stream::HostTls(Box::new(shaken.map_err(|_| late("tls"))??));
                 client.tls_started();
             }

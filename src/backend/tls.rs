@@ -90,7 +90,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// Tells a broken connection from a host that is not believed.
-fn failure(error: &io::Error) -> Failure {
+pub(super) fn failure(error: &io::Error) -> Failure {
     match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>())
@@ -124,8 +124,11 @@ fn plainly(error: &Error) -> String {
             expected,
             presented,
         } => {
-            // The host chose these names: only a few, and nothing that could break a line.
-            let shown: String = presented.join(", ").chars().take(200).collect();
+            // As `DnsName("mail.example")`. The host chose these names: only a few of them, and
+            // nothing that could break a line.
+            let bare = |it: &String| it.split('"').nth(1).unwrap_or(it).to_owned();
+            let names: Vec<String> = presented.iter().map(bare).collect();
+            let shown: String = names.join(", ").chars().take(200).collect();
             format!(
                 "the certificate is for another name: expected {}, got {} (tls.name sets another)",
                 expected.to_str(),

@@ -9,13 +9,15 @@ use gatepost::backend::config::{Config, Security, Verify};
 use gatepost::backend::{Backend, Surroundings};
 use gatepost::protocol::Failure;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::scripted::*;
 
-/// A certificate for tests: its PEM file, the host's configuration, the pin of its key.
+/// A certificate for tests: its PEM file with the key in it too, the host's configuration, the pin of its key.
 struct Cert {
     file: PathBuf,
+    der: CertificateDer<'static>,
+    key: KeyPair,
     server: Arc<rustls::ServerConfig>,
     pin: [u8; 32],
 }
@@ -32,7 +34,7 @@ impl Cert {
         let cert = params.self_signed(&key).unwrap();
         let name = format!("gatepost-hostleg-{}-{label}.pem", std::process::id());
         let file = std::env::temp_dir().join(name);
-        std::fs::write(&file, cert.pem()).unwrap();
+        std::fs::write(&file, cert.pem() + &key.serialize_pem()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let server = rustls::ServerConfig::builder_with_provider(provider)
@@ -45,9 +47,15 @@ impl Cert {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki);
         Cert {
             file,
+            der: cert.der().clone(),
+            key,
             server: Arc::new(server),
             pin: digest.as_ref().try_into().unwrap(),
         }
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
     }
 
     async fn serve(&self, security: Security) -> Host {
@@ -140,7 +148,7 @@ async fn certificates_are_verified() {
                 Verify::Yes,
                 None,
                 None,
-                "another name: expected 127.0.0.1",
+                "another name: expected 127.0.0.1, got mail.test (tls.name",
             ),
             (
                 "wrong name of a self-signed CA",
@@ -204,6 +212,54 @@ async fn certificates_are_verified() {
                     assert!(!want.is_empty() && cause.contains(want), "{name}: {cause}");
                     assert!(!host.heard().contains("AUTHENTICATE"), "{name}");
                 }
+            }
+        }
+    }
+}
+
+/// A host that asks for our certificate lets in who shows the right one.
+#[tokio::test]
+async fn our_own_certificate_is_shown_to_a_host_that_asks() {
+    let (host_cert, ours, stranger) = (
+        Cert::new("asks", |_| {}),
+        Cert::new("ours", |_| {}),
+        Cert::new("stranger", |_| {}),
+    );
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ours.der.clone()).unwrap();
+    let asks = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    )
+    .build()
+    .unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(asks)
+        .with_single_cert(vec![host_cert.der.clone()], host_cert.key())
+        .unwrap();
+    let host = Host::start(Script {
+        tls: Some((Arc::new(server), Security::Implicit)),
+        ..good()
+    })
+    .await;
+    for (shown, accepted) in [(Some(&ours), true), (Some(&stranger), false), (None, false)] {
+        let config = secured(host.at, Security::Implicit, |config| {
+            config.tls.ca = Some(host_cert.file.clone());
+            config.tls.client = shown.map(|it| (it.file.clone(), it.file.clone()));
+        });
+        match login(&backend(config)).await.map(drop) {
+            Ok(()) => assert!(accepted),
+            // TLS 1.3 says so only behind the handshake.
+            Err(refusal) => {
+                assert!(!accepted, "{}", refusal.failure);
+                assert!(
+                    matches!(refusal.failure, Failure::HostTls { .. }),
+                    "{}",
+                    refusal.failure
+                );
             }
         }
     }
