@@ -214,6 +214,35 @@ async fn quit_removes_exactly_what_was_marked() {
             all,
         ),
         (
+            "EXPUNGE says OK and removes nothing, once",
+            with(true)
+                .rule("UID EXPUNGE", "* 4 EXISTS\r\n$T OK\r\n")
+                .rule("UID EXPUNGE", "$MODEL"),
+            DONE,
+            rest,
+        ),
+        (
+            "EXPUNGE says OK and removes nothing",
+            with(true).rule("UID EXPUNGE", "$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
+            "EXPUNGE says OK and removes another's",
+            with(true).rule(
+                "UID EXPUNGE",
+                "* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n$T OK\r\n",
+            ),
+            ALL_LEFT,
+            all,
+        ),
+        (
+            "plain, EXPUNGE says OK and removes nothing",
+            with(false).rule("EXPUNGE", "$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
             "EXPUNGE not understood",
             with(true).rule("UID EXPUNGE", "$T BAD x\r\n"),
             ALL_LEFT,

@@ -417,6 +417,9 @@ impl Mailbox {
             }
         } else if word.trim_ascii().eq_ignore_ascii_case(b"EXPUNGE") {
             self.facts.exists = self.facts.exists.saturating_sub(1);
+            if let Some(updating) = &mut self.updating {
+                updating.expunged();
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 //!
 //! With UIDPLUS: UID STORE and UID EXPUNGE (RFC 4315 §2.1), pipelined, in commands that old servers
 //! can read. Without: a plain EXPUNGE, and only while no other message carries \Deleted (RFC 4549
-//! §4.2.4). Never CLOSE. Where the host refused a step, a search tells what is left.
+//! §4.2.4). Never CLOSE. Where the host refused a step, or told of other than as many messages gone
+//! as were meant, a search tells what is left: Dovecot 2.3 answers OK to a UID EXPUNGE behind a UID
+//! STORE and removes nothing, if new mail came since it was last asked.
 
 use super::ask::{Event, Outcome, Update};
 use super::mailbox::{Life, Mailbox, Trash, What, quoted};
@@ -29,6 +31,9 @@ pub(super) struct Updating {
     marked_before: UidSet,
     /// Whether something that removes messages was sent.
     acted: bool,
+    /// Messages that went since then, by `* n EXPUNGE`: ours, and others' at the same time.
+    gone: u64,
+    round: Round,
     search: Search,
 }
 
@@ -38,6 +43,14 @@ enum Search {
     Good,
     /// It was refused: nothing is known.
     Refused,
+}
+
+/// Which time messages are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    First,
+    /// The host said OK and left some.
+    Second,
 }
 
 /// Whether a step that matters was refused.
@@ -100,6 +113,11 @@ impl Updating {
     pub(super) fn is_harmless(&self) -> bool {
         !self.acted
     }
+
+    /// A message went, as the host tells.
+    pub(super) fn expunged(&mut self) {
+        self.gone = self.gone.saturating_add(u64::from(self.acted));
+    }
 }
 
 impl Mailbox {
@@ -128,6 +146,8 @@ impl Mailbox {
             copied: UidSet::new(),
             marked_before: UidSet::new(),
             acted: false,
+            gone: 0,
+            round: Round::First,
             search: Search::Good,
         }));
         match known {
@@ -182,7 +202,7 @@ impl Mailbox {
             }
             Stage::Moving => {
                 let Some(set) = up.chunk(|up| &up.delete) else {
-                    return up.finished();
+                    return up.finished(Copies::No);
                 };
                 let Trash::At(name) = &self.trash else {
                     return Turn::Over(Outcome::NotDone);
@@ -216,7 +236,7 @@ impl Mailbox {
             Stage::Removing => {
                 let copying = self.copies();
                 let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
-                    return up.finished();
+                    return up.finished(copying);
                 };
                 let flags = b" +FLAGS.SILENT (\\Deleted)";
                 self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
@@ -285,7 +305,7 @@ impl Mailbox {
                 self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
                 Turn::Wait
             }
-            Stage::Expunging => up.finished(),
+            Stage::Expunging => up.finished(self.copies()),
             Stage::Verifying => {
                 if up.next == 0 {
                     self.found = UidSet::new();
@@ -304,6 +324,14 @@ impl Mailbox {
                 let of = up.delete.count();
                 // What a host names besides what was asked for is not ours.
                 let left = of - up.delete.minus(&found).count();
+                let again = (up.search, up.trouble, up.round)
+                    == (Search::Good, Trouble::No, Round::First)
+                    && can.uid_plus
+                    && self.wanted.delete == Delete::Expunge;
+                if left > 0 && again {
+                    up.round = Round::Second;
+                    return up.go(Stage::Removing);
+                }
                 Turn::Over(match (up.search, left) {
                     (Search::Refused, _) => Outcome::Unknown,
                     (Search::Good, 0) => Outcome::Done,
@@ -468,10 +496,11 @@ impl Updating {
     }
 
     /// All commands of a stage that removes were sent.
-    fn finished(&mut self) -> Turn {
+    fn finished(&mut self, copies: Copies) -> Turn {
+        let all_gone = self.gone == self.doomed(copies).count();
         match (self.in_flight, self.trouble) {
-            (0, Trouble::No) => Turn::Over(Outcome::Done),
-            (0, Trouble::Yes) => self.go(Stage::Verifying),
+            (0, Trouble::No) if all_gone => Turn::Over(Outcome::Done),
+            (0, _) => self.go(Stage::Verifying),
             _ => Turn::Wait,
         }
     }
