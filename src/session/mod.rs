@@ -6,6 +6,7 @@
 //! `converse` (the talk before login), `login` (one attempt), `relay`, `translate`; `registry` and
 //! `limits` know what lives and how many may.
 
+pub mod authenticate;
 pub mod config;
 mod converse;
 mod ended;

@@ -24,6 +24,7 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 pub use certs::Expiry;
 pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
+pub(crate) use watch::Stamp;
 pub use watch::{Change, watch};
 
 use crate::protocol::Protocol;

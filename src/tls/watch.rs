@@ -73,7 +73,7 @@ impl Change {
 
 /// What tells a changed file from an unchanged one without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     modified: (i64, i64),
     size: u64,
     inode: u64,
@@ -81,7 +81,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// Of the file that links lead to; `None` where there is none.
-    pub(super) fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of(file: &Path) -> Option<Self> {
         let facts = std::fs::metadata(file).ok()?;
         Some(Stamp {
             modified: (facts.mtime(), facts.mtime_nsec()),

@@ -1,0 +1,231 @@
+//! The gateway checks passwords itself: `authenticate:` of proxy.yaml.
+//!
+//! That is what a master login needs (a host then lets us in as anybody), and what a client may show
+//! is over before a host is asked. The file is watched: a good new one counts at the next login, a
+//! bad one changes nothing but the log. Checking a password is slow by intent, so it is done beside
+//! the threads that serve mail, a few at a time.
+
+mod passwords;
+mod scheme;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::protocol::{Failure, Secret, UserName};
+use crate::tls::Stamp;
+use passwords::Table;
+
+/// `authenticate:` as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `passwords`: a file of lines `user:{SCHEME}hash`.
+    pub passwords: PathBuf,
+}
+
+/// How often the file is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Longest wait for a turn: who waits longer is told to come again.
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// Most checks at once, however many cores there are: each may take 64 MiB and more.
+const MOST_AT_ONCE: usize = 8;
+
+/// Checks passwords. Made once, lives as long as the process.
+pub struct Authenticator {
+    file: PathBuf,
+    table: ArcSwap<Table>,
+    stamp: Mutex<Option<Stamp>>,
+    turns: Arc<Semaphore>,
+}
+
+/// What a look at the file found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The new file counts.
+    Swapped,
+    /// It is not good: the one before counts. Why, without a hash in it.
+    Refused(Vec<String>),
+}
+
+/// What is wrong with a file of passwords, if anything is. Blocks on the file system.
+///
+/// # Errors
+/// Each wrong line, up to twenty: `line 3: expected …`. Nothing of a hash is in it.
+pub fn look(file: &Path) -> Result<(), Vec<String>> {
+    Table::load(file).map(drop)
+}
+
+impl Authenticator {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// As [`look`] has them.
+    pub fn new(config: Config) -> Result<Self, Vec<String>> {
+        let stamp = Stamp::of(&config.passwords);
+        let table = Table::load(&config.passwords)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // The other half is for the mail of those who are in.
+        let turns = (cores / 2).clamp(1, MOST_AT_ONCE);
+        Ok(Authenticator {
+            file: config.passwords,
+            table: ArcSwap::from_pointee(table),
+            stamp: Mutex::new(stamp),
+            turns: Arc::new(Semaphore::new(turns)),
+        })
+    }
+
+    /// Whether this is the user's password; a user nobody knows is found out as late as one whose
+    /// password is wrong.
+    ///
+    /// # Errors
+    /// [`Failure::Credentials`]; [`Failure::TooMany`] if its turn did not come in time;
+    /// [`Failure::MapUnavailable`] if the check itself came to no end.
+    pub async fn check(&self, name: &UserName, password: &Secret) -> Result<(), Failure> {
+        let limit = "authenticate";
+        let turn = timeout(QUEUE, self.turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| Failure::TooMany { limit })?;
+        let table = self.table.load_full();
+        let (name, password) = (name.clone(), password.clone());
+        let checked = spawn_blocking(move || {
+            // Kept by the thread: a login that is given up meanwhile frees no turn.
+            let _turn = turn;
+            table.verify(&name, password.reveal())
+        });
+        match checked.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Credentials),
+            Err(error) => Err(Failure::MapUnavailable {
+                cause: format!("the password could not be checked: {error}"),
+            }),
+        }
+    }
+
+    /// Looks at the file every second, for ever; `told` hears what was found, after it was logged.
+    /// Drop the future to stop.
+    pub async fn watch(self: Arc<Self>, mut told: impl FnMut(&Change)) {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.tick().await;
+        loop {
+            tick.tick().await;
+            let looking = self.clone();
+            let looked = spawn_blocking(move || looking.refresh()).await;
+            if let Ok(Some(change)) = looked {
+                change.log(&self.file);
+                told(&change);
+            }
+        }
+    }
+
+    /// Looks at the file once. Blocks on the file system.
+    pub fn refresh(&self) -> Option<Change> {
+        let now = Stamp::of(&self.file);
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stamp == now {
+            return None;
+        }
+        *stamp = now;
+        Some(match Table::load(&self.file) {
+            Ok(table) => {
+                self.table.store(Arc::new(table));
+                Change::Swapped
+            }
+            Err(wrong) => Change::Refused(wrong),
+        })
+    }
+}
+
+impl Change {
+    fn log(&self, file: &Path) {
+        match self {
+            Change::Swapped => {
+                tracing::info!(event = "passwords_swapped", file = %file.display());
+            }
+            Change::Refused(wrong) => {
+                for cause in wrong {
+                    tracing::warn!(
+                        event = "passwords_refused",
+                        file = %file.display(),
+                        cause = cause.as_str(),
+                        hint = "the one read before stays in use",
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of `tanstaaf`.
+    const BCRYPT: &str = "{BLF-CRYPT}$2y$05$QS25kUNq1IDcrkABuq4pfuA7KrAxNFxgmVKy74ew3kXGEauxRm4XG";
+
+    fn file(name: &str, content: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("gatepost-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn authenticator(name: &str, content: &str) -> Authenticator {
+        let passwords = file(name, content);
+        Authenticator::new(Config { passwords }).unwrap_or_else(|wrong| panic!("{wrong:?}"))
+    }
+
+    async fn check(who: &Authenticator, user: &str, password: &str) -> Result<(), Failure> {
+        let user = UserName::new(user.as_bytes()).unwrap();
+        let password = Secret::new(password.as_bytes()).unwrap();
+        who.check(&user, &password).await
+    }
+
+    #[tokio::test]
+    async fn wrong_and_unknown_are_told_alike() {
+        let who = authenticator("alike", &format!("alice:{BCRYPT}\n"));
+        assert_eq!(check(&who, "Alice", "tanstaaf").await, Ok(()));
+        let wrong = check(&who, "alice", "hunter2").await;
+        assert_eq!(wrong, Err(Failure::Credentials));
+        assert_eq!(check(&who, "eve", "tanstaaf").await, wrong);
+    }
+
+    #[tokio::test]
+    async fn a_good_new_file_counts_and_a_bad_one_changes_nothing() {
+        let who = authenticator("swap", &format!("alice:{BCRYPT}\n"));
+        assert_eq!(who.refresh(), None);
+        file("swap", &format!("bob:{BCRYPT}\n\n"));
+        assert_eq!(who.refresh(), Some(Change::Swapped));
+        assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+        assert!(check(&who, "alice", "tanstaaf").await.is_err());
+
+        file("swap", "bob:{PLAIN}tanstaaf\n");
+        let Some(Change::Refused(wrong)) = who.refresh() else {
+            panic!("taken");
+        };
+        assert!(wrong.first().is_some_and(|it| it.starts_with("line 1: ")));
+        assert_eq!(who.refresh(), None, "told once");
+        assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+
+        std::fs::remove_file(&who.file).unwrap();
+        assert!(matches!(who.refresh(), Some(Change::Refused(_))));
+        assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gets_no_turn_is_told_to_come_again() {
+        let who = authenticator("turns", &format!("alice:{BCRYPT}\n"));
+        let every = u32::try_from(who.turns.available_permits()).unwrap();
+        let _held = who.turns.clone().acquire_many_owned(every).await.unwrap();
+        let limit = "authenticate";
+        assert_eq!(
+            check(&who, "alice", "tanstaaf").await,
+            Err(Failure::TooMany { limit })
+        );
+    }
+}
