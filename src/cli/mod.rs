@@ -6,6 +6,7 @@
 mod banner;
 mod check;
 mod explain;
+mod probe;
 mod run;
 mod schema;
 
@@ -65,6 +66,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a mail port as a client would: greeting, capabilities, certificate, login, timing;
+    /// exit code 1 if one of them is not well
+    Probe(probe::Args),
     /// Write the JSON Schema of proxy.yaml: for editors, charts and other tools
     Schema,
     /// Write a completion script for a shell
@@ -110,6 +114,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             };
             explain::explain(&args.config, &user, protocol, form)
         }
+        Command::Probe(args) => probe::probe(&args),
         Command::Schema => schema::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
