@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::again::Ticket;
 use super::registry::{Filter, LoggedIn};
 use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
@@ -56,6 +57,8 @@ pub(super) struct Translated {
     pub(super) settings: pop3::Settings,
     /// Whose it is: what it holds in the end is remembered under this.
     pub(super) maildrop: maildrop_cache::Key,
+    /// For another connection, if this one is lost.
+    pub(super) ticket: Ticket,
 }
 
 /// What is known of an attempt so far, for the log.
@@ -165,6 +168,13 @@ impl Session<'_> {
                     opened,
                     settings: settings.clone(),
                     maildrop,
+                    ticket: Ticket {
+                        backend: backend.clone(),
+                        host: host.clone(),
+                        user: user.clone(),
+                        credentials: login.credentials.clone(),
+                        origin: self.origin(),
+                    },
                 };
                 (Far::Translated(Box::new(translated)), "translate")
             }

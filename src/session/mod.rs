@@ -6,6 +6,7 @@
 //! `converse` (the talk before login), `login` (one attempt), `relay`, `translate`; `registry` and
 //! `limits` know what lives and how many may.
 
+mod again;
 pub mod authenticate;
 pub mod config;
 mod converse;
@@ -205,7 +206,8 @@ impl Session<'_> {
         match far {
             Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
             Far::Translated(translated) => {
-                self.translate(client, handover, *translated, idle).await
+                // Boxed: a relayed session need not be as large as this one.
+                Box::pin(self.translate(client, handover, *translated, idle)).await
             }
         }
     }
@@ -222,14 +224,24 @@ impl Session<'_> {
             opened,
             settings,
             maildrop,
+            ticket,
         } = translated;
         let first = translate::First {
             to_client: handover.to_client,
             from_client: handover.to_host,
         };
-        let id = self.live.id.clone();
+        let terms = translate::Terms {
+            settings: &settings,
+            session: self.live.id.clone(),
+            idle,
+        };
+        let again = again::SameHost {
+            backends: &self.gateway.backends,
+            ticket,
+            seat: None,
+        };
         let stop = self.live.end_asked();
-        let served = translate::serve(&mut client, first, opened, &settings, id, idle, stop).await;
+        let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
         self.gateway.maildrops.put(maildrop, served.remainder);
         linger(client).await;
         let (bytes_in, bytes_out) = (&self.live.bytes_in, &self.live.bytes_out);

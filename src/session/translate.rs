@@ -20,7 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{Ended, EndedBy};
-use crate::protocol::imap::ask::{self, Event};
+use crate::backend::attempt::unpredictable;
+use crate::protocol::imap::ask::{self, Access, Ask, Event, NoBody, Outcome, When};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
@@ -36,6 +37,12 @@ const HOST_SILENCE: Duration = Duration::from_secs(60);
 
 /// The same while it removes messages: a large expunge takes its time, and is finished.
 const UPDATE_SILENCE: Duration = Duration::from_secs(300);
+
+/// How often, in one session, a lost connection to the host is replaced.
+const RECONNECTS: u32 = 5;
+
+/// How long replacing one may take.
+const RECONNECTING: Duration = Duration::from_secs(30);
 
 /// How long is waited for the host when the client is gone: for flags, no more.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -93,15 +100,7 @@ where
         mut mailbox,
         commands,
     } = opening;
-    if let Some(capabilities) = &welcome.capabilities {
-        mailbox.can(capabilities);
-    }
-    welcome.untagged = Vec::new();
-    let from_host = std::mem::take(&mut welcome.rest);
-    if welcome.behind == Behind::NotSent {
-        let output = mailbox.output();
-        output.splice(0..0, commands);
-    }
+    let from_host = welcomed(&mut mailbox, welcome, commands);
     let opening = open_with(&mut host, &mut mailbox, from_host);
     match timeout(wait, opening).await {
         Ok(Ok((opened, from_host))) => Ok(Opened {
@@ -110,21 +109,46 @@ where
             from_host,
             opened,
         }),
-        Ok(Err(failure)) => Err(failure),
+        Ok(Err(NotOpen::Failed(failure))) => Err(failure),
+        Ok(Err(NotOpen::Poisoned)) => Err(Failure::HostProtocol {
+            expected: "one UIDVALIDITY",
+            got: "another one".into(),
+        }),
         Err(_) => Err(Failure::TimedOut { state: "select" }),
     }
+}
+
+/// Why a mailbox was not opened.
+enum NotOpen {
+    Failed(Failure),
+    /// Its UIDs mean other messages now.
+    Poisoned,
+}
+
+/// Takes what a host said when it accepted the login; the octets that came behind it.
+fn welcomed(mailbox: &mut Mailbox, welcome: &mut Welcome, commands: Vec<u8>) -> Vec<u8> {
+    if let Some(capabilities) = &welcome.capabilities {
+        mailbox.can(capabilities);
+    }
+    if welcome.behind == Behind::NotSent {
+        mailbox.output().splice(0..0, commands);
+    }
+    welcome.untagged = Vec::new();
+    std::mem::take(&mut welcome.rest)
 }
 
 async fn open_with<H>(
     host: &mut H,
     mailbox: &mut Mailbox,
     mut from_host: Vec<u8>,
-) -> Result<(ask::Opened, Vec<u8>), Failure>
+) -> Result<(ask::Opened, Vec<u8>), NotOpen>
 where
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let lost = |error: io::Error| Failure::Unreachable {
-        cause: format!("connection lost while the mailbox was opened: {error}"),
+    let lost = |error: io::Error| {
+        NotOpen::Failed(Failure::Unreachable {
+            cause: format!("connection lost while the mailbox was opened: {error}"),
+        })
     };
     loop {
         let mut at = 0;
@@ -136,7 +160,8 @@ where
                     from_host.drain(..at);
                     return Ok((opened, from_host));
                 }
-                Some(Event::Refused(failure)) => return Err(failure),
+                Some(Event::Refused(failure)) => return Err(NotOpen::Failed(failure)),
+                Some(Event::Lost(ask::Loss::Poisoned)) => return Err(NotOpen::Poisoned),
                 Some(_) => {}
                 None => break,
             }
@@ -182,21 +207,56 @@ pub struct Served {
     pub remainder: Option<Arc<Snapshot>>,
 }
 
-/// Serves a maildrop until the session ends. `session` is the session's id, `idle` how long a client
-/// may be silent, `stop` resolves when the gateway wants the session to end.
-pub async fn serve<C, H>(
+/// What a session is served by.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    /// How a maildrop is made from a mailbox.
+    pub settings: &'a Settings,
+    /// The session's id, for failure texts.
+    pub session: String,
+    /// How long a client may be silent.
+    pub idle: Duration,
+}
+
+/// Logs in to the user's host again, in place of a connection that was lost.
+pub trait Again<H>: Send {
+    /// A new connection, with `behind` sent behind the login as far as the host bears it; `None` if
+    /// it cannot be had.
+    fn again(&mut self, behind: Vec<u8>) -> Connecting<'_, H>;
+}
+
+/// A connection on its way.
+pub type Connecting<'a, H> = Pin<Box<dyn Future<Output = Option<(H, Welcome)>> + Send + 'a>>;
+
+/// What is lost is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Never;
+
+impl<H> Again<H> for Never {
+    fn again(&mut self, _behind: Vec<u8>) -> Connecting<'_, H> {
+        Box::pin(async { None })
+    }
+}
+
+/// Serves a maildrop until the session ends; `stop` resolves when the gateway wants it to.
+pub async fn serve<C, H, A>(
     client: &mut C,
     first: First,
     opened: Opened<H>,
-    settings: &Settings,
-    session: String,
-    idle: Duration,
+    terms: Terms<'_>,
+    again: A,
     stop: impl Future<Output = Farewell>,
 ) -> Served
 where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
+    A: Again<H>,
 {
+    let Terms {
+        settings,
+        session,
+        idle,
+    } = terms;
     let Opened {
         host,
         mailbox,
@@ -207,6 +267,12 @@ where
     let mut serving = Serving {
         client,
         host,
+        again,
+        settings,
+        pending: None,
+        failed: None,
+        redo: None,
+        tries: 0,
         maildrop: Maildrop::new(settings, session, opened),
         mailbox,
         from_client: ReadEnd::new(first.from_client),
@@ -223,14 +289,19 @@ where
     };
     let mut stop = pin!(stop);
     let mut stopping = false;
-    let ended = poll_fn(|cx| {
-        if !stopping && let Poll::Ready(reason) = stop.as_mut().poll(cx) {
-            stopping = true;
-            serving.maildrop.stop(reason);
+    let ended = loop {
+        let turn = poll_fn(|cx| {
+            if !stopping && let Poll::Ready(reason) = stop.as_mut().poll(cx) {
+                stopping = true;
+                serving.maildrop.stop(reason);
+            }
+            serving.poll(cx)
+        });
+        match turn.await {
+            Turn::Over(ended) => break ended,
+            Turn::Reconnect => serving.reconnect().await,
         }
-        serving.poll(cx)
-    })
-    .await;
+    };
     let state = serving.maildrop.state();
     // The client need not wait for what follows.
     let _ = timeout(LEAVING, serving.client.shutdown()).await;
@@ -245,10 +316,27 @@ where
     }
 }
 
+/// What polling a session led to.
+enum Turn {
+    Over(Ended),
+    /// Something is wanted of a host whose connection was lost.
+    Reconnect,
+}
+
 /// A session under way.
-struct Serving<'a, C, H> {
+struct Serving<'a, C, H, A> {
     client: &'a mut C,
     host: H,
+    again: A,
+    settings: &'a Settings,
+    /// Waits for another connection to the host.
+    pending: Option<Ask>,
+    /// What is told of it if there is none.
+    failed: Option<Event<'static>>,
+    /// What was asked and not answered: on another connection it is asked once more.
+    redo: Option<Ask>,
+    /// Connections that were made in place of lost ones.
+    tries: u32,
     maildrop: Maildrop,
     mailbox: Mailbox,
     from_client: ReadEnd,
@@ -267,39 +355,44 @@ struct Serving<'a, C, H> {
     bytes_out: u64,
 }
 
-impl<C, H> Serving<'_, C, H>
+impl<C, H, A> Serving<'_, C, H, A>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
+    A: Again<H>,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let over = |ended| Poll::Ready(Turn::Over(ended));
         loop {
             self.work();
+            if self.pending.is_some() {
+                return Poll::Ready(Turn::Reconnect);
+            }
             let mut moved = false;
             moved |= self.poll_host(cx);
             match self.poll_client(cx) {
                 Ok(client_moved) => moved |= client_moved,
                 // QUIT was said: it is carried out whether or not the client still listens.
                 Err(_) if self.maildrop.is_quitting() => self.to_client.close(),
-                Err(error) => return Poll::Ready(Ended::error(EndedBy::Client, &error)),
+                Err(error) => return over(Ended::error(EndedBy::Client, &error)),
             }
             if let Progress::Over(why) = self.progress
                 && self.to_client.is_empty()
             {
-                return Poll::Ready(ended(why));
+                return over(ended(why));
             }
             if self.progress == Progress::Input
                 && self.from_client.is_closed()
                 && self.to_client.is_empty()
             {
-                return Poll::Ready(Ended::new(EndedBy::Client, "closed"));
+                return over(Ended::new(EndedBy::Client, "closed"));
             }
             if moved {
                 continue;
             }
             if let Poll::Ready(ended) = self.poll_timer(cx) {
                 match ended {
-                    Some(ended) => return Poll::Ready(ended),
+                    Some(ended) => return over(ended),
                     None => continue,
                 }
             }
@@ -318,6 +411,14 @@ where
             self.from_client.consume(used);
             self.progress = self.maildrop.step(self.to_client.buffer());
             while let Some(ask) = self.maildrop.next_ask() {
+                if self.mailbox.is_dead() && self.may_reconnect() && wants_answer(&ask) {
+                    self.pending = Some(ask);
+                    return;
+                }
+                self.redo = match wants_answer(&ask) {
+                    true => Some(ask.clone()),
+                    false => self.redo.take(),
+                };
                 self.mailbox.ask(ask);
                 self.host_moved = Instant::now();
             }
@@ -331,15 +432,85 @@ where
             let (consumed, event) = self.mailbox.receive(chunk);
             let idle = event.is_none() && (consumed == 0 || consumed == octets.len());
             if let Some(event) = event {
-                self.maildrop.event(event, self.to_client.buffer());
+                let failed = match event {
+                    Event::NoBody(NoBody::Lost) => Some(Event::NoBody(NoBody::Lost)),
+                    Event::Access(Access::Lost) => Some(Event::Access(Access::Lost)),
+                    Event::Updated(outcome @ (Outcome::Unknown | Outcome::NotDone)) => {
+                        Some(Event::Updated(outcome))
+                    }
+                    _ => None,
+                };
+                if failed.is_some() && self.mailbox.is_dead() && self.may_reconnect() {
+                    self.pending = self.redo.take();
+                    self.failed = failed;
+                }
+                if matches!(event, Event::BodyStart { .. }) {
+                    self.redo = None;
+                }
+                if self.pending.is_none() {
+                    self.maildrop.event(event, self.to_client.buffer());
+                }
             }
             self.from_host.consume(consumed.min(given));
+            if self.pending.is_some() {
+                return;
+            }
             if idle && used == 0 {
                 self.progress = self.maildrop.step(self.to_client.buffer());
                 self.to_host.take(self.mailbox.output());
                 return;
             }
         }
+    }
+
+    fn may_reconnect(&self) -> bool {
+        self.tries < RECONNECTS && !self.maildrop.is_poisoned()
+    }
+
+    /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
+    /// mailbox answers.
+    async fn reconnect(&mut self) {
+        self.tries += 1;
+        let Some(ask) = self.pending.take() else {
+            return;
+        };
+        let failed = self.failed.take();
+        self.host_moved = Instant::now();
+        match timeout(RECONNECTING, self.connect()).await {
+            Ok(Ok(())) => {
+                self.host_moved = Instant::now();
+                self.maildrop.found();
+                self.mailbox.ask(ask);
+                return;
+            }
+            Ok(Err(NotOpen::Poisoned)) => {
+                let poisoned = Event::Lost(ask::Loss::Poisoned);
+                self.maildrop.event(poisoned, self.to_client.buffer());
+            }
+            Ok(Err(NotOpen::Failed(_))) | Err(_) => {}
+        }
+        match failed {
+            Some(event) => self.maildrop.event(event, self.to_client.buffer()),
+            None => self.mailbox.ask(ask),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), NotOpen> {
+        let snapshot = self.maildrop.snapshot();
+        let mut mailbox = Mailbox::again(self.settings, unpredictable(), snapshot);
+        let commands = mailbox.opening();
+        let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
+            return Err(NotOpen::Failed(Failure::Unreachable {
+                cause: String::new(),
+            }));
+        };
+        let from_host = welcomed(&mut mailbox, &mut welcome, commands);
+        let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
+        self.host = host;
+        self.mailbox = mailbox;
+        self.from_host = ReadEnd::new(from_host);
+        self.to_host = WriteEnd::default();
+        Ok(())
     }
 
     /// Writes to the host and reads from it. Its end is the mailbox's business.
@@ -474,6 +645,15 @@ where
             }
         })
         .await;
+    }
+}
+
+/// Whether somebody waits for the answer.
+fn wants_answer(ask: &Ask) -> bool {
+    match ask {
+        Ask::Fetch(_, when) => *when == When::Now,
+        Ask::Access | Ask::Update(_) => true,
+        Ask::Enough => false,
     }
 }
 

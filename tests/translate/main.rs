@@ -5,26 +5,54 @@
 
 mod bodies;
 mod host;
+mod losses;
 mod mailbox;
 mod octets;
 mod polls;
 
+use std::collections::VecDeque;
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Behind, Failure, Welcome};
-use gatepost::session::translate::{First, Served, open, prepare, serve};
+use gatepost::session::translate::{Again, Connecting, First, Served, Terms, open, prepare, serve};
 use host::Host;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
 
 /// A session: what the client read, how it ended, and the host afterwards.
 struct Session {
     read: Vec<u8>,
     served: Served,
     host: Host,
+    /// The hosts of later connections.
+    later: Vec<Host>,
+}
+
+/// Hosts for the connections after the first, in turn.
+#[derive(Clone, Default)]
+struct Later {
+    hosts: Arc<Mutex<VecDeque<Host>>>,
+    served: Arc<Mutex<Vec<JoinHandle<Host>>>>,
+}
+
+impl Again<DuplexStream> for Later {
+    fn again(&mut self, _behind: Vec<u8>) -> Connecting<'_, DuplexStream> {
+        Box::pin(async {
+            let host = self.hosts.lock().unwrap().pop_front()?;
+            let (to_host, hosts_end) = duplex(64 * 1024);
+            let welcome = Welcome {
+                capabilities: Some(host.capabilities()),
+                ..Welcome::default()
+            };
+            let served = tokio::spawn(host.serve(hosts_end));
+            self.served.lock().unwrap().push(served);
+            Some((to_host, welcome))
+        })
+    }
 }
 
 impl Session {
@@ -43,6 +71,7 @@ struct Play {
     /// Whether the client stays until the gateway closes.
     stays: bool,
     knows_capabilities: bool,
+    later: Later,
 }
 
 impl Default for Play {
@@ -53,6 +82,7 @@ impl Default for Play {
             cut: 0,
             stays: true,
             knows_capabilities: true,
+            later: Later::default(),
         }
     }
 }
@@ -96,14 +126,22 @@ impl Play {
             &mut clients_end,
             First::default(),
             opened,
-            &self.settings,
-            "S1".into(),
-            Duration::from_secs(600),
+            Terms {
+                settings: &self.settings,
+                session: "S1".into(),
+                idle: Duration::from_secs(600),
+            },
+            self.later.clone(),
             pending(),
         )
         .await;
         drop(clients_end);
+        let mut later = Vec::new();
+        for served in std::mem::take(&mut *self.later.served.lock().unwrap()) {
+            later.push(served.await.unwrap());
+        }
         Ok(Session {
+            later,
             read: client.await.unwrap(),
             served,
             host: host.await.unwrap(),

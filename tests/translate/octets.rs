@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Behind, Welcome};
-use gatepost::session::translate::{First, open, prepare, serve};
+use gatepost::session::translate::{First, Never, Terms, open, prepare, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::host::Host;
@@ -139,9 +139,12 @@ async fn a_body_streams_and_is_never_held() {
                 from_client: b"RETR 1\r\n".to_vec(),
             },
             opened,
-            &Settings::default(),
-            "S1".into(),
-            Duration::from_secs(600),
+            Terms {
+                settings: &Settings::default(),
+                session: "S1".into(),
+                idle: Duration::from_secs(600),
+            },
+            Never,
             pending(),
         )
         .await

@@ -87,7 +87,7 @@ pub enum Event<'a> {
     /// No octets can be had.
     NoBody(NoBody),
     /// The octets told so far are not the whole, and nothing more will come.
-    BodyBroken,
+    BodyBroken(Cut),
     /// Answer to [`Ask::Access`].
     Access(Access),
     /// Answer to [`Ask::Update`].
@@ -127,6 +127,17 @@ pub enum Access {
     ReadOnly,
     /// They would have to be moved to \Trash, and there is none.
     NoTrash,
+    /// It cannot be told: the connection was lost.
+    Lost,
+}
+
+/// What is known of the octets of a body that broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// They are the message's; the connection was lost.
+    Lost,
+    /// They may be anything.
+    Wrong,
 }
 
 /// What became of an [`Update`].

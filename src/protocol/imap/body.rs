@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use super::ask::{Event, Fetch, Loss, NoBody, Span, When};
+use super::ask::{Cut, Event, Fetch, Loss, NoBody, Span, When};
 use super::fetch::{self, Body, Row, Section};
 use super::mailbox::{Life, Mailbox, Probe, What};
 use super::status::{Said, Status};
@@ -369,7 +369,7 @@ impl Mailbox {
             // Another message's octets, or a literal of a wrong length.
             if matches!(open.state, State::Flowing | State::Complete) {
                 self.finish_fetch(open.uid, Got::All);
-                self.events.push_back(Event::BodyBroken);
+                self.events.push_back(Event::BodyBroken(Cut::Wrong));
             }
             return self.die(Loss::Protocol("the UID that was asked for"));
         }
@@ -476,7 +476,7 @@ impl Mailbox {
                 self.send_fetch(Fetching::new(fetching.fetch, Demand::Now));
             }
             (Got::Unnamed, _) => {
-                self.events.push_back(Event::BodyBroken);
+                self.events.push_back(Event::BodyBroken(Cut::Wrong));
                 self.die(Loss::Protocol("a UID in the row of a body"));
             }
             (_, Status::Bad) => {
@@ -526,10 +526,10 @@ impl Mailbox {
         self.finish_fetch(open.uid, Got::All);
         // Every octet came and the message was named before them: that is the whole of it. Not so
         // where the row went on otherwise than it should: the length may have been wrong.
-        let whole = open.state == State::Complete && open.named && *loss == Loss::Closed;
-        Some(match whole {
-            true => Event::BodyEnd,
-            false => Event::BodyBroken,
+        Some(match (loss, open.named, open.state) {
+            (Loss::Closed, true, State::Complete) => Event::BodyEnd,
+            (Loss::Closed, true, _) => Event::BodyBroken(Cut::Lost),
+            _ => Event::BodyBroken(Cut::Wrong),
         })
     }
 }

@@ -176,6 +176,16 @@ impl Mailbox {
     /// A mailbox to be opened. `seed` is unpredictable: the tags are made from it. `cached` is what
     /// was in it the last time: if nothing changed, no list is fetched.
     pub fn new(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Self {
+        Self::with(settings, seed, Opening::new(cached))
+    }
+
+    /// The same mailbox on another connection, in place of one that was lost: its messages are known.
+    /// If they are others now, the first event is [`Loss::Poisoned`].
+    pub fn again(settings: &Settings, seed: u64, snapshot: Arc<Snapshot>) -> Self {
+        Self::with(settings, seed, Opening::again(snapshot))
+    }
+
+    fn with(settings: &Settings, seed: u64, opening: Opening) -> Self {
         let wanted = Wanted {
             mailbox: settings.mailbox.clone(),
             hide_deleted: settings.hide_deleted,
@@ -192,7 +202,7 @@ impl Mailbox {
             reader: Reader::default(),
             life: Life::Alive,
             facts: Facts::default(),
-            opening: Some(Box::new(Opening::new(cached))),
+            opening: Some(Box::new(opening)),
             found: UidSet::new(),
             open: None,
             probe: None,
@@ -219,6 +229,9 @@ impl Mailbox {
         match ask {
             Ask::Fetch(fetch, when) => self.fetch(fetch, when),
             Ask::Enough => self.enough(),
+            Ask::Access if self.life == Life::Dead => {
+                self.events.push_back(Event::Access(Access::Lost));
+            }
             Ask::Access => {
                 self.access_asked = true;
                 self.drop_ahead();
@@ -556,6 +569,9 @@ impl Mailbox {
             self.events.push_back(event);
         } else if self.probe.take().is_some() || self.now().is_some() {
             self.events.push_back(Event::NoBody(NoBody::Lost));
+        }
+        if std::mem::take(&mut self.access_asked) {
+            self.events.push_back(Event::Access(Access::Lost));
         }
         if let Some(updating) = self.updating.take() {
             let outcome = match updating.is_harmless() {

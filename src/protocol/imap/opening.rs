@@ -8,7 +8,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use super::ask::{Event, Opened};
+use super::ask::{Event, Loss, Opened};
 use super::fetch::Row;
 use super::mailbox::{Mailbox, Selected, Sticky, What, quoted};
 use super::snapshot::{Builder, Complete, Snapshot};
@@ -49,6 +49,8 @@ struct Counts {
 enum Stage {
     /// STATUS was sent.
     Status,
+    /// SELECT alone: the list is known from a connection that was lost.
+    Again,
     /// SELECT and the whole list.
     All,
     /// SELECT and the rows from this UID on.
@@ -75,6 +77,14 @@ impl Opening {
             counts: Counts::default(),
         }
     }
+
+    /// The list is known from a connection that was lost.
+    pub(super) fn again(snapshot: Arc<Snapshot>) -> Self {
+        Opening {
+            stage: Stage::Again,
+            ..Self::new(Some(snapshot))
+        }
+    }
 }
 
 impl Mailbox {
@@ -82,6 +92,9 @@ impl Mailbox {
         let Some(opening) = &mut self.opening else {
             return;
         };
+        if opening.stage == Stage::Again {
+            return self.open_select();
+        }
         // Flags may change without any of the three numbers; who hides by flag needs the whole way.
         if opening.cached.is_some() && self.wanted.hide_deleted == HideDeleted::No {
             opening.stage = Stage::Status;
@@ -239,6 +252,9 @@ impl Mailbox {
                             .into(),
                     });
                 }
+                if opening.stage == Stage::Again {
+                    return self.opened_again();
+                }
                 if let Some(cached) = &opening.cached
                     && self.facts.uid_validity != Some(cached.uid_validity)
                 {
@@ -282,6 +298,20 @@ impl Mailbox {
         if opening.outstanding == 0 {
             self.settle();
         }
+    }
+
+    /// The mailbox is open on another connection: are its messages the same?
+    fn opened_again(&mut self) {
+        let Some(snapshot) = self.opening.take().and_then(|opening| opening.cached) else {
+            return;
+        };
+        if self.facts.uid_validity != Some(snapshot.uid_validity) {
+            return self.die(Loss::Poisoned);
+        }
+        self.events.push_back(Event::Opened(Opened {
+            snapshot,
+            access: self.access(),
+        }));
     }
 
     /// What STATUS says decides how to go on.

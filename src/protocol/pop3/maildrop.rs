@@ -15,12 +15,12 @@ use super::config::{MarkSeen, Settings, Sizes, UidlFormat};
 use super::grammar::MessageNumber;
 use super::marks::Marks;
 use super::reply::{self, Charset, ResponseCode};
-use super::sending::{Sending, Shown};
+use super::sending::{Sending, Shown, Unlike};
 use super::unique_id::Source;
 use super::wish::{Input, Wish};
 use crate::protocol::Farewell;
 use crate::protocol::imap::ask::{
-    Access, Ask, Event, Fetch, Loss, NoBody, Opened, Outcome, Span, Update, When,
+    Access, Ask, Cut, Event, Fetch, Loss, NoBody, Opened, Outcome, Span, Update, When,
 };
 use crate::protocol::imap::snapshot::{Message, Snapshot};
 
@@ -220,9 +220,12 @@ impl Maildrop {
             Event::Body(octets) => self.body(&octets, out),
             Event::BodyEnd => self.body_end(out),
             Event::NoBody(why) => self.no_body(why, out),
-            Event::BodyBroken => {
-                if matches!(self.doing, Doing::Sending(..)) {
-                    self.doing = Doing::Over(Why::Truncated);
+            Event::BodyBroken(cut) => self.body_broken(cut),
+            Event::Access(Access::Lost) => {
+                if let Doing::Deleting(_) = self.doing {
+                    self.doing = Doing::Nothing;
+                    let text = "the mail server cannot be reached, try again later";
+                    self.err(ResponseCode::SysTemp, text, out);
                 }
             }
             Event::Access(access) => {
@@ -233,7 +236,7 @@ impl Maildrop {
                 }
             }
             Event::Updated(outcome) => self.updated(outcome, out),
-            Event::Lost(loss) => self.lost(&loss, out),
+            Event::Lost(loss) => self.lost(&loss),
         }
     }
 
@@ -297,6 +300,16 @@ impl Maildrop {
             left.learn(self.learned.iter().copied());
         }
         Some(left)
+    }
+
+    /// Whether the UIDs of the mailbox changed their meaning.
+    pub fn is_poisoned(&self) -> bool {
+        self.host == Host::Poisoned
+    }
+
+    /// The messages, for a connection in place of one that was lost.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// What was done.
@@ -513,13 +526,15 @@ impl Maildrop {
                     Shown::All => write!(out, "+OK {octets} octets\r\n"),
                     Shown::Top(_) => write!(out, "+OK\r\n"),
                 };
-                sending.begin(octets, origin);
+                let _ = sending.begin(octets, origin);
                 self.doing = Doing::Sending(index, sending);
             }
-            // Another window of TOP.
+            // Another window of TOP, or the rest of a body that broke off.
             Doing::Sending(index, mut sending) => {
-                sending.begin(octets, origin);
-                self.doing = Doing::Sending(index, sending);
+                self.doing = match sending.begin(octets, origin) {
+                    Ok(()) => Doing::Sending(index, sending),
+                    Err(Unlike) => Doing::Over(Why::Truncated),
+                };
             }
             other => self.doing = other,
         }
@@ -533,6 +548,24 @@ impl Maildrop {
         if sending.is_over() {
             self.asks.push_back(Ask::Enough);
             self.sent(out);
+        }
+    }
+
+    /// The rest is asked for where it is certain that it is the rest; otherwise the client must see
+    /// that something is missing.
+    fn body_broken(&mut self, cut: Cut) {
+        let Doing::Sending(index, sending) = &mut self.doing else {
+            return;
+        };
+        let rest = match (cut, self.snapshot.get(*index)) {
+            (Cut::Lost, Some(message)) if self.host != Host::Poisoned => sending
+                .resume(message.size)
+                .map(|span| fetch(message, span)),
+            _ => None,
+        };
+        match rest {
+            Some(fetch) => self.asks.push_back(Ask::Fetch(fetch, When::Now)),
+            None => self.doing = Doing::Over(Why::Truncated),
         }
     }
 
@@ -625,14 +658,10 @@ impl Maildrop {
             Some(Access::NoTrash) => {
                 self.err(ResponseCode::SysPerm, "there is no \\Trash mailbox", out);
             }
-            None if self.host == Host::Fine => {
+            Some(Access::Lost) | None => {
                 self.ahead.forget();
                 self.asks.push_back(Ask::Access);
                 self.doing = Doing::Deleting(index);
-            }
-            None => {
-                let text = "the mail server cannot be reached, try again later";
-                self.err(ResponseCode::SysTemp, text, out);
             }
         }
     }
@@ -695,17 +724,12 @@ impl Maildrop {
         self.err(ResponseCode::SysTemp, &text, out);
     }
 
-    fn lost(&mut self, loss: &Loss, out: &mut Vec<u8>) {
+    fn lost(&mut self, loss: &Loss) {
         self.ahead.forget();
         self.host = match loss {
             Loss::Poisoned => Host::Poisoned,
             _ => Host::Lost,
         };
-        if matches!(self.doing, Doing::Deleting(_)) {
-            self.doing = Doing::Nothing;
-            let text = "the mail server cannot be reached, try again later";
-            self.err(ResponseCode::SysTemp, text, out);
-        }
     }
 
     fn poisoned(&mut self, out: &mut Vec<u8>) {

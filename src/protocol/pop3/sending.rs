@@ -28,7 +28,22 @@ pub(super) struct Sending {
     /// Octets of the message up to the end of what was announced last.
     end: u64,
     window: Window,
+    /// Octets announced in all, and received, of a message asked for whole.
+    total: u64,
+    received: u64,
+    rest: Rest,
 }
+
+/// Whether what comes is the rest of a body that broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    No,
+    Yes,
+}
+
+/// What came is not what was to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unlike;
 
 /// Which octets are shown.
 #[derive(Clone, Debug)]
@@ -82,11 +97,19 @@ impl Sending {
             skip: 0,
             end: 0,
             window: Window::Last,
+            total: 0,
+            received: 0,
+            rest: Rest::No,
         }
     }
 
     /// So many octets come, the first of them at `origin` in the message.
-    pub(super) fn begin(&mut self, octets: u64, origin: u64) {
+    pub(super) fn begin(&mut self, octets: u64, origin: u64) -> Result<(), Unlike> {
+        if self.rest == Rest::Yes {
+            // One octet more was asked for: had the message another length now, it would show.
+            let same = origin == self.received && octets == self.total - self.received;
+            return same.then_some(()).ok_or(Unlike);
+        }
         let (offset, length) = match self.span {
             Span::Whole => (0, None),
             Span::Part { offset, length } => (offset, Some(u64::from(length))),
@@ -99,10 +122,29 @@ impl Sending {
             Some(length) if origin == offset && octets >= length => Window::Full,
             _ => Window::Last,
         };
+        self.total = octets;
+        Ok(())
+    }
+
+    /// The connection was lost: what to ask for on another one, if the rest can be told for certain.
+    /// Only of a host whose announced size was the true one: bodies that are made on demand, and may
+    /// come out otherwise the next time, are rarely announced right.
+    pub(super) fn resume(&mut self, size: u64) -> Option<Span> {
+        let left = self.total.checked_sub(self.received)?;
+        if !matches!(self.shown, Shown::All) || self.total != size || left == 0 {
+            return None;
+        }
+        self.rest = Rest::Yes;
+        self.span = Span::Part {
+            offset: self.received,
+            length: u32::try_from(left + 1).ok()?,
+        };
+        Some(self.span)
     }
 
     /// Takes octets; what is shown of them is appended to `out`.
     pub(super) fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        self.received += octets.len() as u64;
         let skip = self.skip.min(octets.len() as u64);
         self.skip -= skip;
         let mut octets = octets.get(skip as usize..).unwrap_or_default();

@@ -1,0 +1,55 @@
+//! Logs in to a user's host again when the connection under a translated session was lost: the
+//! client need not notice.
+
+use super::translate::{Again, Connecting};
+use crate::backend::{Backends, Request, Seat};
+use crate::net::Stream;
+use crate::protocol::{Credentials, Origin, Protocol, UserName};
+
+/// How a user's session logged in: all that is needed to do it once more.
+pub(super) struct Ticket {
+    pub(super) backend: String,
+    /// The host it was: another one may hold other messages.
+    pub(super) host: String,
+    pub(super) user: UserName,
+    /// Held in memory, wiped with the session.
+    pub(super) credentials: Credentials,
+    pub(super) origin: Origin,
+}
+
+/// Logs in on the same host.
+pub(super) struct SameHost<'a> {
+    pub(super) backends: &'a Backends,
+    pub(super) ticket: Ticket,
+    /// The place on the host of the connection that was made last.
+    pub(super) seat: Option<Seat>,
+}
+
+impl Again<Stream> for SameHost<'_> {
+    fn again(&mut self, behind: Vec<u8>) -> Connecting<'_, Stream> {
+        Box::pin(async move {
+            self.seat = None;
+            let Ticket {
+                backend,
+                host,
+                user,
+                credentials,
+                origin,
+            } = &self.ticket;
+            let request = Request {
+                protocol: Protocol::Pop3,
+                user,
+                credentials,
+                host: Some(host),
+                origin: Some(origin.clone()),
+                behind: &behind,
+            };
+            let connected = self.backends.get(backend)?.connect(request).await.ok()?;
+            if connected.speaks != Protocol::Imap {
+                return None;
+            }
+            self.seat = Some(connected.seat);
+            Some((connected.stream, connected.welcome))
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The connection to the host is lost, and another one takes its place.
+
+use super::host::Host;
+use super::{Later, ONE, Play, Session, TWO};
+
+const THREE: &[&[u8]] = &[ONE, TWO, b"c\r\n"];
+const BODY: &str = "Subject: one\r\n\r\nfirst\r\n.dot\r\n";
+const GOT: &str = "+OK 29 octets\nSubject: one\n\nfirst\n..dot\n.\n";
+const LOST: &str = "-ERR [SYS/TEMP] the mail server cannot be reached, try again later (S1)\n";
+const CHANGED: &str = "-ERR [SYS/TEMP] the mailbox changed, log in again (S1)\n";
+
+async fn play(host: Host, later: Vec<Host>, commands: &str) -> Session {
+    let play = Play {
+        later: Later {
+            hosts: std::sync::Arc::new(std::sync::Mutex::new(later.into())),
+            ..Later::default()
+        },
+        ..Play::default()
+    };
+    play.run(host, commands).await.expect("opened")
+}
+
+fn three() -> Host {
+    Host::with(THREE)
+}
+
+/// Between commands, and before the first octet of an answer, nobody notices.
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_replaced() {
+    const FETCH: &str = "UID FETCH 1 (UID BODY";
+    for answer in [
+        "$CLOSE",
+        "* BYE x\r\n",
+        "* 1 FETCH (UID 1 BODY$CLOSE",
+        "* 1 FETCH ((((",
+        "",
+    ] {
+        let session = play(
+            three().rule(FETCH, answer),
+            vec![three()],
+            "DELE 2\r\nRETR 1\r\nRETR 3\r\nSTAT\r\nQUIT\r\n",
+        )
+        .await;
+        assert_eq!(
+            session.text(),
+            format!(
+                "+OK message deleted\n{GOT}+OK 3 octets\nc\n.\n+OK 2 32\n\
+                 +OK bye, deleted messages removed\n"
+            ),
+            "{answer}"
+        );
+        assert_eq!(session.host.uids(), [1, 2, 3]);
+        assert_eq!(session.later[0].uids(), [1, 3]);
+        assert_eq!(session.later[0].log[..1], ["SELECT \"INBOX\""]);
+    }
+    // The second is no better; the session goes on without a host.
+    let bad = || three().rule(FETCH, "$CLOSE");
+    let session = play(bad(), vec![bad()], "RETR 1\r\nSTAT\r\n").await;
+    assert_eq!(session.text(), format!("{LOST}+OK 3 57\n"));
+    let session = play(
+        bad(),
+        vec![three().rule("SELECT", "$T NO x\r\n")],
+        "RETR 1\r\nSTAT\r\n",
+    )
+    .await;
+    assert_eq!(session.text(), format!("{LOST}+OK 3 57\n"));
+    // Other messages by now.
+    let mut other = three();
+    other.uid_validity += 1;
+    let session = play(bad(), vec![other], "DELE 2\r\nRETR 1\r\nSTAT\r\n").await;
+    assert_eq!(session.text(), format!("+OK message deleted\n{CHANGED}"));
+    assert_eq!(session.later[0].log, ["SELECT \"INBOX\""]);
+}
+
+/// A body that broke off goes on where it stopped, if what comes is certainly the rest.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_resumed() {
+    let whole = format!("* 1 FETCH (UID 1 BODY[] {{29}}\r\n{BODY})\r\n");
+    let start = whole.find("Subject").unwrap();
+    for cut in start..whole.len() {
+        let host = three().rule("UID FETCH 1 (", &format!("{}$CLOSE", &whole[..cut]));
+        let session = play(host, vec![three()], "RETR 1\r\nRETR 3\r\n").await;
+        assert_eq!(
+            session.text(),
+            format!("{GOT}+OK 3 octets\nc\n.\n"),
+            "{cut}"
+        );
+    }
+    let cut = format!("{}$CLOSE", &whole[..start + 10]);
+    let part = "+OK 29 octets\nSubject: o";
+    for (answer, want) in [
+        // Longer, shorter, all of it, another message, none.
+        (
+            "* 1 FETCH (UID 1 BODY[]<10> {20}\r\nne\r\n\r\nfirst\r\n.dot.\r\n)\r\n$T OK\r\n",
+            part,
+        ),
+        ("* 1 FETCH (UID 1 BODY[]<10> {2}\r\nne)\r\n$T OK\r\n", part),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nne)\r\n$T OK\r\n", part),
+        (
+            "* 1 FETCH (UID 2 BODY[]<10> {19}\r\nne\r\n\r\nfirst\r\n.dot\r\n)\r\n$T OK\r\n",
+            part,
+        ),
+        ("$T OK\r\n", part),
+        ("$T NO x\r\n", part),
+        ("* 1 FETCH (UID 1 BODY[]<10> \"short\")\r\n$T OK\r\n", part),
+    ] {
+        let later = three().rule("UID FETCH 1 (UID BODY", answer);
+        let session = play(
+            three().rule("UID FETCH 1 (", &cut),
+            vec![later],
+            "RETR 1\r\nNOOP\r\n",
+        )
+        .await;
+        assert_eq!(session.text(), want, "{answer}");
+    }
+    // Not from a host whose sizes were not the true ones, nor where the message was not named yet.
+    let mut liar = three().rule("UID FETCH 1 (", &cut);
+    liar.mail.get_mut(&1).unwrap().size = Some(30);
+    assert_eq!(play(liar, vec![three()], "RETR 1\r\n").await.text(), part);
+    let unnamed = three().rule(
+        "UID FETCH 1 (",
+        "* 1 FETCH (BODY[] {29}\r\nSubject: o$CLOSE",
+    );
+    assert_eq!(
+        play(unnamed, vec![three()], "RETR 1\r\n").await.text(),
+        part
+    );
+    let mut other = three();
+    other.uid_validity += 1;
+    let session = play(
+        three().rule("UID FETCH 1 (", &cut),
+        vec![other],
+        "RETR 1\r\n",
+    )
+    .await;
+    assert_eq!(session.text(), part);
+}
+
+/// QUIT is carried out on another connection; what was done already is not done twice.
+#[tokio::test(start_paused = true)]
+async fn quit_is_repeated() {
+    const DONE: &str = "+OK bye, deleted messages removed\n";
+    let commands = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
+    for (rule, answer) in [
+        ("UID STORE", "$CLOSE"),
+        ("UID STORE", "$MODEL$CLOSE"),
+        ("UID EXPUNGE", "$CLOSE"),
+        ("UID EXPUNGE", "* 1 EXPUNGE\r\n$CLOSE"),
+    ] {
+        let session = play(three().rule(rule, answer), vec![three()], commands).await;
+        assert!(session.text().ends_with(DONE), "{rule} {answer}");
+        assert_eq!(session.later[0].uids(), [3]);
+    }
+    let mut other = three();
+    other.uid_validity += 1;
+    let session = play(three().rule("UID STORE", "$CLOSE"), vec![other], commands).await;
+    assert!(
+        session.text().contains("-ERR [SYS/TEMP] "),
+        "{}",
+        session.text()
+    );
+    assert_eq!(session.later[0].uids(), [1, 2, 3]);
+    let session = play(three().rule("UID STORE", "$CLOSE"), vec![], commands).await;
+    assert!(
+        session
+            .text()
+            .contains("-ERR [SYS/TEMP] the mail server was lost")
+    );
+    // DELE on a mailbox that was never selected, over a connection that is gone.
+    let first = play(three(), vec![], "QUIT\r\n").await;
+    let play = Play {
+        cached: first.served.remainder,
+        later: Later {
+            hosts: std::sync::Arc::new(std::sync::Mutex::new(vec![three()].into())),
+            ..Later::default()
+        },
+        ..Play::default()
+    };
+    let host = three().rule("SELECT", "$CLOSE");
+    let session = play
+        .run(host, "STAT\r\nDELE 3\r\nQUIT\r\n")
+        .await
+        .expect("opened");
+    assert_eq!(
+        session.text(),
+        format!("+OK 3 57\n+OK message deleted\n{DONE}")
+    );
+    assert_eq!(session.later[0].uids(), [1, 2]);
+}
