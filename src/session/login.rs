@@ -12,8 +12,9 @@ use crate::backend::attempt::unpredictable;
 use crate::backend::{Refusal, Request, Seat};
 use crate::net::Stream;
 use crate::observe::metrics;
+use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
-    Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome, pop3,
+    Code, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome, pop3,
 };
 use crate::route;
 
@@ -57,6 +58,8 @@ pub(super) struct Translated {
     pub(super) settings: pop3::Settings,
     /// Whose it is: what it holds in the end is remembered under this.
     pub(super) maildrop: maildrop_cache::Key,
+    /// Held to the session's end, where only one session may use a maildrop.
+    pub(super) _lease: Option<maildrop_cache::Lease>,
     /// For another connection, if this one is lost.
     pub(super) ticket: Ticket,
 }
@@ -120,7 +123,7 @@ impl Session<'_> {
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
         let maildrop = maildrop_cache::Key {
             backend: backend.clone(),
-            user: canonical.clone(),
+            user: user.to_string(),
             mailbox: settings.mailbox.clone(),
         };
         let opening = match self.front.protocol {
@@ -159,6 +162,16 @@ impl Session<'_> {
         }
         let (far, state) = match (opening, connected.speaks) {
             (Some(opening), Protocol::Imap) => {
+                // After the password: that a maildrop is in use is its owner's business only.
+                let lease = match settings.lock {
+                    Lock::No => None,
+                    Lock::Yes => Some(self.gateway.maildrops.lease(&maildrop).ok_or(
+                        Failure::Refused {
+                            code: Code::InUse,
+                            alert: None,
+                        },
+                    )?),
+                };
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
                 let opened = translate::open(connected.stream, welcome, opening, wait).await?;
@@ -168,12 +181,13 @@ impl Session<'_> {
                     opened,
                     settings: settings.clone(),
                     maildrop,
+                    _lease: lease,
                     ticket: Ticket {
                         backend: backend.clone(),
                         host: host.clone(),
                         user: user.clone(),
                         credentials: login.credentials.clone(),
-                        origin: self.origin(),
+                        origin: self.origin(told),
                     },
                 };
                 (Far::Translated(Box::new(translated)), "translate")

@@ -3,9 +3,10 @@
 //!
 //! Bounded in octets; what was not used for the longest time goes first. An entry is a hint with a
 //! proof: it is believed only if UIDVALIDITY, UIDNEXT and the number of messages are still the same
-//! (`imap::opening`), and after [`BELIEVED`] not even then.
+//! (`imap::opening`), and after [`BELIEVED`] not even then. Here is also who uses a maildrop alone
+//! (`pop3.lock`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const OVERHEAD: usize = 256;
 pub struct Key {
     /// The backend's name.
     pub backend: String,
-    /// The login sent to the host, canonical.
+    /// The login sent to the host, as it is sent: where case matters, these are two users.
     pub user: String,
     /// The mailbox.
     pub mailbox: String,
@@ -38,6 +39,20 @@ pub struct Key {
 pub struct MaildropCache {
     limit: usize,
     inner: Mutex<Inner>,
+    leased: Mutex<HashSet<Key>>,
+}
+
+/// The only session on a maildrop, as long as it lives (RFC 1939 §4 has the maildrop locked).
+#[derive(Debug)]
+pub struct Lease {
+    key: Key,
+    cache: Arc<MaildropCache>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.cache.leases().remove(&self.key);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +85,7 @@ impl MaildropCache {
         MaildropCache {
             limit,
             inner: Mutex::default(),
+            leased: Mutex::default(),
         }
     }
 
@@ -119,6 +135,18 @@ impl MaildropCache {
             };
             inner.remove(&oldest);
         }
+    }
+
+    /// A maildrop for one session alone; `None` while another has it.
+    pub fn lease(self: &Arc<Self>, key: &Key) -> Option<Lease> {
+        self.leases().insert(key.clone()).then(|| Lease {
+            key: key.clone(),
+            cache: self.clone(),
+        })
+    }
+
+    fn leases(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Octets taken.
@@ -186,6 +214,16 @@ mod tests {
             cache.put(key(user), None);
         }
         assert_eq!(cache.octets(), 0);
+    }
+
+    #[test]
+    fn one_session_at_a_time() {
+        let cache = Arc::new(MaildropCache::default());
+        let lease = cache.lease(&key("a"));
+        assert!(lease.is_some() && cache.lease(&key("b")).is_some());
+        assert!(cache.lease(&key("a")).is_none());
+        drop(lease);
+        assert!(cache.lease(&key("a")).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -224,6 +224,7 @@ impl Session<'_> {
             opened,
             settings,
             maildrop,
+            _lease,
             ticket,
         } = translated;
         let first = translate::First {

@@ -137,7 +137,8 @@ impl Play {
         .await;
         drop(clients_end);
         let mut later = Vec::new();
-        for served in std::mem::take(&mut *self.later.served.lock().unwrap()) {
+        let serving = std::mem::take(&mut *self.later.served.lock().unwrap());
+        for served in serving {
             later.push(served.await.unwrap());
         }
         Ok(Session {
