@@ -593,3 +593,22 @@ async fn bad_commands_end_the_session() {
          +OK i-default texts are in English\n+OK\n-ERR not after login\n"
     );
 }
+
+/// A range spans UIDs that do not exist, never one that does and is not meant.
+#[tokio::test(start_paused = true)]
+async fn sparse_uids_are_named_in_ranges() {
+    let mut host = Host::with(&[b"a\r\n", b"b\r\n", b"c\r\n", b"d\r\n", b"e\r\n", b"f\r\n"]);
+    host.mail.remove(&2);
+    host.mail.remove(&4);
+    // Messages 1 to 4 are UIDs 1, 3, 5 and 6.
+    let session = play(host, "DELE 1\r\nDELE 2\r\nDELE 4\r\nQUIT\r\n").await;
+    assert_eq!(session.host.uids(), [5]);
+    assert_eq!(
+        session.host.log[2..],
+        [
+            "UID STORE 1:3,6 +FLAGS.SILENT (\\Deleted)",
+            "UID EXPUNGE 1:3,6",
+            "LOGOUT"
+        ]
+    );
+}

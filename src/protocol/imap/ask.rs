@@ -60,8 +60,10 @@ pub enum When {
 /// What QUIT does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// These are removed.
+    /// These are removed. Its ranges may span UIDs that do not exist.
     pub delete: UidSet,
+    /// How many messages that are.
+    pub messages: u64,
     /// These are marked \Seen.
     pub seen: UidSet,
 }

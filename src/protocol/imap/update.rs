@@ -19,6 +19,7 @@ const IN_FLIGHT: usize = 16;
 /// An update under way.
 pub(super) struct Updating {
     delete: UidSet,
+    messages: u64,
     seen: UidSet,
     stage: Stage,
     /// The next range of the set the stage works on.
@@ -126,7 +127,11 @@ impl Mailbox {
             self.events.push_back(Event::Updated(Outcome::NotDone));
             return;
         }
-        let Update { delete, seen } = update;
+        let Update {
+            delete,
+            messages,
+            seen,
+        } = update;
         if delete.is_empty() && seen.is_empty() {
             self.events.push_back(Event::Updated(Outcome::Done));
             return;
@@ -135,6 +140,7 @@ impl Mailbox {
         let known = delete.is_empty() || self.facts.can.is_some();
         self.updating = Some(Box::new(Updating {
             delete,
+            messages,
             seen,
             stage: match known {
                 true => Stage::Seen,
@@ -202,7 +208,7 @@ impl Mailbox {
             }
             Stage::Moving => {
                 let Some(set) = up.chunk(|up| &up.delete) else {
-                    return up.finished(Copies::No);
+                    return up.finished();
                 };
                 let Trash::At(name) = &self.trash else {
                     return Turn::Over(Outcome::NotDone);
@@ -236,7 +242,7 @@ impl Mailbox {
             Stage::Removing => {
                 let copying = self.copies();
                 let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
-                    return up.finished(copying);
+                    return up.finished();
                 };
                 let flags = b" +FLAGS.SILENT (\\Deleted)";
                 self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
@@ -305,7 +311,7 @@ impl Mailbox {
                 self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
                 Turn::Wait
             }
-            Stage::Expunging => up.finished(self.copies()),
+            Stage::Expunging => up.finished(),
             Stage::Verifying => {
                 if up.next == 0 {
                     self.found = UidSet::new();
@@ -321,9 +327,9 @@ impl Mailbox {
                 }
                 self.found.normalise();
                 let found = std::mem::take(&mut self.found);
-                let of = up.delete.count();
+                let of = up.messages;
                 // What a host names besides what was asked for is not ours.
-                let left = of - up.delete.minus(&found).count();
+                let left = up.delete.count() - up.delete.minus(&found).count();
                 let again = (up.search, up.trouble, up.round)
                     == (Search::Good, Trouble::No, Round::First)
                     && can.uid_plus
@@ -496,8 +502,8 @@ impl Updating {
     }
 
     /// All commands of a stage that removes were sent.
-    fn finished(&mut self, copies: Copies) -> Turn {
-        let all_gone = self.gone == self.doomed(copies).count();
+    fn finished(&mut self) -> Turn {
+        let all_gone = self.gone == self.messages;
         match (self.in_flight, self.trouble) {
             (0, Trouble::No) if all_gone => Turn::Over(Outcome::Done),
             (0, _) => self.go(Stage::Verifying),

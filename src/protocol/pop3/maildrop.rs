@@ -676,7 +676,8 @@ impl Maildrop {
     /// QUIT (RFC 1939 §6): `"QUIT"`. What is marked is removed, then the answer is given.
     fn quit(&mut self, out: &mut Vec<u8>) {
         let marked = self.deleted.iter().filter(|&index| !self.gone.has(index));
-        let delete = self.snapshot.set(marked);
+        let mut messages = 0;
+        let delete = self.snapshot.set(marked.inspect(|_| messages += 1));
         if delete.is_empty() {
             out.extend_from_slice(b"+OK bye\r\n");
             self.doing = Doing::Over(Why::Quit);
@@ -692,7 +693,11 @@ impl Maildrop {
         self.doing = Doing::Quitting;
         let seen = self.take_seen();
         self.ahead.forget();
-        self.asks.push_back(Ask::Update(Update { delete, seen }));
+        self.asks.push_back(Ask::Update(Update {
+            delete,
+            messages,
+            seen,
+        }));
     }
 
     fn updated(&mut self, outcome: Outcome, out: &mut Vec<u8>) {
