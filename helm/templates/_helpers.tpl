@@ -1,0 +1,281 @@
+{{- define "gatepost.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "gatepost.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "gatepost.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "gatepost.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "gatepost.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "gatepost.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "gatepost.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "gatepost.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A duration of proxy.yaml in whole seconds, rounded up; argument: dict "text", "key". */}}
+{{- define "gatepost.seconds" -}}
+{{- $number := regexFind "^[0-9]+" .text -}}
+{{- $unit := regexFind "(ms|s|m|h)$" .text -}}
+{{- if or (not $number) (not $unit) -}}
+{{- fail (printf "%s: %q is no duration that the chart can compute with; set terminationGracePeriodSeconds" .key .text) -}}
+{{- end -}}
+{{- if eq $unit "ms" -}}
+{{- div (add (atoi $number) 999) 1000 -}}
+{{- else -}}
+{{- mul (atoi $number) (get (dict "s" 1 "m" 60 "h" 3600) $unit) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the chart serves its built-in trial: no backend is set. */}}
+{{- define "gatepost.isTrial" -}}
+{{- if not (.Values.config).backends -}}true{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.hasUsersMap" -}}
+{{- $m := .Values.usersMap -}}
+{{- if or $m.text $m.existingConfigMap $m.existingSecret -}}true{{- end -}}
+{{- end -}}
+
+{{/* Secrets with certificates, the default first, as a JSON list. */}}
+{{- define "gatepost.tlsSecrets" -}}
+{{- $list := list -}}
+{{- if .Values.tls.certManager.enabled -}}
+{{- $list = append $list (printf "%s-tls" (include "gatepost.fullname" .)) -}}
+{{- end -}}
+{{- range .Values.tls.existingSecrets -}}{{- $list = append $list . -}}{{- end -}}
+{{- if not $list -}}
+{{- $list = list (printf "%s-self-signed" (include "gatepost.fullname" .)) -}}
+{{- end -}}
+{{- toJson $list -}}
+{{- end -}}
+
+{{/* Whether the chart makes a certificate itself. */}}
+{{- define "gatepost.isSelfSigned" -}}
+{{- if not (or .Values.tls.certManager.enabled .Values.tls.existingSecrets ((.Values.config).tls)) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.adminSecret" -}}
+{{- default (printf "%s-admin" (include "gatepost.fullname" .)) .Values.adminToken.existingSecret -}}
+{{- end -}}
+
+{{- define "gatepost.ticketSecret" -}}
+{{- default (printf "%s-tickets" (include "gatepost.fullname" .)) .Values.tls.ticketKey.existingSecret -}}
+{{- end -}}
+
+{{- define "gatepost.sharesTickets" -}}
+{{- if and (or .Values.tls.ticketKey.create .Values.tls.ticketKey.existingSecret) (not (.Values.config).tls) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Port of the admin listener. */}}
+{{- define "gatepost.adminPort" -}}
+{{- $config := include "gatepost.config" . | fromYaml -}}
+{{- regexFind "[0-9]+$" $config.admin.bind -}}
+{{- end -}}
+
+{{/* proxy.yaml as the gateway gets it. */}}
+{{- define "gatepost.config" -}}
+{{- $config := deepCopy (default dict .Values.config) -}}
+{{- if not $config.listeners -}}
+{{- $_ := set $config "listeners" (list "imap://0.0.0.0:1143" "imaps://0.0.0.0:1993" "pop3://0.0.0.0:1110" "pop3s://0.0.0.0:1995") -}}
+{{- end -}}
+{{- if .Values.proxyProtocol.enabled -}}
+{{- $listeners := list -}}
+{{- range $config.listeners -}}
+{{- $listener := ternary (dict "bind" .) . (kindIs "string" .) -}}
+{{- if not (hasKey $listener "proxy_protocol") -}}
+{{- $_ := set $listener "proxy_protocol" $.Values.proxyProtocol.networks -}}
+{{- end -}}
+{{- $listeners = append $listeners $listener -}}
+{{- end -}}
+{{- $_ := set $config "listeners" $listeners -}}
+{{- end -}}
+{{- if include "gatepost.isTrial" . -}}
+{{- $_ := set $config "backends" (dict "demo" "demo://") -}}
+{{- $_ := set $config "users" (dict "*" "demo") -}}
+{{- end -}}
+{{- if include "gatepost.hasUsersMap" . -}}
+{{- $file := dict "file" (printf "/etc/gatepost/users/%s" .Values.usersMap.key) -}}
+{{- $_ := set $config "users_from" (prepend (default list $config.users_from) $file) -}}
+{{- end -}}
+{{- if not $config.tls -}}
+{{- $pairs := list -}}
+{{- range (include "gatepost.tlsSecrets" . | fromJsonArray) -}}
+{{- $pairs = append $pairs (dict "cert" (printf "/etc/gatepost/tls/%s/tls.crt" .) "key" (printf "/etc/gatepost/tls/%s/tls.key" .)) -}}
+{{- end -}}
+{{- $tls := ternary (first $pairs) (dict "certificates" $pairs) (eq (len $pairs) 1) -}}
+{{- if include "gatepost.sharesTickets" . -}}
+{{- $_ := set $tls "ticket_key_file" "/etc/gatepost/tickets/ticket.key" -}}
+{{- end -}}
+{{- $_ := set $config "tls" $tls -}}
+{{- end -}}
+{{- $admin := default dict $config.admin -}}
+{{- if not $admin.bind -}}{{- $_ := set $admin "bind" "0.0.0.0:9090" -}}{{- end -}}
+{{- if not $admin.token_file -}}{{- $_ := set $admin "token_file" "/etc/gatepost/admin/token" -}}{{- end -}}
+{{- $_ := set $config "admin" $admin -}}
+{{- $timeouts := default dict $config.timeouts -}}
+{{- if not (hasKey $timeouts "drain_delay") -}}{{- $_ := set $timeouts "drain_delay" "5s" -}}{{- end -}}
+{{- $_ := set $config "timeouts" $timeouts -}}
+{{- if .Values.redis.existingSecret -}}
+{{- $_ := set $config "state" "${GATEPOST_REDIS_URL}" -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* Listeners as a JSON list of scheme, port, name of the port, port of the Service. */}}
+{{- define "gatepost.listeners" -}}
+{{- $config := include "gatepost.config" . | fromYaml -}}
+{{- $default := dict "imap" 143 "imaps" 993 "pop3" 110 "pop3s" 995 "submission" 587 "submissions" 465 -}}
+{{- $list := list -}}
+{{- $names := list -}}
+{{- $ports := list -}}
+{{- range $i, $listener := $config.listeners -}}
+{{- $url := ternary $listener (get (ternary dict $listener (kindIs "string" $listener)) "bind") (kindIs "string" $listener) -}}
+{{- $scheme := regexFind "^[a-z0-9]+" $url -}}
+{{- if contains "$" $url -}}
+{{- fail (printf "config.listeners[%d]: the chart must know the port of %q; write it without a variable" $i $url) -}}
+{{- end -}}
+{{- if regexMatch "://(127\\.|\\[::1\\])" $url -}}
+{{- fail (printf "config.listeners[%d]: %q is the pod's loopback, where nobody can reach it; write 0.0.0.0 or [::]" $i $url) -}}
+{{- end -}}
+{{- $port := default (get $default $scheme) (regexFind ":[0-9]+/?$" $url | trimPrefix ":" | trimSuffix "/" | atoi) | int -}}
+{{- $name := ternary (printf "%s-%d" $scheme $port) $scheme (has $scheme $names) -}}
+{{- $outside := default (ternary $port (get $default $scheme) (has $scheme $names)) (get $.Values.service.ports $name) | int -}}
+{{- if has $outside $ports -}}
+{{- fail (printf "service.ports: two listeners have port %d; name another one for %q" $outside $name) -}}
+{{- end -}}
+{{- $names = append $names $name -}}
+{{- $ports = append $ports $outside -}}
+{{- $list = append $list (dict "scheme" $scheme "port" $port "name" $name "outside" $outside) -}}
+{{- end -}}
+{{- range $name, $port := .Values.service.ports -}}
+{{- if not (has $name $names) -}}{{- fail (printf "service.ports.%s: no listener's port has this name; there are %s" $name (join ", " $names)) -}}{{- end -}}
+{{- end -}}
+{{- range $name, $port := .Values.service.nodePorts -}}
+{{- if not (has $name $names) -}}{{- fail (printf "service.nodePorts.%s: no listener's port has this name; there are %s" $name (join ", " $names)) -}}{{- end -}}
+{{- end -}}
+{{- toJson $list -}}
+{{- end -}}
+
+{{/* Every URL of a backend's hosts, as a JSON list. */}}
+{{- define "gatepost.hostUrls" -}}
+{{- $config := include "gatepost.config" . | fromYaml -}}
+{{- $urls := list -}}
+{{- range $config.backends -}}
+{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}
+{{- else if kindIs "slice" . -}}{{- $urls = concat $urls . -}}
+{{- else -}}
+{{- with .discover -}}{{- $urls = append $urls . -}}{{- end -}}
+{{- range .hosts -}}
+{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}
+{{- else -}}
+{{- range $url := list .imap .pop3 .submission -}}{{- with $url -}}{{- $urls = append $urls . -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $config.users_from -}}
+{{- with .http -}}
+{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}{{- else -}}{{- $urls = concat $urls . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson ($urls | uniq) -}}
+{{- end -}}
+
+{{/* Where those URLs lead, as a JSON list of host and port. */}}
+{{- define "gatepost.destinations" -}}
+{{- $default := dict "imap" 143 "imap+starttls" 143 "imaps" 993 "pop3" 110 "pop3+starttls" 110 "pop3s" 995 "submission" 587 "submission+starttls" 587 "submissions" 465 "http" 80 "https" 443 -}}
+{{- $list := list -}}
+{{- range $url := include "gatepost.hostUrls" . | fromJsonArray -}}
+{{- $scheme := regexFind "^[a-z0-9+]+" $url -}}
+{{- if ne $scheme "demo" -}}
+{{- $authority := regexReplaceAll "^[a-z0-9+]+://([^/?]*).*$" $url "${1}" -}}
+{{- $port := default (get $default $scheme) (regexFind ":[0-9]+$" $authority | trimPrefix ":" | atoi) | int -}}
+{{- $host := regexReplaceAll ":[0-9]+$" $authority "" | trimPrefix "[" | trimSuffix "]" -}}
+{{- $list = append $list (dict "host" $host "port" $port) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson ($list | uniq) -}}
+{{- end -}}
+
+{{/* What no schema can say: mistakes that would only show in the cluster. */}}
+{{- define "gatepost.validate" -}}
+{{- $given := default dict .Values.config -}}
+{{- $config := include "gatepost.config" . | fromYaml -}}
+{{- $names := keys $config.backends | sortAlpha -}}
+{{- $there := printf "config.backends has %s" (join ", " $names) -}}
+{{- range $user, $to := $config.users -}}
+{{- $backend := ternary $to (get (ternary dict $to (kindIs "string" $to)) "backend") (kindIs "string" $to) -}}
+{{- if and $backend (not (contains "${" $backend)) (not (has $backend $names)) -}}
+{{- fail (printf "config.users.%s: no backend is named %q; %s" $user $backend $there) -}}
+{{- end -}}
+{{- end -}}
+{{- $pinned := true -}}
+{{- range $i, $listener := $config.listeners -}}
+{{- $backend := get (ternary dict $listener (kindIs "string" $listener)) "backend" -}}
+{{- if not $backend -}}{{- $pinned = false -}}
+{{- else if and (not (contains "${" $backend)) (not (has $backend $names)) -}}
+{{- fail (printf "config.listeners[%d].backend: no backend is named %q; %s" $i $backend $there) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $pinned $config.users $config.users_from) -}}
+{{- fail "config.users is missing: a map of users to backends, like \"*\": NAME" -}}
+{{- end -}}
+{{- if and $given.users (include "gatepost.isTrial" .) -}}
+{{- fail "config.backends is missing: config.users names backends, and there are none" -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $config.admin.bind -}}
+{{- fail (printf "config.admin.bind: %q is the pod's loopback, where the kubelet's probes do not reach; write 0.0.0.0 or [::]" $config.admin.bind) -}}
+{{- end -}}
+{{- if ($given.admin).token -}}
+{{- fail "config.admin.token would stand in a ConfigMap: use adminToken.existingSecret" -}}
+{{- end -}}
+{{- if not (or .Values.adminToken.create .Values.adminToken.existingSecret ($given.admin).token_file) -}}
+{{- fail "adminToken: the admin port can be reached by every pod and needs a token: leave adminToken.create true, or set adminToken.existingSecret" -}}
+{{- end -}}
+{{- if and $given.tls (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
+{{- fail "config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
+{{- end -}}
+{{- if and .Values.redis.existingSecret $given.state -}}
+{{- fail "config.state and redis.existingSecret exclude each other" -}}
+{{- end -}}
+{{- if gt (len (compact (list .Values.usersMap.text .Values.usersMap.existingConfigMap .Values.usersMap.existingSecret))) 1 -}}
+{{- fail "usersMap: text, existingConfigMap and existingSecret exclude each other" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (eq .Values.kind "DaemonSet") -}}
+{{- fail "autoscaling.enabled: a DaemonSet has one pod on every node" -}}
+{{- end -}}
+{{- end -}}
