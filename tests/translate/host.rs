@@ -2,6 +2,7 @@
 //! the model's. Everything after the login.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -31,6 +32,8 @@ pub(crate) struct Host {
     /// tag, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
     /// the same beginning is used again and again, others once.
     pub(crate) rules: Vec<(String, String)>,
+    /// How long an answer is on its way; commands that come meanwhile are answered as well.
+    pub(crate) delay: Duration,
     /// Octets a write; 0: all at once.
     pub(crate) cut: usize,
     /// Every command, without its tag.
@@ -58,6 +61,7 @@ impl Host {
             esearch: false,
             trash: Vec::new(),
             rules: Vec::new(),
+            delay: Duration::ZERO,
             cut: 0,
             log: Vec::new(),
         }
@@ -88,6 +92,9 @@ impl Host {
 
     /// Serves until the other side or a rule closes. Returns what became of the mailbox.
     pub(crate) async fn serve(mut self, mut stream: DuplexStream) -> Host {
+        if self.delay > Duration::ZERO {
+            stream = far(stream, self.delay);
+        }
         let mut input = Vec::new();
         loop {
             while let Some(end) = input.iter().position(|&b| b == b'\n') {
@@ -290,4 +297,36 @@ impl Host {
         }
         uids
     }
+}
+
+/// The same stream, far away: what is written arrives `delay` later.
+fn far(stream: DuplexStream, delay: Duration) -> DuplexStream {
+    let (near, relay) = tokio::io::duplex(1 << 20);
+    let (mut from, mut to) = tokio::io::split(stream);
+    let (mut relay_from, mut relay_to) = tokio::io::split(relay);
+    tokio::spawn(async move {
+        let _ = tokio::io::copy(&mut from, &mut relay_to).await;
+        let _ = relay_to.shutdown().await;
+    });
+    let (queue, mut queued) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some((due, octets)) = queued.recv().await {
+            tokio::time::sleep_until(due).await;
+            let octets: Vec<u8> = octets;
+            if to.write_all(&octets).await.is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown().await;
+    });
+    tokio::spawn(async move {
+        let mut octets = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = relay_from.read(&mut octets).await {
+            let due = tokio::time::Instant::now() + delay;
+            if queue.send((due, octets[..read].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    near
 }

@@ -1,13 +1,19 @@
 //! Polls of a mailbox that was seen before: what is asked of the host, and that nothing is believed
 //! which the host's numbers do not prove.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gatepost::protocol::Welcome;
 use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::{Settings, Sizes};
+use gatepost::session::translate::{First, Terms, open, prepare, serve};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
+use tokio::time::Instant;
 
 use super::host::{Host, Mail};
-use super::{ONE, Play, Session, TWO};
+use super::{Later, ONE, Play, Session, TWO};
 
 const THREE: &[&[u8]] = &[ONE, TWO, b"c\r\n"];
 const STATUS: &str = "STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)";
@@ -369,4 +375,80 @@ async fn trouble_ahead() {
     let text = poll(host, None, commands).await.text();
     let all: String = (1..=5).map(got).collect();
     assert_eq!(text, format!("{all}+OK bye\n"));
+}
+
+/// Asks one command after the other, each when the answer to the last one is complete; how long it
+/// took.
+async fn in_turn(host: Host, commands: impl IntoIterator<Item = String>) -> Duration {
+    let (to_host, hosts_end) = duplex(1 << 20);
+    tokio::spawn(host.serve(hosts_end));
+    let settings = Settings::default();
+    let opening = prepare(&settings, 7, None);
+    let opened = open(
+        to_host,
+        &mut Welcome::default(),
+        opening,
+        Duration::from_secs(9),
+    )
+    .await
+    .expect("opened");
+    let (client, mut clients_end) = duplex(1 << 20);
+    let session = tokio::spawn(async move {
+        let terms = Terms {
+            settings: &Settings::default(),
+            session: "S1".into(),
+            idle: Duration::from_secs(600),
+        };
+        let first = First::default();
+        serve(
+            &mut clients_end,
+            first,
+            opened,
+            terms,
+            Later::default(),
+            pending(),
+        )
+        .await
+    });
+    let mut client = BufReader::new(client);
+    let start = Instant::now();
+    for command in commands {
+        client
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await
+            .expect("writes");
+        let multi = command.starts_with("RETR") || command.starts_with("TOP");
+        let mut line = String::new();
+        client.read_line(&mut line).await.expect("a line");
+        assert!(line.starts_with("+OK"), "{line}");
+        while multi && line != ".\r\n" {
+            line.clear();
+            client.read_line(&mut line).await.expect("a line");
+        }
+    }
+    let took = start.elapsed();
+    drop(client);
+    session.await.expect("ended");
+    took
+}
+
+/// Virtual time: a round trip to the host is 20 ms, everything else takes none.
+#[tokio::test(start_paused = true)]
+async fn a_download_takes_few_round_trips() {
+    let mails: Vec<Vec<u8>> = (0..100).map(|n| vec![b'a'; 1000 + n]).collect();
+    let mails: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    let host = || {
+        let mut host = Host::with(&mails);
+        host.delay = Duration::from_millis(20);
+        host
+    };
+    let retr = (1..=100).map(|n| format!("RETR {n}"));
+    let took = in_turn(host(), retr).await;
+    assert!(took <= Duration::from_millis(100), "RETR: {took:?}");
+    let both = (1..=100).flat_map(|n| [format!("RETR {n}"), format!("DELE {n}")]);
+    let took = in_turn(host(), both).await;
+    assert!(took <= Duration::from_millis(100), "RETR, DELE: {took:?}");
+    let top = (1..=100).map(|n| format!("TOP {n} 0"));
+    let took = in_turn(host(), top).await;
+    assert!(took <= Duration::from_millis(100), "TOP: {took:?}");
 }

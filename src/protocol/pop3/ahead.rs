@@ -17,8 +17,9 @@ pub(super) struct Ahead {
     /// On the way, in the order of asking, with their announced octets.
     asked: VecDeque<(usize, Span, u64)>,
     octets: u64,
-    /// The message retrieved last, and how many were retrieved in order up to it.
-    last: Option<usize>,
+    /// The message asked for last and with how many lines of TOP, if any; and how many were asked for
+    /// in order up to it.
+    last: Option<(usize, Option<u32>)>,
     run: u32,
     rest: Rest,
 }
@@ -43,8 +44,8 @@ impl Ahead {
         }
     }
 
-    /// The client asks for this now.
-    pub(super) fn asked(&mut self, index: usize, span: Span) {
+    /// The client asks for this now, by RETR or by TOP with so many lines.
+    pub(super) fn asked(&mut self, index: usize, span: Span, lines: Option<u32>) {
         let found = self
             .asked
             .iter()
@@ -53,15 +54,15 @@ impl Ahead {
         for (.., octets) in self.asked.drain(..upto) {
             self.octets -= octets;
         }
-        if span == Span::Whole {
-            self.run = match self.last {
-                Some(last) if last < index && (found.is_some() || last + 1 == index) => {
-                    self.run.saturating_add(1)
-                }
-                _ => 1,
-            };
-            self.last = Some(index);
-        }
+        self.run = match self.last {
+            Some((last, before))
+                if before == lines && last < index && (found.is_some() || last + 1 == index) =>
+            {
+                self.run.saturating_add(1)
+            }
+            _ => 1,
+        };
+        self.last = Some((index, lines));
     }
 
     /// Asks for what comes next: first what the client said already, else what follows in order.

@@ -473,8 +473,8 @@ impl Maildrop {
         let span = sending.span;
         self.asks
             .push_back(Ask::Fetch(fetch(message, span), When::Now));
+        self.ahead.asked(index, span, sending.lines);
         self.doing = Doing::Waiting(index, sending);
-        self.ahead.asked(index, span);
         self.read_ahead();
     }
 
@@ -487,7 +487,7 @@ impl Maildrop {
             Doing::Waiting(index, sending) | Doing::Sending(index, sending) => (*index, sending),
             _ => return,
         };
-        let whole = matches!(sending.shown, Shown::All);
+        let lines = sending.lines;
         let (snapshot, deleted, gone) = (&self.snapshot, &self.deleted, &self.gone);
         let there = |index: &usize| {
             let listed = snapshot.get(*index).is_some();
@@ -505,11 +505,11 @@ impl Maildrop {
         });
         let after = (index + 1..snapshot.len())
             .filter(there)
-            .map(|index| (index, Span::Whole));
+            .filter_map(|index| Some((index, Sending::span(lines, snapshot.get(index)?.size))));
         let asks = &mut self.asks;
         self.ahead.plan(
             said,
-            after.take(if whole { usize::MAX } else { 0 }),
+            after,
             |index| snapshot.get(index).map_or(0, |message| message.size),
             |index, span| {
                 if let Some(message) = snapshot.get(index) {

@@ -18,6 +18,8 @@ const WINDOW: (u64, u64) = (4 * 1024, 256 * 1024);
 /// An answer under way.
 #[derive(Clone, Debug)]
 pub(super) struct Sending {
+    /// The lines that TOP was asked for.
+    pub(super) lines: Option<u32>,
     /// Which octets were asked for.
     pub(super) span: Span,
     /// Which are shown.
@@ -66,12 +68,13 @@ enum Window {
 impl Sending {
     /// RETR.
     pub(super) fn whole() -> Self {
-        Self::new(Span::Whole, Shown::All)
+        Self::new(Span::Whole, Shown::All, None)
     }
 
     /// TOP of a message of this size.
     pub(super) fn top(lines: u32, size: u64) -> Self {
-        Self::new(Self::span(Some(lines), size), Shown::Top(Top::new(lines)))
+        let span = Self::span(Some(lines), size);
+        Self::new(span, Shown::Top(Top::new(lines)), Some(lines))
     }
 
     /// What is asked for first: for TOP with so many lines, or for RETR.
@@ -89,8 +92,9 @@ impl Sending {
         }
     }
 
-    fn new(span: Span, shown: Shown) -> Self {
+    fn new(span: Span, shown: Shown, lines: Option<u32>) -> Self {
         Sending {
+            lines,
             span,
             shown,
             stuffer: Stuffer::new(),
