@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use gatepost::protocol::pop3::{client, server};
+use gatepost::protocol::sasl::Mechanisms;
 use gatepost::protocol::{
     Channel, ClearLogin, Client as _, Credentials, Failure, FrontSettings, HostLogin, HostStep,
     Login, Origin, Secret, Server as _, StartTls, Step, Transport, UserName, Welcome,
@@ -11,6 +12,7 @@ use gatepost::protocol::{
 
 fn front(channel: Channel, capabilities: Option<&[&str]>) -> FrontSettings {
     FrontSettings {
+        mechanisms: Mechanisms::PASSWORD,
         greeting: "ready".into(),
         session: "S1".into(),
         channel,
@@ -40,7 +42,7 @@ fn login(starttls: StartTls, password: &[u8]) -> HostLogin {
 /// What came of it: the host leg's end, and the login the front saw.
 fn play(settings: FrontSettings, with: HostLogin, answer: Option<Failure>) -> (HostStep, Login) {
     let mut server = Some(Box::new(server::Server::new(settings)));
-    let mut client = client::Client::new(with);
+    let mut client = client::Client::new(with, None);
     let mut shown = None;
     loop {
         match server.as_mut().map(|server| server.step()) {
@@ -65,6 +67,7 @@ fn play(settings: FrontSettings, with: HostLogin, answer: Option<Failure>) -> (H
                 client.tls_started();
                 server.as_mut().unwrap().tls_started();
             }
+            Some(Step::Exchange(answer)) => client.answer(answer),
             Some(Step::Close) => client.closed(),
             Some(Step::Read) | None => match client.step() {
                 HostStep::Write(octets) => server.as_mut().unwrap().receive(&octets),

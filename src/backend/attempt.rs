@@ -8,10 +8,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::config::{Endpoint, ForwardClient, Security, Target};
 use super::host::{Change, Host};
 use super::login::{Patience, play};
-use super::{Backend, Connected, Request, dial};
+use super::{Answering, Backend, Connected, Dialogue, Request, dial};
 use crate::demo;
 use crate::net::Stream;
 use crate::protocol::proxy_header::{self, Version};
+use crate::protocol::sasl;
 use crate::protocol::{
     Client, Code, Failure, HostLogin, Origin, Protocol, StartTls, Welcome, imap, pop3,
 };
@@ -39,7 +40,12 @@ impl Backend {
         &self,
         host: &Arc<Host>,
         request: &Request<'_>,
+        dialogue: &mut dyn Dialogue,
     ) -> Result<Connected, Failed> {
+        let mut dialogue = Heard {
+            dialogue,
+            heard: Challenges::None,
+        };
         let endpoint = endpoint(host, request.protocol)?;
         let mut seat = host
             .sit()
@@ -79,15 +85,28 @@ impl Backend {
             Protocol::Imap => {
                 let mut client = imap::client::Client::new(login, host.profile());
                 let played = self
-                    .log_in(endpoint, &mut client, request.origin.as_ref())
+                    .log_in(
+                        endpoint,
+                        &mut client,
+                        request.origin.as_ref(),
+                        &mut dialogue,
+                    )
                     .await;
                 host.learn(client.learned());
                 played
             }
             Protocol::Pop3 => {
-                let mut client = pop3::client::Client::new(login);
-                self.log_in(endpoint, &mut client, request.origin.as_ref())
-                    .await
+                let mut client = pop3::client::Client::new(login, host.pop3_profile());
+                let played = self
+                    .log_in(
+                        endpoint,
+                        &mut client,
+                        request.origin.as_ref(),
+                        &mut dialogue,
+                    )
+                    .await;
+                host.learn_pop3(client.learned());
+                played
             }
         };
         match played {
@@ -103,7 +122,11 @@ impl Backend {
                 })
             }
             Err((failure, credentials)) => {
-                let then = verdict(&failure, credentials);
+                let then = match dialogue.heard {
+                    Challenges::None => verdict(&failure, credentials),
+                    // The client is in the middle of a talk with this host.
+                    Challenges::Some => Then::GiveUp,
+                };
                 match (then, &failure) {
                     (Then::Again, _) => {
                         self.report(
@@ -128,6 +151,7 @@ impl Backend {
         endpoint: &Endpoint,
         client: &mut dyn Client,
         origin: Option<&Origin>,
+        dialogue: &mut dyn Dialogue,
     ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
         let kept = |failure| (failure, Credentials::Kept);
         let config = &self.config;
@@ -170,7 +194,14 @@ impl Backend {
             greeting,
             login: config.login_timeout,
         };
-        let played = play(stream, client, patience, tls.map(|tls| (tls, name))).await;
+        let played = play(
+            stream,
+            client,
+            patience,
+            tls.map(|tls| (tls, name)),
+            dialogue,
+        )
+        .await;
         played.map_err(|failure| match client.credentials_sent() {
             true => (failure, Credentials::Sent),
             false => (failure, Credentials::Kept),
@@ -219,6 +250,25 @@ impl Backend {
             (Change::CameBack, _) => tracing::info!(event = "host_up", backend, host),
             _ => {}
         }
+    }
+}
+
+/// Notes whether the client has heard anything of this host.
+struct Heard<'a> {
+    dialogue: &'a mut dyn Dialogue,
+    heard: Challenges,
+}
+
+#[derive(Clone, Copy)]
+enum Challenges {
+    None,
+    Some,
+}
+
+impl Dialogue for Heard<'_> {
+    fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_> {
+        self.heard = Challenges::Some;
+        self.dialogue.exchange(challenge)
     }
 }
 

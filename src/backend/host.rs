@@ -12,7 +12,8 @@ use super::config::{Config, HostConfig};
 use super::seat::Seat;
 use crate::observe::metrics;
 use crate::protocol::imap::client::Profile;
-use crate::protocol::{Failure, Protocol};
+use crate::protocol::sasl::Mechanisms;
+use crate::protocol::{Failure, Protocol, pop3};
 
 /// How long a host that could not be reached is left alone: it is asked at most twice a second,
 /// however many users want it, and everybody else is answered at once.
@@ -29,6 +30,7 @@ pub struct Host {
     /// Of each endpoint: a POP3 port that refuses says nothing about IMAP.
     reach: Mutex<[Reach; Protocol::ALL.len()]>,
     profile: Mutex<Option<Profile>>,
+    pop3_profile: Mutex<Option<pop3::client::Profile>>,
     pub(super) metrics: metrics::Host,
 }
 
@@ -82,6 +84,7 @@ impl Host {
             gate: Semaphore::new(in_flight),
             reach: Mutex::new([Reach::Up, Reach::Up]),
             profile: Mutex::new(None),
+            pop3_profile: Mutex::new(None),
             metrics: metrics::Host::new(&backend.name, &config.name),
             config,
         }
@@ -180,6 +183,25 @@ impl Host {
             Protocol::Imap => imap,
             Protocol::Pop3 => pop3,
         })
+    }
+
+    /// What it can be logged in to by for a client of this protocol, if that is known.
+    pub fn mechanisms(&self, protocol: Protocol) -> Option<Mechanisms> {
+        match (protocol, &self.config.pop3) {
+            (Protocol::Pop3, Some(_)) => lock(&self.pop3_profile).as_ref()?.mechanisms(),
+            _ => lock(&self.profile).as_ref()?.mechanisms(),
+        }
+    }
+
+    pub(super) fn pop3_profile(&self) -> Option<pop3::client::Profile> {
+        lock(&self.pop3_profile).clone()
+    }
+
+    /// As [`learn`](Self::learn), of its POP3 endpoint.
+    pub(super) fn learn_pop3(&self, learned: Option<pop3::client::Profile>) {
+        if learned.is_some() {
+            *lock(&self.pop3_profile) = learned;
+        }
     }
 
     pub(super) fn profile(&self) -> Option<Profile> {

@@ -1,7 +1,7 @@
 //! Plays a [`Client`] over a real stream: the one place where a host's login meets time and bytes.
 //!
 //! Two deadlines, and nothing a host says extends them: one until its greeting, one from there to
-//! the accepted login. Knows no protocol; what is read and written is the client's business.
+//! the accepted login. A challenge of the host's goes to whoever holds the mail client. Knows no protocol; what is read and written is the client's business.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use super::Dialogue;
 use super::tls::{self, HostTls};
 use crate::net::Stream;
 use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
@@ -31,6 +32,7 @@ pub(super) async fn play(
     client: &mut dyn Client,
     patience: Patience,
     upgrade: Upgrade<'_>,
+    dialogue: &mut dyn Dialogue,
 ) -> Result<(Stream, Welcome), Failure> {
     let mut chunk = vec![0; READ_CHUNK];
     let mut deadline = patience.greeting;
@@ -81,6 +83,11 @@ pub(super) async fn play(
                 stream = Stream::HostTls(Box::new(shaken.map_err(|_| late("tls"))??));
                 client.tls_started();
             }
+            HostStep::Exchange(challenge) => {
+                // The client's time to think is the login's.
+                let answer = timeout_at(deadline, dialogue.exchange(challenge)).await;
+                client.answer(answer.map_err(|_| late("exchange"))?);
+            }
             HostStep::Done(welcome) => return Ok((stream, *welcome)),
             HostStep::Failed(failure) => return Err(failure),
         }
@@ -92,6 +99,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tokio::time::sleep;
 
+    use super::super::Nobody;
     use super::*;
     use crate::protocol::imap::client;
     use crate::protocol::{Credentials, HostLogin, Secret, StartTls, UserName};
@@ -121,7 +129,14 @@ mod tests {
             greeting: begin + 5 * SECOND,
             login: 30 * SECOND,
         };
-        let played = play(Stream::Memory(ours), &mut alice(), patience, None).await;
+        let played = play(
+            Stream::Memory(ours),
+            &mut alice(),
+            patience,
+            None,
+            &mut Nobody,
+        )
+        .await;
         (played.map(|it| it.1), begin.elapsed().as_secs())
     }
 
@@ -196,7 +211,14 @@ mod tests {
             greeting: Instant::now() + 5 * SECOND,
             login: 30 * SECOND,
         };
-        let played = play(Stream::Memory(ours), &mut alice(), patience, None).await;
+        let played = play(
+            Stream::Memory(ours),
+            &mut alice(),
+            patience,
+            None,
+            &mut Nobody,
+        )
+        .await;
         let failure = played.map(|_| ()).unwrap_err();
         assert_eq!(
             failure,

@@ -16,6 +16,7 @@ mod seat;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use config::Config;
@@ -31,6 +32,7 @@ use self::seat::Pins;
 use self::tls::HostTls;
 use crate::net::Stream;
 use crate::observe::metrics;
+use crate::protocol::sasl::{self, Mechanisms};
 use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
 
 /// Every backend, by name.
@@ -117,12 +119,31 @@ impl Backend {
         &self.hosts
     }
 
+    /// What its hosts are known to be logged in to by, for a client of this protocol: what one of them
+    /// has shown, and what all of them have.
+    pub fn mechanisms(&self, protocol: Protocol) -> (Mechanisms, Mechanisms) {
+        let known = self.hosts.iter().map(|host| host.mechanisms(protocol));
+        known.fold((Mechanisms::NONE, Mechanisms::ALL), |(any, all), host| {
+            let host = host.unwrap_or_default();
+            (any.or(host), all.and(host))
+        })
+    }
+
     /// Makes a logged-in connection, on the user's host if it can be, on the next one if it is not
     /// to be reached. Credentials that a host refused are never shown to another; and a connection
     /// that dropped after they were sent is not made again, because nobody knows what came of it.
     ///
     /// Dropping the future gives everything back.
     pub async fn connect(&self, request: Request<'_>) -> Result<Connected, Refusal> {
+        self.connect_with(request, &mut Nobody).await
+    }
+
+    /// As [`connect`](Self::connect), for a mail client that can answer a challenge of the host's.
+    pub async fn connect_with(
+        &self,
+        request: Request<'_>,
+        dialogue: &mut dyn Dialogue,
+    ) -> Result<Connected, Refusal> {
         self.admit(&request)?;
         let begun = Instant::now();
         let deadline = begun + self.config.retry_for;
@@ -134,7 +155,7 @@ impl Backend {
                 cause: "the backend has no host".into(),
             });
             for host in hosts {
-                let (failure, then) = match self.attempt(&host, &request).await {
+                let (failure, then) = match self.attempt(&host, &request, dialogue).await {
                     Ok(connected) => {
                         self.metrics.connected(begun.elapsed());
                         return Ok(connected);
@@ -232,6 +253,25 @@ pub struct Request<'a> {
     /// Commands for an IMAP host of a POP3 client, to be sent behind the login where the host bears
     /// it. Not used for connections that are relayed.
     pub behind: &'a [u8],
+}
+
+/// Whoever holds the mail client while a host decides on its login.
+pub trait Dialogue: Send {
+    /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
+    /// client gave up or is gone.
+    fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
+}
+
+/// What comes of [`Dialogue::exchange`].
+pub type Answering<'a> = Pin<Box<dyn Future<Output = sasl::Answer> + Send + 'a>>;
+
+/// No mail client at all.
+pub struct Nobody;
+
+impl Dialogue for Nobody {
+    fn exchange(&mut self, _: sasl::Message) -> Answering<'_> {
+        Box::pin(std::future::ready(sasl::Answer::Abort))
+    }
 }
 
 /// A connection that is logged in.

@@ -23,6 +23,9 @@ pub enum Side {
 pub enum Failure {
     /// The name or the password is wrong, or they cannot be valid (empty, control characters).
     Credentials,
+    /// The client gave up an exchange with the host, after a challenge of the host's. Counted and
+    /// delayed as wrong credentials are: the host was asked about a user, and said something.
+    Aborted,
     /// A login before TLS where that is not allowed.
     PrivacyRequired,
     /// An operator turned this user away; the text is for the user (`reject:` in the map).
@@ -129,9 +132,10 @@ impl Failure {
     /// Whose fault it is.
     pub fn side(&self) -> Side {
         match self {
-            Failure::Credentials | Failure::PrivacyRequired | Failure::NotAllowed { .. } => {
-                Side::Client
-            }
+            Failure::Credentials
+            | Failure::Aborted
+            | Failure::PrivacyRequired
+            | Failure::NotAllowed { .. } => Side::Client,
             Failure::TooMany { .. }
             | Failure::NoRoute
             | Failure::MapUnavailable { .. }
@@ -150,7 +154,7 @@ impl Failure {
     /// call the result for every protocol.
     pub fn code(&self) -> &'static str {
         match self {
-            Failure::Credentials | Failure::NoRoute => "AUTHENTICATIONFAILED",
+            Failure::Credentials | Failure::Aborted | Failure::NoRoute => "AUTHENTICATIONFAILED",
             Failure::PrivacyRequired => "PRIVACYREQUIRED",
             Failure::NotAllowed { .. } => "AUTHORIZATIONFAILED",
             Failure::TooMany { .. } => "LIMIT",
@@ -170,6 +174,7 @@ impl Failure {
         matches!(
             self,
             Failure::Credentials
+                | Failure::Aborted
                 | Failure::NoRoute
                 | Failure::Refused {
                     code: Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired,
@@ -184,6 +189,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Credentials => f.write_str("wrong name or password"),
+            Failure::Aborted => f.write_str("the client gave the exchange up"),
             Failure::PrivacyRequired => f.write_str("login without TLS refused"),
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
             Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),

@@ -8,6 +8,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::sasl::{self, ClientFirst, Token};
+
 /// A login attempt, as a client made it.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -27,14 +29,37 @@ pub enum Credentials {
     /// The certificate of its TLS connection, verified already: nothing that could be shown to a
     /// host.
     Certificate,
+    /// An OAuth token, for a host that takes one. It goes there as it came.
+    Token(Token),
+    /// The first message of SCRAM: the proof that follows is for the host alone.
+    Scram(ClientFirst),
 }
 
 impl Credentials {
-    /// What can be shown to a host, if there is such a thing.
+    /// A password, if it is one: it can be shown to a host in whatever way that takes.
     pub fn secret(&self) -> Option<&Secret> {
         match self {
             Credentials::Password(secret) => Some(secret),
-            Credentials::Certificate => None,
+            Credentials::Certificate | Credentials::Token(_) | Credentials::Scram(_) => None,
+        }
+    }
+
+    /// The one mechanism that a host must know for them, where they cannot be shown in any other way.
+    pub fn relayed(&self) -> Option<sasl::Mechanism> {
+        match self {
+            Credentials::Password(_) | Credentials::Certificate => None,
+            Credentials::Token(token) => Some(token.mechanism()),
+            Credentials::Scram(first) => Some(first.mechanism()),
+        }
+    }
+
+    /// How many octets they hold.
+    pub fn size(&self) -> usize {
+        match self {
+            Credentials::Password(secret) => secret.reveal().len(),
+            Credentials::Certificate => 0,
+            Credentials::Token(token) => token.size(),
+            Credentials::Scram(first) => first.message().len(),
         }
     }
 }
@@ -52,10 +77,18 @@ pub enum Mechanism {
     SaslLogin,
     /// SASL EXTERNAL (RFC 4422 appendix A): the client's certificate.
     SaslExternal,
+    /// SASL XOAUTH2.
+    SaslXOAuth2,
+    /// SASL OAUTHBEARER (RFC 7628).
+    SaslOAuthBearer,
+    /// SASL SCRAM-SHA-1 (RFC 5802).
+    SaslScramSha1,
+    /// SASL SCRAM-SHA-256 (RFC 7677).
+    SaslScramSha256,
 }
 
 impl Mechanism {
-    /// The word of the log: `LOGIN`, `USER`, `PLAIN`, `SASL-LOGIN`, `EXTERNAL`.
+    /// The word of the log: `LOGIN`, `USER`, `SASL-LOGIN`, else SASL's own name.
     pub fn as_str(self) -> &'static str {
         match self {
             Mechanism::Login => "LOGIN",
@@ -63,6 +96,10 @@ impl Mechanism {
             Mechanism::SaslPlain => "PLAIN",
             Mechanism::SaslLogin => "SASL-LOGIN",
             Mechanism::SaslExternal => "EXTERNAL",
+            Mechanism::SaslXOAuth2 => "XOAUTH2",
+            Mechanism::SaslOAuthBearer => "OAUTHBEARER",
+            Mechanism::SaslScramSha1 => "SCRAM-SHA-1",
+            Mechanism::SaslScramSha256 => "SCRAM-SHA-256",
         }
     }
 }

@@ -61,6 +61,10 @@ pub enum Step {
     /// Somebody shows credentials: answer with [`Server::reject`] or [`Server::accept`]. Handed out
     /// once; until it is answered the driver does not call `step` or `receive`.
     Login(Login),
+    /// The client answers a challenge: it goes to whoever sent that by [`Server::challenge`]. The
+    /// login is as undecided as before: until the next call of `challenge`, `reject` or `accept` the
+    /// driver does not call `step` or `receive`.
+    Exchange(sasl::Answer),
     /// The conversation is over: flush and close.
     Close,
 }
@@ -84,6 +88,9 @@ pub trait Server: Send {
     /// How many more gateways the client (a gateway itself) lets its login pass, if it said so: one
     /// that comes around in a circle is found by that.
     fn ttl(&self) -> Option<u8>;
+    /// The login is not decided yet: the host asks the client for another message first. What the
+    /// client answers comes as [`Step::Exchange`].
+    fn challenge(&mut self, challenge: &sasl::Message);
     /// The login failed: says so in the protocol's own words; the talk goes on.
     fn reject(&mut self, failure: &Failure);
     /// The login succeeded: ends the conversation.
@@ -129,6 +136,9 @@ pub enum HostStep {
     Write(Vec<u8>),
     /// Run the TLS handshake as client, then [`Client::tls_started`].
     StartTls,
+    /// The host asks the client for another message: answer with [`Client::answer`], until then do
+    /// not call `step`. Handed out once for each challenge.
+    Exchange(sasl::Message),
     /// Logged in. Handed out once; the conversation is over.
     Done(Box<Welcome>),
     /// Not logged in, and why. Handed out once; the conversation is over.
@@ -145,6 +155,9 @@ pub trait Client: Send {
     fn step(&mut self) -> HostStep;
     /// TLS is on: everything the host said in clear is forgotten.
     fn tls_started(&mut self);
+    /// What the mail client answers to the host's challenge. Where it gave up, the host is told, and
+    /// `Failed` follows without waiting for its word.
+    fn answer(&mut self, answer: sasl::Answer);
     /// Where the conversation stands, for "timed out in state=capability": `greeting`, `starttls`,
     /// `capability`, `login`, …
     fn state(&self) -> &'static str;
@@ -163,6 +176,8 @@ pub struct Welcome {
     /// what a client must not see (`STARTTLS`, `AUTH=…`, `LOGINDISABLED`, `UNAUTHENTICATE`,
     /// `COMPRESS=…` where the first of these two was there). Upper-case atoms in the host's order.
     pub capabilities: Option<Vec<String>>,
+    /// IMAP: whether a client could leave its login behind and make another, past the routing.
+    pub unauthenticate: UnauthenticateOffer,
     /// IMAP: untagged lines that came before the tagged OK and that the client has a right to see
     /// (ALERT, unsolicited data), each with its CRLF, at most 8 KiB.
     pub untagged: Vec<u8>,
@@ -170,6 +185,18 @@ pub struct Welcome {
     pub rest: Vec<u8>,
     /// Whether the bytes given to be sent behind the login went out with it.
     pub behind: Behind,
+}
+
+/// Whether a host offers UNAUTHENTICATE (RFC 8437) after login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnauthenticateOffer {
+    /// It has not said what it can do after login.
+    #[default]
+    Unknown,
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
 }
 
 /// Whether commands given to a [`Client`] to be sent behind its login were sent.
@@ -242,8 +269,9 @@ impl fmt::Debug for Handover {
 pub trait Observer: Send {
     /// Octets from the client, as they are passed on.
     fn client_to_host(&mut self, bytes: &[u8]) -> Verdict;
-    /// Octets from the host, as they are passed on.
-    fn host_to_client(&mut self, bytes: &[u8]);
+    /// Octets from the host, about to be passed on. What must not reach the client is made harmless in
+    /// place: as many octets as there were.
+    fn host_to_client(&mut self, bytes: &mut [u8]);
     /// The words that may be written to the client right now to end the session; `None` while
     /// nothing may be said here (inside a literal or a multi-line answer, or a command is running):
     /// ask again after the next octets, of either side. An empty vector: close without words. In a
@@ -273,6 +301,8 @@ pub struct FrontSettings {
     pub channel: Channel,
     /// List shown before login instead of ours (IMAP CAPABILITY, POP3 CAPA), one item an element.
     pub capabilities: Option<Vec<String>>,
+    /// The SASL mechanisms that are served; what is listed is of these.
+    pub mechanisms: sasl::Mechanisms,
     /// Longest command before login, literals included; ID and SASL lines may have 32 KiB.
     pub line: usize,
     /// Bad commands before login until a goodbye and close; good ones between do not reset it.

@@ -5,12 +5,22 @@
 //! wire, without the `+ ` and the line end around it. Base64 is strict (RFC 4648 §3), since lenient
 //! decoders read one text in several ways. A new exchange starts with a new value: nothing of an
 //! aborted one is left.
+//!
+//! Passwords (PLAIN, LOGIN) are read whole, to be shown to a host in whatever way it takes. Tokens
+//! ([`token`]) and SCRAM ([`scram`]) are read for their name and [`relayed`].
+
+pub mod relayed;
+pub mod scram;
+pub mod token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::line::Octets;
 use super::{Credentials, Login, Secret, UserName, login};
+pub use relayed::{Answer, Message, Relayed};
+pub use scram::ClientFirst;
+pub use token::Token;
 
 /// Longest base64 text of one message, in octets: what a [`Secret`] of the longest kind takes, with
 /// its name beside it cut short. Tokens of 12 KiB must work.
@@ -23,17 +33,36 @@ pub enum Mechanism {
     Plain,
     /// LOGIN (draft-murchison-sasl-login), for Outlook and old phones.
     Login,
+    /// XOAUTH2, of Google and Microsoft.
+    XOAuth2,
+    /// OAUTHBEARER (RFC 7628).
+    OAuthBearer,
+    /// SCRAM-SHA-1 (RFC 5802).
+    ScramSha1,
+    /// SCRAM-SHA-256 (RFC 7677).
+    ScramSha256,
 }
 
 impl Mechanism {
     /// Every mechanism, in the order they are offered.
-    pub const ALL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+    pub const ALL: [Mechanism; 6] = [
+        Mechanism::Plain,
+        Mechanism::Login,
+        Mechanism::XOAuth2,
+        Mechanism::OAuthBearer,
+        Mechanism::ScramSha1,
+        Mechanism::ScramSha256,
+    ];
 
     /// The registered name.
     pub fn name(self) -> &'static str {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
+            Mechanism::XOAuth2 => "XOAUTH2",
+            Mechanism::OAuthBearer => "OAUTHBEARER",
+            Mechanism::ScramSha1 => "SCRAM-SHA-1",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
         }
     }
 
@@ -42,6 +71,71 @@ impl Mechanism {
         Self::ALL
             .into_iter()
             .find(|m| m.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Its own bit of [`Mechanisms`].
+    fn bit(self) -> u8 {
+        match self {
+            Mechanism::Plain => 1,
+            Mechanism::Login => 2,
+            Mechanism::XOAuth2 => 4,
+            Mechanism::OAuthBearer => 8,
+            Mechanism::ScramSha1 => 16,
+            Mechanism::ScramSha256 => 32,
+        }
+    }
+}
+
+/// A set of mechanisms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mechanisms(u8);
+
+impl Mechanisms {
+    /// None.
+    pub const NONE: Mechanisms = Mechanisms(0);
+    /// Every one we speak.
+    pub const ALL: Mechanisms = Mechanisms(63);
+    /// Those that show a password, which can be served whatever the host can do.
+    pub const PASSWORD: Mechanisms = Mechanisms(1 | 2);
+    /// Those that show a token.
+    pub const TOKEN: Mechanisms = Mechanisms(4 | 8);
+    /// Those that prove a password without showing it.
+    pub const SCRAM: Mechanisms = Mechanisms(16 | 32);
+
+    /// With one more.
+    #[must_use]
+    pub fn with(self, mechanism: Mechanism) -> Self {
+        Mechanisms(self.0 | mechanism.bit())
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Mechanisms(self.0 | other.0)
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Mechanisms(self.0 & other.0)
+    }
+
+    /// Whether it is one of them.
+    pub fn has(self, mechanism: Mechanism) -> bool {
+        self.0 & mechanism.bit() != 0
+    }
+
+    /// Each of them, in the order they are offered.
+    pub fn iter(self) -> impl Iterator<Item = Mechanism> {
+        Mechanism::ALL
+            .into_iter()
+            .filter(move |mechanism| self.has(*mechanism))
+    }
+}
+
+impl FromIterator<Mechanism> for Mechanisms {
+    fn from_iter<T: IntoIterator<Item = Mechanism>>(all: T) -> Self {
+        all.into_iter().fold(Self::default(), Self::with)
     }
 }
 
@@ -60,6 +154,10 @@ enum Expects {
     LoginPassword(Option<UserName>),
     /// The name in the client's certificate.
     External(UserName),
+    /// XOAUTH2, OAUTHBEARER.
+    Token(Mechanism),
+    /// SCRAM's first message; the others are between the client and the host.
+    ClientFirst(Mechanism),
     Nothing,
 }
 
@@ -89,6 +187,8 @@ impl Server {
         Server(match mechanism {
             Mechanism::Plain => Expects::Plain,
             Mechanism::Login => Expects::LoginName,
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => Expects::Token(mechanism),
+            Mechanism::ScramSha1 | Mechanism::ScramSha256 => Expects::ClientFirst(mechanism),
         })
     }
 
@@ -132,9 +232,60 @@ impl Server {
             }
             Expects::External(name) => external(name, &message),
             Expects::LoginPassword(name) => shown(name, &message, login::Mechanism::SaslLogin),
+            Expects::Token(mechanism) => match Token::parse(mechanism, message) {
+                Some(token) => Turn::Login(Login {
+                    user: token.user().clone(),
+                    mechanism: match mechanism {
+                        Mechanism::XOAuth2 => login::Mechanism::SaslXOAuth2,
+                        _ => login::Mechanism::SaslOAuthBearer,
+                    },
+                    credentials: Credentials::Token(token),
+                }),
+                None => Turn::Failed,
+            },
+            Expects::ClientFirst(mechanism) => match ClientFirst::parse(mechanism, message) {
+                Some(first) => Turn::Login(Login {
+                    user: first.user().clone(),
+                    mechanism: match mechanism {
+                        Mechanism::ScramSha1 => login::Mechanism::SaslScramSha1,
+                        _ => login::Mechanism::SaslScramSha256,
+                    },
+                    credentials: Credentials::Scram(first),
+                }),
+                None => Turn::Failed,
+            },
             Expects::Nothing => Turn::Failed,
         }
     }
+}
+
+/// `saslname = 1*(value-safe-char / "=2C" / "=3D")` (RFC 5801 §4), decoded: a comma and an equals sign
+/// stand for nothing else.
+fn of_saslname(name: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&octet, tail)) = rest.split_first() {
+        rest = tail;
+        plain.push(match octet {
+            b',' => return None,
+            b'=' => {
+                let (code, tail) = tail.split_at_checked(2)?;
+                rest = tail;
+                match code {
+                    b"2C" | b"2c" => b',',
+                    b"3D" | b"3d" => b'=',
+                    _ => return None,
+                }
+            }
+            other => other,
+        });
+    }
+    Some(plain)
+}
+
+/// The other way around.
+fn to_saslname(name: &str) -> String {
+    name.replace('=', "=3D").replace(',', "=2C")
 }
 
 /// `message = [authzid] UTF8NUL authcid UTF8NUL passwd` (RFC 4616 §2). An authzid that is another's
@@ -217,12 +368,14 @@ enum Sends {
 pub struct Exhausted;
 
 impl Client {
-    /// An exchange that nothing was said in yet.
-    pub fn new(mechanism: Mechanism) -> Self {
-        Client(match mechanism {
-            Mechanism::Plain => Sends::Plain,
-            Mechanism::Login => Sends::LoginName,
-        })
+    /// PLAIN, nothing said yet.
+    pub fn plain() -> Self {
+        Client(Sends::Plain)
+    }
+
+    /// LOGIN, nothing said yet.
+    pub fn login() -> Self {
+        Client(Sends::LoginName)
     }
 
     /// The next message as base64 text: an initial response where the server takes one (RFC 4959;
@@ -369,9 +522,7 @@ mod tests {
     fn tokens_of_12_kib_work() {
         let user = UserName::new(b"tim").unwrap();
         let token = Secret::new(&[b'x'; 12 * 1024]).unwrap();
-        let text = Client::new(Mechanism::Plain)
-            .message(&user, &token)
-            .unwrap();
+        let text = Client::plain().message(&user, &token).unwrap();
         let Turn::Login(login) = Server::new(Mechanism::Plain).start(Some(&text)) else {
             panic!("no login");
         };
@@ -382,8 +533,10 @@ mod tests {
     fn our_client_logs_in_to_our_server() {
         let user = UserName::new("jürgen@example.org".as_bytes()).unwrap();
         let password = Secret::new(b"a \"b\" \\ \xfc").unwrap();
-        for mechanism in Mechanism::ALL {
-            let mut client = Client::new(mechanism);
+        for (mechanism, mut client) in [
+            (Mechanism::Plain, Client::plain()),
+            (Mechanism::Login, Client::login()),
+        ] {
             let mut server = Server::new(mechanism);
             let mut turn = server.start(None);
             while let Turn::Challenge(_) = turn {
@@ -396,6 +549,60 @@ mod tests {
             assert_eq!(login.user, user);
             assert_eq!(client.message(&user, &password), Err(Exhausted));
         }
+    }
+
+    #[test]
+    fn long_tokens_and_first_messages_are_read() {
+        let user = UserName::new(b"tim@example.org").unwrap();
+        let long = "t".repeat(12 * 1024);
+        for (mechanism, message) in [
+            (
+                Mechanism::XOAuth2,
+                format!("user={user}\x01auth=Bearer {long}\x01\x01"),
+            ),
+            (
+                Mechanism::OAuthBearer,
+                format!("n,a={user},\x01host=h\x01auth=Bearer {long}\x01\x01"),
+            ),
+            (Mechanism::ScramSha1, format!("n,,n={user},r=nonce")),
+            (Mechanism::ScramSha256, format!("n,,n={user},r=nonce")),
+        ] {
+            let text = BASE64.encode(&message);
+            let mut late = Server::new(mechanism);
+            assert_eq!(told(late.start(None)), "+ ");
+            for turn in [
+                late.answer(text.as_bytes()),
+                Server::new(mechanism).start(Some(text.as_bytes())),
+            ] {
+                let Turn::Login(login) = turn else {
+                    panic!("no login by {}", mechanism.name());
+                };
+                assert_eq!(login.mechanism.as_str(), mechanism.name());
+                assert_eq!(login.user, user);
+                assert_eq!(login.credentials.relayed(), Some(mechanism));
+                let first = relayed::first(&user, &login.credentials).unwrap();
+                assert_eq!(&first[..], text.as_bytes());
+                let shown = format!("{login:?}");
+                assert!(
+                    !shown.contains("ttt") && !shown.contains("nonce"),
+                    "{shown}"
+                );
+            }
+            assert_eq!(told(Server::new(mechanism).start(Some(b"="))), "Failed");
+            assert_eq!(told(Server::new(mechanism).start(Some(b"AQ=="))), "Failed");
+        }
+    }
+
+    #[test]
+    fn sets() {
+        let all: Mechanisms = Mechanism::ALL.into_iter().collect();
+        let three = Mechanisms::PASSWORD
+            .or(Mechanisms::TOKEN)
+            .or(Mechanisms::SCRAM);
+        assert_eq!((all, all), (three, Mechanisms::ALL));
+        assert!(all.iter().eq(Mechanism::ALL));
+        assert_eq!(all.and(Mechanisms::TOKEN), Mechanisms::TOKEN);
+        assert!(!Mechanisms::TOKEN.has(Mechanism::Plain));
     }
 
     #[test]

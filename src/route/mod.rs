@@ -32,6 +32,17 @@ pub struct Route {
     pub entry: Arc<Entry>,
 }
 
+/// Where logins of a listener can go, as far as is known before there is a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// All to this backend, each with the name that was typed.
+    AsTyped(&'a str),
+    /// All to this backend, some under another name.
+    Backend(&'a str),
+    /// That depends on the name.
+    Any,
+}
+
 /// A login that asks for its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -95,6 +106,24 @@ impl Router {
         Router {
             config,
             pins: pins.collect(),
+        }
+    }
+
+    /// Where logins of a listener can go.
+    pub fn reach(&self, listener: &str) -> Reach<'_> {
+        let entry = self.pins.get(listener).map(|entry| &entry.to);
+        let to = entry.or_else(|| self.config.map.only_default());
+        match (to, &self.config.default_domain) {
+            (
+                Some(Destination::Backend {
+                    backend,
+                    login: None,
+                    ..
+                }),
+                None,
+            ) => Reach::AsTyped(backend),
+            (Some(Destination::Backend { backend, .. }), _) => Reach::Backend(backend),
+            (Some(Destination::Reject(_)) | None, _) => Reach::Any,
         }
     }
 
@@ -286,6 +315,31 @@ mod tests {
             (route.backend.as_str(), route.login.as_str()),
             ("rest", "bob@x")
         );
+    }
+
+    #[test]
+    fn some_listeners_lead_to_one_backend() {
+        let one = || vec![("*", Destination::backend("b"))];
+        let two = vec![
+            ("*", Destination::backend("b")),
+            ("bob", Destination::backend("b")),
+        ];
+        for (entries, domain, other, pinned) in [
+            (one(), None, Reach::AsTyped("b"), Reach::AsTyped("own")),
+            (one(), Some("x"), Reach::Backend("b"), Reach::Backend("own")),
+            (
+                vec![("*", login("{local}", &[]))],
+                None,
+                Reach::Backend("b"),
+                Reach::AsTyped("own"),
+            ),
+            (two, None, Reach::Any, Reach::AsTyped("own")),
+            (vec![], None, Reach::Any, Reach::AsTyped("own")),
+        ] {
+            let router = router(entries, domain);
+            assert_eq!(router.reach("other"), other);
+            assert_eq!(router.reach("pinned"), pinned);
+        }
     }
 
     #[tokio::test]

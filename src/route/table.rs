@@ -93,6 +93,12 @@ impl Map {
         self.slots.is_empty()
     }
 
+    /// Where everybody goes, if `*` is the only entry.
+    pub fn only_default(&self) -> Option<&Destination> {
+        let slot = self.default.filter(|_| self.slots.len() == 1)?;
+        self.destinations.get(self.slot(slot).to as usize)
+    }
+
     /// Takes an entry. The first of two sources that have the same key wins; a source (a file) that
     /// has a key twice is refused the second.
     pub fn insert(&mut self, key: &str, to: Destination, place: &Place) -> Result<(), Refused> {

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
+use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{Login, READ_CHUNK, Server, Step, proxy_header};
 use crate::tls;
 
@@ -20,6 +22,8 @@ use crate::tls;
 pub(super) enum Said {
     /// Somebody shows credentials.
     Login(Login),
+    /// The client answers a challenge of the host's.
+    Answer(Answer),
     /// The server said goodbye; everything is written.
     Closed,
     /// The client left.
@@ -27,6 +31,39 @@ pub(super) enum Said {
     /// The client sent a PROXY header. Those who owe us one have sent it long before; from anybody
     /// else it is an attempt to be somebody else.
     Proxied,
+}
+
+/// The client, while a host decides on its login.
+pub(super) struct Asked<'a> {
+    pub(super) stream: &'a mut Stream,
+    pub(super) server: &'a mut dyn Server,
+    /// When the time for login is over.
+    pub(super) deadline: Instant,
+    /// Why it does not answer any more.
+    pub(super) over: Option<Over>,
+}
+
+/// How a conversation ended in the middle of an exchange.
+pub(super) enum Over {
+    /// As any conversation can.
+    Said(io::Result<Said>),
+    /// The time for login is over.
+    Late,
+}
+
+impl Dialogue for Asked<'_> {
+    fn exchange(&mut self, challenge: Message) -> Answering<'_> {
+        Box::pin(async move {
+            self.server.challenge(&challenge);
+            let said = timeout_at(self.deadline, converse(self.stream, self.server, None)).await;
+            self.over = Some(match said {
+                Ok(Ok(Said::Answer(answer))) => return answer,
+                Ok(said) => Over::Said(said),
+                Err(_) => Over::Late,
+            });
+            Answer::Abort
+        })
+    }
 }
 
 /// What an upgrade to TLS needs.
@@ -72,6 +109,7 @@ pub(super) async fn converse(
                 show_certificate(stream, server);
             }
             Step::Login(login) => return Ok(Said::Login(login)),
+            Step::Exchange(answer) => return Ok(Said::Answer(answer)),
             Step::Close => return Ok(Said::Closed),
         }
     }

@@ -9,12 +9,13 @@ use super::again::Ticket;
 use super::registry::{Filter, LoggedIn};
 use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{Refusal, Request, Seat};
+use crate::backend::{Dialogue, Refusal, Request, Seat};
 use crate::net::Stream;
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
-    Code, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName, Welcome, pop3,
+    Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName,
+    Welcome, pop3,
 };
 use crate::route;
 
@@ -73,15 +74,16 @@ struct Facts {
 
 impl Session<'_> {
     /// One attempt. Whatever comes of it is logged here, once. `told` is the TTL a gateway in front
-    /// of us said.
+    /// of us said; `client` answers what the host asks.
     pub(super) async fn attempt(
         &self,
         login: &Login,
         told: Option<u8>,
         shown: Instant,
+        client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
         let mut facts = Facts::default();
-        let result = self.log_in(login, told, &mut facts).await;
+        let result = self.log_in(login, told, &mut facts, client).await;
         self.log_login(login, &facts, result.as_ref().err(), shown.elapsed());
         if result.is_ok() {
             self.gateway.tables.succeeded(self.ip());
@@ -94,6 +96,7 @@ impl Session<'_> {
         login: &Login,
         told: Option<u8>,
         facts: &mut Facts,
+        client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
         let ask = route::Ask {
             user: &login.user,
@@ -107,6 +110,12 @@ impl Session<'_> {
             ..
         } = self.gateway.router.route(ask).await?;
         facts.backend = Some(backend.clone());
+        if matches!(login.credentials, Credentials::Scram(_)) && user != login.user {
+            // The proof covers the name: with another one it would always be wrong.
+            return Err(Failure::HostSetup {
+                cause: "SCRAM cannot log in under another name".into(),
+            });
+        }
         let canonical = user.canonical();
         let tables = &self.gateway.tables;
         let place = tables
@@ -141,7 +150,7 @@ impl Session<'_> {
             origin: Some(self.origin(told)),
             behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
         };
-        let mut connected = match target.connect(request).await {
+        let mut connected = match target.connect_with(request, client).await {
             Ok(connected) => connected,
             Err(Refusal { failure, host }) => {
                 facts.host = host;

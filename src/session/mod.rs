@@ -14,6 +14,7 @@ mod ended;
 pub mod limits;
 mod login;
 pub mod maildrop_cache;
+mod offers;
 pub mod registry;
 mod relay;
 pub mod translate;
@@ -43,7 +44,7 @@ use crate::protocol::{
     Channel, ClearLogin, Farewell, FrontSettings, Handover, Protocol, Server, StartTls, imap, pop3,
 };
 use crate::route::Router;
-use converse::{Said, converse, show_certificate};
+use converse::{Asked, Over, Said, converse, show_certificate};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
 pub struct Gateway {
@@ -155,20 +156,24 @@ impl Session<'_> {
             }
             let login = match said {
                 Ok(Said::Login(login)) => login,
-                Ok(Said::Closed) => {
-                    linger(stream).await;
-                    return Err(Ended::new(EndedBy::Client, "logout"));
-                }
                 Ok(Said::Proxied) => {
                     let metrics = &self.gateway.metrics;
                     metrics.refused(metrics::Refused::ProxyHeader);
                     return Err(Ended::new(EndedBy::Gateway, "PROXY header"));
                 }
-                Ok(Said::Left) => return Err(Ended::new(EndedBy::Client, "closed")),
-                Err(error) => return Err(Ended::error(EndedBy::Client, &error)),
+                other => return Err(gone(stream, other).await),
             };
             let shown = Instant::now();
-            let failure = match self.attempt(&login, server.ttl(), shown).await {
+            let told = server.ttl();
+            let mut asked = Asked {
+                stream: &mut stream,
+                server: &mut *server,
+                deadline,
+                over: None,
+            };
+            let attempted = self.attempt(&login, told, shown, &mut asked).await;
+            let over = asked.over;
+            let failure = match attempted {
                 Ok(accepted) => {
                     let handover = server.accept(accepted.welcome);
                     return Ok(Bridge {
@@ -185,6 +190,13 @@ impl Session<'_> {
             if failure.is_credentials() {
                 let tables = &self.gateway.tables;
                 let delay = tables.failed(&self.gateway.limits, self.ip());
+                match over {
+                    None => {}
+                    Some(Over::Said(said)) => return Err(gone(stream, said).await),
+                    Some(Over::Late) => {
+                        return Err(leave(stream, &mut *server, Farewell::Timeout).await);
+                    }
+                }
                 sleep_until((shown + delay).min(deadline)).await;
             }
             server.reject(&failure);
@@ -310,6 +322,7 @@ fn server(front: &Front, gateway: &Gateway, stream: &Stream, id: &str) -> Box<dy
         session: id.to_owned(),
         channel,
         capabilities: front.capabilities.clone(),
+        mechanisms: offers::mechanisms(front, gateway),
         line: gateway.limits.line,
         bad_commands: gateway.limits.bad_commands,
     };
@@ -324,6 +337,20 @@ pub fn no_room(front: &Front, gateway: &Gateway) -> Vec<u8> {
     let nobody = Stream::Gone(tokio::io::empty());
     let id = gateway.ids.next().to_string();
     server(front, gateway, &nobody, &id).farewell(Farewell::TooMany)
+}
+
+/// The end of a conversation that showed no credentials.
+async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
+    match said {
+        Ok(Said::Closed) => {
+            linger(stream).await;
+            Ended::new(EndedBy::Client, "logout")
+        }
+        Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Proxied) => {
+            Ended::new(EndedBy::Client, "closed")
+        }
+        Err(error) => Ended::error(EndedBy::Client, &error),
+    }
 }
 
 /// How long a client may take to hear a goodbye, and to close after it.

@@ -280,7 +280,7 @@ impl Direction {
         reader: &mut Stream,
         writer: &mut Stream,
         count: &AtomicU64,
-        mut look: impl FnMut(&[u8]) -> Verdict,
+        mut look: impl FnMut(&mut [u8]) -> Verdict,
     ) -> Poll<Moved> {
         loop {
             if let Err(error) = ready!(self.poll_write(cx, writer)) {
@@ -309,7 +309,7 @@ impl Direction {
         reader: &mut Stream,
         writer: &mut Stream,
         count: &AtomicU64,
-        look: &mut impl FnMut(&[u8]) -> Verdict,
+        look: &mut impl FnMut(&mut [u8]) -> Verdict,
     ) -> Poll<Result<(), (Which, io::Error)>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let most = if HELD.load(Ordering::Relaxed) < HELD_MAX {
@@ -321,7 +321,7 @@ impl Direction {
             if let Err(error) = ready!(Pin::new(reader).poll_read(cx, &mut buffer)) {
                 return Poll::Ready(Err((Which::Reader, error)));
             }
-            let bytes = buffer.filled();
+            let bytes = buffer.filled_mut();
             if bytes.is_empty() {
                 self.flow = Flow::Ended;
                 return Poll::Ready(Ok(()));
@@ -332,7 +332,7 @@ impl Direction {
                 self.flow = Flow::Refused;
                 return Poll::Ready(Ok(()));
             }
-            let mut rest = bytes;
+            let mut rest = &*bytes;
             while !rest.is_empty() {
                 match Pin::new(&mut *writer).poll_write(cx, rest) {
                     Poll::Ready(Ok(0)) => {

@@ -13,6 +13,7 @@ const CLEAR: Channel = Channel::Clear {
 
 fn server(protocol: Protocol, channel: Channel) -> Box<dyn Server> {
     let settings = FrontSettings {
+        mechanisms: gatepost::protocol::sasl::Mechanisms::PASSWORD,
         greeting: "ready".into(),
         session: "S1".into(),
         channel,
@@ -54,6 +55,7 @@ fn talk(server: &mut dyn Server, octets: &str, certificate: Option<UserName>) ->
                 said.push_str(&format!("<{mechanism} {}>", login.user));
                 server.reject(&Failure::Credentials);
             }
+            Step::Exchange(_) => panic!("an answer to no challenge"),
             Step::Close => return said + "<close>",
         }
     }

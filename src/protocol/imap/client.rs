@@ -22,7 +22,10 @@ use memchr::memmem;
 use response::{Cut, sanitise};
 use zeroize::Zeroizing;
 
-use crate::protocol::{self, Behind, Failure, HostLogin, HostStep, READ_CHUNK, Welcome};
+use crate::protocol::sasl::{self, Relayed, relayed};
+use crate::protocol::{
+    self, Behind, Credentials, Failure, HostLogin, HostStep, READ_CHUNK, Welcome,
+};
 
 /// Most octets a host may say before it answered the login: the promised bound of a connection
 /// before login. What comes in the same chunk as the answer does not count.
@@ -75,6 +78,8 @@ enum State {
     Id(Tag),
     /// The login, or its first part, was sent.
     Login(Attempt),
+    /// The client gave an exchange up: the host is told, nothing more is heard of it.
+    Aborted,
     /// `Done` or `Failed` was handed out or is due.
     Over,
 }
@@ -86,6 +91,8 @@ struct Attempt {
     id: Option<Tag>,
     /// What is sent after each `+`.
     turns: VecDeque<Wiped>,
+    /// The exchange between client and host, where the credentials are relayed.
+    relayed: Option<Relayed>,
     behind: Behind,
     burst: Burst,
 }
@@ -115,6 +122,7 @@ enum Secrecy {
 
 enum Due {
     Write(Wiped, Secrecy),
+    Exchange(sasl::Message),
     Done(Box<Welcome>),
     Failed(Failure),
 }
@@ -173,7 +181,7 @@ impl protocol::Client for Client {
     fn receive(&mut self, bytes: &[u8]) {
         self.received = self.received.saturating_add(bytes.len());
         match self.state {
-            State::Over => {}
+            State::Over | State::Aborted => {}
             State::Handshake => self.broken("TLS handshake", bytes),
             _ if self.received > MAX_BEFORE_LOGIN + READ_CHUNK => {
                 self.broken("an answer to the login within 64 KiB", b"more");
@@ -206,6 +214,10 @@ impl protocol::Client for Client {
             match self.state {
                 State::Handshake => return HostStep::StartTls,
                 State::Over => return HostStep::Read,
+                State::Aborted => {
+                    self.fail(Failure::Aborted);
+                    continue;
+                }
                 _ => {}
             }
             match response::cut(&self.inbox) {
@@ -236,6 +248,25 @@ impl protocol::Client for Client {
         self.ask_capabilities();
     }
 
+    fn answer(&mut self, answer: sasl::Answer) {
+        if !matches!(self.state, State::Login(_)) {
+            return;
+        }
+        match answer {
+            sasl::Answer::Message(message) => {
+                let text = message.to_base64();
+                let mut line = Zeroizing::new(Vec::with_capacity(text.len() + 2));
+                line.extend_from_slice(&text);
+                line.extend_from_slice(b"\r\n");
+                self.say_secretly(line);
+            }
+            sasl::Answer::Abort => {
+                self.say(b"*\r\n".to_vec());
+                self.state = State::Aborted;
+            }
+        }
+    }
+
     fn state(&self) -> &'static str {
         match self.state {
             State::Greeting => "greeting",
@@ -243,7 +274,7 @@ impl protocol::Client for Client {
             State::Handshake => "tls",
             State::Capability(_) => "capability",
             State::Id(_) => "id",
-            State::Login(_) => "login",
+            State::Login(_) | State::Aborted => "login",
             State::Over => "over",
         }
     }
@@ -264,6 +295,7 @@ impl Client {
                 }
                 HostStep::Write(std::mem::take(&mut *bytes))
             }
+            Due::Exchange(challenge) => HostStep::Exchange(challenge),
             Due::Done(welcome) => HostStep::Done(welcome),
             Due::Failed(failure) => HostStep::Failed(failure),
         }
@@ -315,7 +347,10 @@ impl Client {
             Ok(attempt) => attempt,
             Err(failure) => return self.fail(failure),
         };
+        // What follows a relayed login in the same burst would be read as the client's answer, if the
+        // host had a question.
         let behind = match attempt.turns.is_empty()
+            && attempt.relayed.is_none()
             && !self.login.behind.is_empty()
             && self.bears_bursts(can)
         {
@@ -340,6 +375,7 @@ impl Client {
             },
             id,
             turns: attempt.turns,
+            relayed: attempt.relayed,
             behind: match behind.is_empty() {
                 true => Behind::NotSent,
                 false => Behind::Sent,
@@ -363,17 +399,25 @@ impl Client {
     /// A host's words for a log or a user. Words that repeat the password (a server that quotes the
     /// command it did not understand) are withheld.
     fn words(&self, text: &[u8]) -> String {
-        let Some(password) = self.login.credentials.secret() else {
-            return sanitise(text);
+        let (user, credentials) = (&self.login.user, &self.login.credentials);
+        let first = match credentials {
+            Credentials::Password(password) => command::plain(user, password),
+            _ => relayed::first(user, credentials).unwrap_or_default(),
         };
-        let repeats = |said: &[u8]| memmem::find(said, password.reveal()).is_some();
         let unescaped: Wiped =
             Zeroizing::new(text.iter().copied().filter(|b| *b != b'\\').collect());
-        let plain = command::plain(&self.login.user, password);
-        match self.secrecy == Secrecy::Sent
-            && (repeats(text)
-                || repeats(&unescaped)
-                || memmem::find(text, plain.trim_ascii_end()).is_some())
+        let repeats = |secret: &[u8]| {
+            !secret.is_empty()
+                && [text, &unescaped]
+                    .iter()
+                    .any(|said| memmem::find(said, secret).is_some())
+        };
+        let secret = match credentials {
+            Credentials::Password(password) => password.reveal(),
+            Credentials::Token(token) => token.bearer(),
+            Credentials::Scram(_) | Credentials::Certificate => b"",
+        };
+        match self.secrecy == Secrecy::Sent && (repeats(secret) || repeats(first.trim_ascii_end()))
         {
             true => "(withheld: it repeats the password)".into(),
             false => sanitise(text),

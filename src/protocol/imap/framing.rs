@@ -4,19 +4,21 @@
 //! literals need care: were the host to refuse one that we skip, its octets would be commands to the
 //! host and invisible to us, and UNAUTHENTICATE (RFC 8437) among them would open the way to a login
 //! that routing never saw. So a literal is only skipped where the host is known to take it; a
-//! doubtful one is read both ways. After COMPRESS (RFC 4978) nothing can be read any more.
+//! doubtful one is read both ways. The host's lists of capabilities lose what must not pass. After COMPRESS (RFC 4978) nothing can be read any more.
 
 mod answering;
 mod asking;
+mod listing;
 mod tail;
 #[cfg(test)]
 mod tests;
 
 use self::answering::{Answering, Said, Status};
 use self::asking::{Asking, Body, Found, Head, Verb};
+use self::listing::Listing;
 use super::grammar::{Literal, LiteralKind};
 use super::reply;
-use crate::protocol::{Farewell, Observer, Verdict};
+use crate::protocol::{Farewell, Observer, UnauthenticateOffer, Verdict};
 
 /// The observer of a relayed IMAP session, from the first octet behind the OK to the login on.
 pub struct Framing {
@@ -25,6 +27,7 @@ pub struct Framing {
     offers: Offers,
     client: Asking,
     host: Answering,
+    listing: Listing,
     /// Commands sent whole and not answered yet.
     outstanding: u32,
     /// The tag of an IDLE or AUTHENTICATE under way: lines that follow may not be commands.
@@ -58,23 +61,30 @@ enum Idle {
 struct Offers {
     /// Longest literal without synchronisation that it takes (RFC 7888 §4, §5).
     literal: u64,
-    /// Whether COMPRESS may pass. Where a host offers UNAUTHENTICATE too, it was taken out of the
-    /// list before; a list that is not known might hold both.
+    /// Whether COMPRESS may pass.
     compress: Compress,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Compress {
+    /// The host offers no UNAUTHENTICATE.
     Passes,
+    /// It does.
     Refused,
+    /// It has not said: as if it did, until a list is seen.
+    Unknown,
 }
 
 impl Framing {
-    /// `capabilities` are those the client was told to be the host's, if they are known.
-    pub fn new(session: &str, capabilities: Option<&[String]>) -> Self {
+    /// `capabilities` are those the client was told to be the host's, if they are known, and
+    /// `unauthenticate` is what was taken out of them.
+    pub fn new(
+        session: &str,
+        capabilities: Option<&[String]>,
+        unauthenticate: UnauthenticateOffer,
+    ) -> Self {
         let list = capabilities.unwrap_or_default();
         let offers = |name: &str| list.iter().any(|c| c.eq_ignore_ascii_case(name));
-        let compresses = |c: &String| c.to_ascii_uppercase().starts_with("COMPRESS=");
         Framing {
             session: session.into(),
             sight: Sight::Clear,
@@ -86,14 +96,15 @@ impl Framing {
                 } else {
                     0
                 },
-                compress: if list.iter().any(compresses) {
-                    Compress::Passes
-                } else {
-                    Compress::Refused
+                compress: match unauthenticate {
+                    UnauthenticateOffer::No => Compress::Passes,
+                    UnauthenticateOffer::Yes => Compress::Refused,
+                    UnauthenticateOffer::Unknown => Compress::Unknown,
                 },
             },
             client: Asking::default(),
             host: Answering::default(),
+            listing: Listing::default(),
             outstanding: 0,
             open: None,
             idle: Idle::No,
@@ -178,7 +189,7 @@ impl Framing {
         let mut rest = bytes;
         while let Some((found, tail)) = self.client.find(rest) {
             rest = tail;
-            if found == Found::Unauthenticate || self.offers.compress == Compress::Refused {
+            if found == Found::Unauthenticate || self.offers.compress != Compress::Passes {
                 self.sight = Sight::Ended;
                 return Verdict::End;
             }
@@ -239,17 +250,22 @@ impl Observer for Framing {
         Verdict::Pass
     }
 
-    fn host_to_client(&mut self, bytes: &[u8]) {
+    fn host_to_client(&mut self, bytes: &mut [u8]) {
         let mut rest = bytes;
         while self.sight == Sight::Clear && !rest.is_empty() {
             if self.host.literal > 0 {
-                let (octets, tail) = split_literal(rest, self.host.literal);
-                self.host.literal -= octets.len() as u64;
-                rest = tail;
+                let most = usize::try_from(self.host.literal).unwrap_or(usize::MAX);
+                let octets = most.min(rest.len());
+                self.host.literal -= octets as u64;
+                rest = rest.get_mut(octets..).unwrap_or_default();
                 continue;
             }
-            let (line, tail) = split_line(rest);
+            let end = split_line(rest).0.len();
+            let Some((line, tail)) = rest.split_at_mut_checked(end) else {
+                return;
+            };
             rest = tail;
+            self.listing.read(line, self.offers.compress);
             self.host.look(line);
             let Some(line) = line.strip_suffix(b"\n") else {
                 self.host.tail.keep(line);
@@ -258,6 +274,13 @@ impl Observer for Framing {
             if let Some(literal) = self.host.tail.literal(line) {
                 self.host.literal = literal.octets as u64;
                 continue;
+            }
+            match (self.listing.end(), self.offers.compress) {
+                (listing::Found::Unauthenticate, _) => self.offers.compress = Compress::Refused,
+                (listing::Found::List, Compress::Unknown) => {
+                    self.offers.compress = Compress::Passes;
+                }
+                (listing::Found::List | listing::Found::Nothing, _) => {}
             }
             match std::mem::replace(&mut self.host.said, Said::Nothing) {
                 Said::Continue => self.continuation(),

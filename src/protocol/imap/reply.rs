@@ -13,6 +13,10 @@ const TEXT: usize = 200;
 /// The answer to a failed login, with its line end; an alert stands untagged before it.
 pub fn failure(tag: &Tag, failure: &Failure, session: &str) -> Vec<u8> {
     let mut lines = String::new();
+    if let Failure::Aborted = failure {
+        // RFC 9051 §6.2.2.
+        return format!("{} BAD AUTHENTICATE aborted\r\n", tag.as_str()).into_bytes();
+    }
     if let Failure::Refused {
         alert: Some(alert), ..
     } = failure
@@ -33,7 +37,9 @@ pub fn failure(tag: &Tag, failure: &Failure, session: &str) -> Vec<u8> {
 
 fn words(failure: &Failure) -> String {
     let words = match failure {
-        Failure::Credentials | Failure::NoRoute => code_words(Code::AuthenticationFailed),
+        Failure::Credentials | Failure::Aborted | Failure::NoRoute => {
+            code_words(Code::AuthenticationFailed)
+        }
         Failure::PrivacyRequired => code_words(Code::PrivacyRequired),
         Failure::NotAllowed { text: own } => {
             let default = code_words(Code::AuthorizationFailed);

@@ -14,7 +14,7 @@ use self::intake::verb;
 use super::grammar::{Bad, Tag, Tokens};
 use super::reply;
 use crate::protocol::line::{Lines, Octets};
-use crate::protocol::sasl::{self, Mechanism, Turn};
+use crate::protocol::sasl::{self, Mechanism, Mechanisms, Turn};
 use crate::protocol::{
     self, Channel, ClearLogin, Credentials, Failure, FrontSettings, Login, Secret, StartTls,
     UserName,
@@ -62,6 +62,10 @@ enum State {
     LoginDue(Tag, Login),
     /// Credentials were handed out.
     Deciding(Tag),
+    /// As `Deciding`, but the client answers a challenge of the host's first.
+    Challenged(Tag),
+    /// Its answer is there, to be handed out.
+    AnswerDue(Tag, sasl::Answer),
     /// STARTTLS was answered; the handshake is to be handed out.
     TlsDue,
     /// Nothing more is read or said.
@@ -215,7 +219,7 @@ impl Server {
             return Ok(());
         }
         let exchange = match (&self.certificate, Mechanism::from_name(name)) {
-            (_, Some(mechanism)) => Some(sasl::Server::new(mechanism)),
+            (_, Some(mechanism)) if self.serves(mechanism) => Some(sasl::Server::new(mechanism)),
             (Some(shown), None) if name.eq_ignore_ascii_case(sasl::EXTERNAL.as_bytes()) => {
                 Some(sasl::Server::external(shown.clone()))
             }
@@ -231,6 +235,13 @@ impl Server {
         let turn = exchange.start(initial);
         self.sasl_turn(tag.clone(), exchange, turn);
         Ok(())
+    }
+
+    /// Whether a mechanism can be used, on the list or not: a token goes to whatever host the user has,
+    /// and only that one knows.
+    fn serves(&self, mechanism: Mechanism) -> bool {
+        let served = self.settings.mechanisms.or(Mechanisms::TOKEN);
+        served.has(mechanism)
     }
 
     fn sasl_turn(&mut self, tag: Tag, exchange: sasl::Server, turn: Turn) {
@@ -265,7 +276,7 @@ impl Server {
                     let word = item.to_ascii_uppercase();
                     (word != "STARTTLS" || starttls)
                         && (!word.starts_with("AUTH=") || may_log_in)
-                        && (word != "AUTH=EXTERNAL" || self.certificate.is_some())
+                        && self.may_list(&word)
                         && word != "LOGINDISABLED"
                 })
                 .for_each(|item| add(item)),
@@ -275,7 +286,7 @@ impl Server {
                     add("STARTTLS");
                 }
                 if may_log_in {
-                    for mechanism in Mechanism::ALL {
+                    for mechanism in self.settings.mechanisms.iter() {
                         add(&format!("AUTH={}", mechanism.name()));
                     }
                     if self.certificate.is_some() {
@@ -288,6 +299,16 @@ impl Server {
             add("LOGINDISABLED");
         }
         list
+    }
+
+    /// Whether an item of the operator's list is no lie: a mechanism must be one that is served.
+    fn may_list(&self, item: &str) -> bool {
+        match item.strip_prefix("AUTH=") {
+            Some(sasl::EXTERNAL) => self.certificate.is_some(),
+            Some(name) => Mechanism::from_name(name.as_bytes())
+                .is_some_and(|mechanism| self.settings.mechanisms.has(mechanism)),
+            None => true,
+        }
     }
 
     fn offers_starttls(&self) -> bool {

@@ -121,8 +121,8 @@ impl Observer for Pop3Observer {
         Verdict::Pass
     }
 
-    fn host_to_client(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
+    fn host_to_client(&mut self, bytes: &mut [u8]) {
+        let mut rest = &*bytes;
         while !rest.is_empty() {
             match &mut self.answer {
                 Answer::Lost => return,
@@ -306,7 +306,7 @@ mod tests {
                                     'c' => {
                                         assert_eq!(observer.client_to_host(chunk), Verdict::Pass)
                                     }
-                                    _ => observer.host_to_client(chunk),
+                                    _ => observer.host_to_client(&mut chunk.to_vec()),
                                 }
                             }
                         }

@@ -53,6 +53,10 @@ enum Talk {
     Tls(Asked),
     /// Credentials are with whoever drives us.
     Login(Option<Login>),
+    /// As `Login`, but the client answers a challenge of the host's first.
+    Challenged,
+    /// Its answer is there, to be handed out.
+    Answer(sasl::Answer),
     /// Over.
     Closed,
 }
@@ -89,7 +93,7 @@ impl Server {
 
     fn next_line(&mut self) -> Result<Option<Octets>, TooLong> {
         let limit = match self.talk {
-            Talk::Sasl(_) => sasl::MAX_LINE,
+            Talk::Sasl(_) | Talk::Challenged => sasl::MAX_LINE,
             _ => self.limit(self.lines.peek()),
         };
         self.lines.set_limit(limit);
@@ -116,6 +120,13 @@ impl Server {
             Talk::Sasl(mut exchange) => {
                 let turn = exchange.answer(line);
                 self.turn(exchange, turn);
+            }
+            // What is no answer gives the exchange up: the host is told, and then the client is.
+            Talk::Challenged => {
+                self.talk = Talk::Answer(match sasl::Message::from_base64(line) {
+                    Some(message) => sasl::Answer::Message(message),
+                    None => sasl::Answer::Abort,
+                });
             }
             Talk::Password(user) => self.command(line, Some(user)),
             _ => self.command(line, None),
@@ -169,24 +180,32 @@ impl Server {
         let stls = self.offers_stls();
         let list = match &self.settings.capabilities {
             Some(list) => {
-                let fits = |line: &&str| match line.split(' ').next() {
-                    Some(tag) if tag.eq_ignore_ascii_case("STLS") => stls,
-                    Some(tag) if tag.eq_ignore_ascii_case("USER") => login,
-                    Some(tag) if tag.eq_ignore_ascii_case("SASL") => login,
-                    _ => true,
-                };
-                let list = list.iter().map(String::as_str).filter(fits);
-                reply::list("capabilities follow", list)
+                let mechanisms = self.mechanisms();
+                let list = list.iter().filter_map(|line| {
+                    let mut words = line.split(' ');
+                    let fits = match words.next() {
+                        Some(tag) if tag.eq_ignore_ascii_case("STLS") => stls,
+                        Some(tag) if tag.eq_ignore_ascii_case("USER") => login,
+                        Some(tag) if tag.eq_ignore_ascii_case("SASL") => {
+                            let listed = |word: &&str| {
+                                (mechanisms.iter()).any(|it| it.eq_ignore_ascii_case(word))
+                            };
+                            let words: Vec<&str> = words.filter(listed).collect();
+                            return (!words.is_empty())
+                                .then(|| format!("{tag} {}", words.join(" ")));
+                        }
+                        _ => true,
+                    };
+                    fits.then(|| line.clone())
+                });
+                let list: Vec<String> = list.collect();
+                reply::list("capabilities follow", list.iter().map(String::as_str))
             }
             None => {
                 let mut list = reply::CAPABILITIES.to_vec();
-                let [user, sasl] = reply::LOGIN_CAPABILITIES;
-                let sasl = match self.external() {
-                    Some(external) => format!("{sasl} {external}"),
-                    None => sasl.to_owned(),
-                };
+                let sasl = format!("SASL {}", self.mechanisms().join(" "));
                 if login {
-                    list.extend([user, &sasl]);
+                    list.extend([reply::LOGIN_CAPABILITIES[0], &sasl]);
                 }
                 if stls {
                     list.push("STLS");
@@ -268,7 +287,12 @@ impl Server {
             return self.refuse(&Failure::PrivacyRequired);
         }
         let exchange = match (&self.certificate, sasl::Mechanism::from_name(mechanism)) {
-            (_, Some(mechanism)) => Some(sasl::Server::new(mechanism)),
+            // A token goes to whatever host the user has, listed here or not: only that one knows.
+            (_, Some(mechanism))
+                if (self.settings.mechanisms.or(sasl::Mechanisms::TOKEN)).has(mechanism) =>
+            {
+                Some(sasl::Server::new(mechanism))
+            }
             (Some(shown), None) if mechanism.eq_ignore_ascii_case(sasl::EXTERNAL.as_bytes()) => {
                 Some(sasl::Server::external(shown.clone()))
             }
@@ -283,14 +307,18 @@ impl Server {
 
     /// AUTH alone lists the mechanisms: no RFC has it, Outlook asks so.
     fn auth_list(&mut self) {
-        let offered = match self.may_log_in() {
-            true => &sasl::Mechanism::ALL[..],
-            false => &[],
-        };
-        let external = offered.first().and(self.external());
-        let names = offered.iter().map(|m| m.name()).chain(external);
-        let list = reply::list("mechanisms follow", names);
+        let list = reply::list("mechanisms follow", self.mechanisms());
         self.out.extend(list);
+    }
+
+    /// The names of what is served here and now.
+    fn mechanisms(&self) -> Vec<&'static str> {
+        if !self.may_log_in() {
+            return Vec::new();
+        }
+        let served = self.settings.mechanisms.iter();
+        let names = served.map(sasl::Mechanism::name);
+        names.chain(self.external()).collect()
     }
 
     fn turn(&mut self, exchange: sasl::Server, turn: Turn) {
@@ -388,7 +416,7 @@ impl crate::protocol::Server for Server {
                     self.greet();
                     continue;
                 }
-                Talk::Command | Talk::Password(_) | Talk::Sasl(_) => {
+                Talk::Command | Talk::Password(_) | Talk::Sasl(_) | Talk::Challenged => {
                     match self.next_line() {
                         Ok(Some(line)) => {
                             self.line(&line);
@@ -414,6 +442,11 @@ impl crate::protocol::Server for Server {
                         None => Step::Read,
                     };
                 }
+                Talk::Answer(answer) => {
+                    let answer = std::mem::replace(answer, sasl::Answer::Abort);
+                    self.talk = Talk::Login(None);
+                    return Step::Exchange(answer);
+                }
                 Talk::Tls(Asked::Yes) => return Step::Read,
                 Talk::Closed => return Step::Close,
             }
@@ -438,22 +471,32 @@ impl crate::protocol::Server for Server {
         self.ttl
     }
 
+    fn challenge(&mut self, challenge: &sasl::Message) {
+        self.out.extend_from_slice(b"+ ");
+        self.out.extend_from_slice(&challenge.to_base64());
+        self.out.extend_from_slice(b"\r\n");
+        self.talk = Talk::Challenged;
+    }
+
     fn reject(&mut self, failure: &Failure) {
+        if matches!(self.talk, Talk::Closed) {
+            return;
+        }
         self.refuse(failure);
         self.talk = Talk::Command;
     }
 
-    fn accept(mut self: Box<Self>, welcome: Welcome) -> Handover {
+    fn accept(mut self: Box<Self>, mut welcome: Welcome) -> Handover {
         let text = match welcome.text.as_str() {
             "" => "logged in",
             text => text,
         };
         let mut to_client = std::mem::take(&mut self.out);
         to_client.extend(reply::ok(text, self.charset));
-        to_client.extend_from_slice(&welcome.rest);
         let to_host = self.lines.rest();
         let mut observer = Pop3Observer::new(std::mem::take(&mut self.settings.session));
-        observer.host_to_client(&welcome.rest);
+        observer.host_to_client(&mut welcome.rest);
+        to_client.extend_from_slice(&welcome.rest);
         observer.client_to_host(&to_host);
         Handover::new(to_client, to_host, Box::new(observer))
     }
@@ -462,7 +505,7 @@ impl crate::protocol::Server for Server {
     /// said only where some are due: in place of the greeting, or of the answer to a login.
     fn farewell(&mut self, reason: Farewell) -> Vec<u8> {
         let due = match self.talk {
-            Talk::Greeting | Talk::Login(_) => Asked::Yes,
+            Talk::Greeting | Talk::Login(_) | Talk::Challenged | Talk::Answer(_) => Asked::Yes,
             _ => Asked::No,
         };
         self.talk = Talk::Closed;
@@ -488,10 +531,8 @@ impl crate::protocol::Server for Server {
 
     fn held(&self) -> usize {
         let secret = match &self.talk {
-            Talk::Login(Some(login)) => {
-                let secret = login.credentials.secret();
-                secret.map_or(0, |secret| secret.reveal().len())
-            }
+            Talk::Login(Some(login)) => login.credentials.size(),
+            Talk::Answer(sasl::Answer::Message(message)) => message.size(),
             _ => 0,
         };
         self.lines.capacity() + self.out.capacity() + secret
@@ -505,6 +546,7 @@ impl crate::protocol::Server for Server {
             Talk::Sasl(_) => "sasl",
             Talk::Tls(_) => "tls",
             Talk::Login(_) => "login",
+            Talk::Challenged | Talk::Answer(_) => "exchange",
             Talk::Closed => "closed",
         }
     }

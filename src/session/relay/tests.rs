@@ -22,7 +22,7 @@ impl Observer for Lines {
         }
     }
 
-    fn host_to_client(&mut self, bytes: &[u8]) {
+    fn host_to_client(&mut self, bytes: &mut [u8]) {
         self.boundary = bytes.ends_with(b"\n");
     }
 

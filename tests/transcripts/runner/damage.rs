@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use gatepost::protocol::sasl;
 use gatepost::protocol::{Failure, READ_CHUNK, Step, Welcome};
 
 use crate::play::{Random, server};
@@ -89,12 +90,17 @@ fn run(script: &Script, octets: &[u8], most: usize) -> Result<(), String> {
                     return Err("a name that cannot be".into());
                 }
                 logins += 1;
+                if logins % 3 == 1 && login.credentials.relayed().is_some() {
+                    server.challenge(&sasl::Message::from_base64(b"eyJzIjoiNDAwIn0=").unwrap());
+                    continue;
+                }
                 if logins == 4 {
                     server.accept(Welcome::default());
                     return Ok(());
                 }
                 server.reject(&Failure::Credentials);
             }
+            Step::Exchange(_) => server.reject(&Failure::Credentials),
             Step::Close => return Ok(()),
         }
         if server.held() > MOST_HELD {

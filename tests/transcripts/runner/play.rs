@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use gatepost::protocol::sasl::{self, relayed};
 use gatepost::protocol::{
     FrontSettings, Handover, Login, Protocol, READ_CHUNK, Server, Step, Welcome, imap, pop3,
 };
@@ -147,6 +148,8 @@ struct Talk {
 enum Wants {
     Octets,
     Login(Login),
+    /// The client's answer to a challenge, taken.
+    Answer(sasl::Answer),
     /// Somebody's word on a login.
     Decision,
     Tls,
@@ -170,6 +173,7 @@ impl Talk {
                     self.said.extend(octets);
                 }
                 Step::Login(login) => self.wants = Wants::Login(login),
+                Step::Exchange(answer) => self.wants = Wants::Answer(answer),
                 Step::StartTls => {
                     // What came in clear and was not read yet spoils the handshake; it never acts.
                     self.queue.clear();
@@ -209,14 +213,13 @@ impl Talk {
                 self.quiet()?;
                 match std::mem::replace(&mut self.wants, Wants::Decision) {
                     Wants::Login(login) => {
-                        let Some(shown) = login.credentials.secret() else {
-                            panic!("no secret was shown");
+                        let shown = match login.credentials.secret() {
+                            Some(secret) => secret.reveal().to_vec(),
+                            None => relayed::first(&login.user, &login.credentials)
+                                .map(|text| text.to_vec())
+                                .ok_or("nothing was shown")?,
                         };
-                        let got = (
-                            login.user.as_str(),
-                            show(shown.reveal()),
-                            login.mechanism.as_str(),
-                        );
+                        let got = (login.user.as_str(), show(&shown), login.mechanism.as_str());
                         let want = (user.as_str(), show(secret), mechanism.as_str());
                         (got == want)
                             .then_some(())
@@ -225,8 +228,25 @@ impl Talk {
                     other => Err(format!("expected a login, but it wants {}", other.name())),
                 }
             }
-            Event::Reject(failure) => {
+            Event::Challenge(challenge) => {
                 self.wanted("decision")?;
+                self.answer(|server| server.challenge(challenge));
+                Ok(())
+            }
+            Event::Answer(want) => {
+                self.quiet()?;
+                match std::mem::replace(&mut self.wants, Wants::Decision) {
+                    Wants::Answer(got) if got == *want => Ok(()),
+                    Wants::Answer(_) => Err("another answer".into()),
+                    other => Err(format!("expected an answer, but it wants {}", other.name())),
+                }
+            }
+            Event::Reject(failure) => {
+                // A host may be gone while the client thinks about its challenge.
+                let state = self.server.as_ref().map(|server| server.state());
+                if state != Some("exchange") {
+                    self.wanted("decision")?;
+                }
                 self.answer(|server| server.reject(failure));
                 Ok(())
             }
@@ -309,6 +329,7 @@ impl Wants {
         match self {
             Wants::Octets => "octets",
             Wants::Login(_) => "login",
+            Wants::Answer(_) => "answer",
             Wants::Decision => "decision",
             Wants::Tls => "tls",
             Wants::Close => "close",

@@ -1,7 +1,7 @@
 //! How a transcript is written. The first line that is no comment is the header, of a front server:
 //!
 //! `server imap|pop3 tls=none|offered|on cleartext=refused|allowed [line=N] [bad_commands=N]
-//! [greeting="…"] [capabilities="…,…"]`
+//! [greeting="…"] [capabilities="…,…"] [mechanisms="…,…"]`
 //!
 //! Then, a line each:
 //!
@@ -11,7 +11,9 @@
 //! | `C~ text` | the client sends it as it stands, with `\r \n \t \0 \\ \xNN` |
 //! | `S: text` | the server says this line |
 //! | `S~ regex` | the server says a line that matches |
-//! | `=> login USER "SECRET" MECHANISM` | credentials are handed out |
+//! | `=> login USER "SECRET" MECHANISM` | credentials are handed out; tokens and SCRAM in base64 |
+//! | `<= challenge TEXT` | the host asks the client something, in base64 |
+//! | `=> answer "TEXT"`, `=> abort` | the client's answer for the host, in base64 |
 //! | `<= accept [text="…"] [untagged="…"] [rest="…"] [CAPABILITY …]` | the host said yes |
 //! | `<= reject Failure [detail]` | the host, or the gateway, said no |
 //! | `=> starttls`, `<= tls` | the handshake is asked for, and done |
@@ -25,6 +27,7 @@
 //! `C~` and `\"`.
 
 use base64::Engine as _;
+use gatepost::protocol::sasl::{self, Mechanisms};
 use gatepost::protocol::{
     Channel, ClearLogin, Code, Failure, Farewell, FrontSettings, Protocol, StartTls,
 };
@@ -56,6 +59,8 @@ pub(crate) enum Event {
         capabilities: Option<Vec<String>>,
     },
     Reject(Failure),
+    Challenge(sasl::Message),
+    Answer(sasl::Answer),
     StartTls,
     Tls,
     Host(Vec<u8>),
@@ -108,6 +113,7 @@ fn read_header(header: &str) -> Option<(Protocol, FrontSettings)> {
         session: "SESSION".into(),
         channel: Channel::Tls,
         capabilities: None,
+        mechanisms: Mechanisms::PASSWORD,
         line: 8 * 1024,
         bad_commands: 5,
     };
@@ -122,6 +128,12 @@ fn read_header(header: &str) -> Option<(Protocol, FrontSettings)> {
             ("line", n) => settings.line = n.parse().unwrap(),
             ("bad_commands", n) => settings.bad_commands = n.parse().unwrap(),
             ("greeting", text) => settings.greeting = text.into(),
+            ("mechanisms", list) => {
+                let more = list
+                    .split(',')
+                    .map(|name| sasl::Mechanism::from_name(name.as_bytes()).expect("a mechanism"));
+                settings.mechanisms = Mechanisms::PASSWORD.or(more.collect());
+            }
             ("capabilities", list) => {
                 settings.capabilities = Some(list.split(',').map(Into::into).collect());
             }
@@ -156,6 +168,11 @@ fn read_event(line: &str) -> Option<Event> {
                         mechanism: rest.trim().into(),
                     }
                 }
+                "answer" => {
+                    let text = read_quoted(rest)?.0;
+                    Event::Answer(sasl::Answer::Message(sasl::Message::from_base64(&text)?))
+                }
+                "abort" => Event::Answer(sasl::Answer::Abort),
                 "starttls" => Event::StartTls,
                 "host" => Event::Host(read_quoted(rest)?.0),
                 "state" => Event::State(rest.into()),
@@ -167,6 +184,7 @@ fn read_event(line: &str) -> Option<Event> {
             let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             match word {
                 "accept" => read_accept(rest),
+                "challenge" => Event::Challenge(sasl::Message::from_base64(rest.as_bytes())?),
                 "reject" => Event::Reject(read_failure(rest)?),
                 "tls" => Event::Tls,
                 "farewell" => Event::Farewell(match rest {
@@ -211,6 +229,7 @@ fn read_failure(rest: &str) -> Option<Failure> {
     let cause = detail.to_owned();
     Some(match name {
         "Credentials" => Failure::Credentials,
+        "Aborted" => Failure::Aborted,
         "PrivacyRequired" => Failure::PrivacyRequired,
         "NotAllowed" => Failure::NotAllowed { text: own() },
         "TooMany" => Failure::TooMany { limit: "per_user" },

@@ -2,6 +2,8 @@
 //! login, and what is remembered of a host between two logins.
 
 use super::response::word;
+use crate::protocol::UnauthenticateOffer;
+use crate::protocol::sasl::{Mechanism, Mechanisms};
 
 /// What a host says it can do, in its order, in upper case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,22 @@ impl Capabilities {
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|atom| atom == name)
+    }
+
+    /// What it can be logged in to by.
+    pub(super) fn mechanisms(&self) -> Mechanisms {
+        let names = self.0.iter().filter_map(|atom| atom.strip_prefix("AUTH="));
+        names
+            .filter_map(|name| Mechanism::from_name(name.as_bytes()))
+            .collect()
+    }
+
+    /// Whether a client could leave its login behind.
+    pub(super) fn unauthenticate(&self) -> UnauthenticateOffer {
+        match self.has("UNAUTHENTICATE") {
+            true => UnauthenticateOffer::Yes,
+            false => UnauthenticateOffer::No,
+        }
     }
 
     /// What a client may see of it after login. It cannot log in twice, so nothing that is for a
@@ -74,6 +92,11 @@ pub(super) enum Pipelining {
 }
 
 impl Profile {
+    /// What the host can be logged in to by, if that is known.
+    pub fn mechanisms(&self) -> Option<Mechanisms> {
+        self.before.as_ref().map(Capabilities::mechanisms)
+    }
+
     /// Several commands in one burst came to grief with this host: none are sent that way again.
     pub fn lose_pipelining(&mut self) {
         self.pipelining = Pipelining::Lost;

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zeroize::Zeroizing;
 
 use super::capability::Capabilities;
+use crate::protocol::sasl::{Relayed, relayed};
 use crate::protocol::{Credentials, Failure, Origin, Secret, Transport, UserName};
 
 /// Bytes that may hold a password: wiped when dropped.
@@ -58,17 +59,24 @@ pub(super) struct Attempt {
     pub(super) tag: Tag,
     pub(super) first: Wiped,
     pub(super) turns: VecDeque<Wiped>,
+    /// The exchange that may follow, where the credentials are relayed.
+    pub(super) relayed: Option<Relayed>,
 }
 
 /// Longest LOGIN argument sent as a quoted string: old servers read a command line into a few
 /// kilobytes. Longer ones go as literals.
 const QUOTED_MAX: usize = 1024;
 
+/// Longest initial response that is sent in the command's own line. Commands are read into 8 KiB by
+/// many servers (RFC 7162 §4 asks for no more), answers to a challenge into what a token needs.
+const INITIAL_MAX: usize = 7 * 1024;
+
 /// Longest literal that goes without asking where the host says LITERAL- (RFC 7888 §5).
 const LITERAL_MINUS_MAX: usize = 4096;
 
 /// The login with the fewest turns that this host can do and that carries these credentials.
 ///
+/// Tokens and SCRAM go by their own mechanism or not at all. For a password,
 /// `AUTHENTICATE PLAIN` with its initial response (RFC 4959) takes one turn, so does `LOGIN` with
 /// quoted strings or with literals that are not asked for (RFC 7888). Those fail, more than a turn
 /// is taken: `AUTHENTICATE PLAIN` in two steps, then `LOGIN` with plain literals. Octets outside
@@ -80,6 +88,9 @@ pub(super) fn attempt(
     user: &UserName,
     credentials: &Credentials,
 ) -> Result<Attempt, Failure> {
+    if let Some(relayed) = Relayed::new(credentials) {
+        return sasl(tag, can, user, credentials, relayed);
+    }
     let password = credentials.secret().ok_or_else(|| Failure::HostSetup {
         cause: "a login by certificate shows nothing that a host could check".into(),
     })?;
@@ -109,6 +120,49 @@ pub(super) fn attempt(
     }
 }
 
+/// AUTHENTICATE by the one mechanism that these credentials are of.
+fn sasl(
+    tag: Tag,
+    can: &Capabilities,
+    user: &UserName,
+    credentials: &Credentials,
+    relayed: Relayed,
+) -> Result<Attempt, Failure> {
+    let mechanism = relayed.mechanism();
+    let first = relayed::first(user, credentials).filter(|_| can.mechanisms().has(mechanism));
+    let Some(mut response) = first else {
+        return Err(Failure::HostSetup {
+            cause: format!(
+                "it offers no AUTH={}, as this login needs",
+                mechanism.name()
+            ),
+        });
+    };
+    let command = tag.line(&format!("AUTHENTICATE {}", mechanism.name()));
+    let (first, turns) = match can.has("SASL-IR") && response.len() <= INITIAL_MAX {
+        true => {
+            let mut line = room(command.len() + 1 + response.len());
+            line.extend_from_slice(command.trim_ascii_end());
+            line.push(b' ');
+            line.extend_from_slice(&response);
+            line.extend_from_slice(b"\r\n");
+            (line, VecDeque::new())
+        }
+        false => {
+            let mut line = room(response.len() + 2);
+            line.append(&mut response);
+            line.extend_from_slice(b"\r\n");
+            (Zeroizing::new(command), [line].into())
+        }
+    };
+    Ok(Attempt {
+        tag,
+        first,
+        turns,
+        relayed: Some(relayed),
+    })
+}
+
 fn goes_quoted(argument: &[u8]) -> bool {
     argument.len() <= QUOTED_MAX && argument.iter().all(|b| matches!(b, b' '..=b'~'))
 }
@@ -128,6 +182,7 @@ fn plain_at_once(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
         tag,
         first,
         turns: VecDeque::new(),
+        relayed: None,
     }
 }
 
@@ -137,6 +192,7 @@ fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
         first: Zeroizing::new(tag.line("AUTHENTICATE PLAIN")),
         tag,
         turns: [plain(user, password)].into(),
+        relayed: None,
     }
 }
 
@@ -230,6 +286,7 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
         tag,
         first: pieces.pop_front().unwrap_or_default(),
         turns: pieces,
+        relayed: None,
     }
 }
 

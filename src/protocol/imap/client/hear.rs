@@ -3,6 +3,7 @@
 use super::capability::{Capabilities, Pipelining};
 use super::response::{self, Kind, Response, Status, is, sanitise, status, word};
 use super::{Attempt, Burst, Client, Due, MAX_GREETING, MAX_UNTAGGED, State};
+use crate::protocol::sasl::Relayed;
 use crate::protocol::{Code, Failure, StartTls, Welcome};
 
 impl Client {
@@ -41,13 +42,20 @@ impl Client {
             {
                 self.login_answered(attempt, response, rest);
             }
-            (State::Login(mut attempt), Response::Continue) => match attempt.turns.pop_front() {
-                Some(turn) if attempt.id.is_none() => {
+            (State::Login(mut attempt), Response::Continue(text)) if attempt.id.is_none() => {
+                if let Some(turn) = attempt.turns.pop_front() {
                     self.say_secretly(turn);
-                    self.state = State::Login(attempt);
+                } else if let Some(relayed) = &mut attempt.relayed {
+                    match relayed.challenge(text) {
+                        Some(challenge) => self.due = Some(Due::Exchange(challenge)),
+                        None => return self.broken("a challenge of the mechanism", response),
+                    }
+                } else {
+                    return self.broken("a tagged reply", response);
                 }
-                _ => self.broken("a tagged reply", response),
-            },
+                self.state = State::Login(attempt);
+            }
+            (State::Login(_), Response::Continue(_)) => self.broken("a tagged reply", response),
             _ => self.broken("the reply to our command", response),
         }
     }
@@ -89,7 +97,11 @@ impl Client {
             return;
         }
         if self.capabilities.is_none() {
-            self.capabilities = self.known().and_then(|profile| profile.before.clone());
+            let known = self.known().and_then(|profile| profile.before.clone());
+            // A mechanism that is not among them may have come since.
+            let needed = self.login.credentials.relayed();
+            let serves = |can: &Capabilities| needed.is_none_or(|it| can.mechanisms().has(it));
+            self.capabilities = known.filter(serves);
         }
         match self.capabilities.clone() {
             Some(can) => self.identify(&can),
@@ -127,8 +139,13 @@ impl Client {
         let Some(Status { kind, code, text }) = status(rest) else {
             return self.broken("OK or NO to the login", response);
         };
+        let relayed = attempt.relayed;
         match kind {
-            Kind::Ok if attempt.turns.is_empty() && self.bye.is_none() => {
+            Kind::Ok
+                if attempt.turns.is_empty()
+                    && self.bye.is_none()
+                    && relayed.is_none_or(Relayed::may_succeed) =>
+            {
                 self.note_alert(code, text);
                 if let Some(can) = code.and_then(Capabilities::of) {
                     self.after = Some(can);
@@ -137,6 +154,7 @@ impl Client {
                 let welcome = Welcome {
                     text: self.words(text),
                     capabilities: after.map(Capabilities::after_login),
+                    unauthenticate: after.map(Capabilities::unauthenticate).unwrap_or_default(),
                     untagged: std::mem::take(&mut self.untagged),
                     rest: std::mem::take(&mut self.inbox),
                     behind: attempt.behind,
@@ -159,6 +177,11 @@ impl Client {
                     alert,
                 });
             }
+            // Some have no better word for a token they have found wrong.
+            Kind::Bad if relayed.is_some_and(Relayed::begun) => self.fail(Failure::Refused {
+                code: Code::AuthenticationFailed,
+                alert: None,
+            }),
             _ => {
                 // What was remembered may be what the host no longer can: ask anew next time, and
                 // say one thing at a time.

@@ -85,8 +85,9 @@ fn may_hold_literals(response: &[u8]) -> bool {
 /// A response by its first word.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Response<'a> {
-    /// `+`: go on. What follows is of no interest before login.
-    Continue,
+    /// `+`: go on. What follows is a challenge in some mechanisms, decoration in all else. A `+`
+    /// without a space behind it is accepted.
+    Continue(&'a [u8]),
     /// `* …`
     Untagged(&'a [u8]),
     /// `tag …`
@@ -96,8 +97,8 @@ pub(super) enum Response<'a> {
 /// Takes a whole response, with or without its line ending.
 pub(super) fn parse(response: &[u8]) -> Response<'_> {
     let line = chomp(response);
-    if line.first() == Some(&b'+') {
-        return Response::Continue;
+    if let Some(text) = line.strip_prefix(b"+") {
+        return Response::Continue(text.strip_prefix(b" ").unwrap_or(text));
     }
     let (first, rest) = word(line);
     match first {
@@ -211,8 +212,10 @@ mod tests {
 
     #[test]
     fn first_words() {
-        assert_eq!(parse(b"+\r\n"), Response::Continue);
-        assert_eq!(parse(b"+go on\r\n"), Response::Continue);
+        assert_eq!(parse(b"+\r\n"), Response::Continue(b""));
+        assert_eq!(parse(b"+ \r\n"), Response::Continue(b""));
+        assert_eq!(parse(b"+go on\r\n"), Response::Continue(b"go on"));
+        assert_eq!(parse(b"+ eA==\r\n"), Response::Continue(b"eA=="));
         assert_eq!(parse(b"* OK hi\r\n"), Response::Untagged(b"OK hi"));
         assert_eq!(parse(b"a1 OK\n"), Response::Tagged(b"a1", b"OK"));
         assert_eq!(parse(b"\r\n"), Response::Tagged(b"", b""));

@@ -5,6 +5,9 @@ mod talks;
 
 use talks::{ALICE, ATTACKS, TALKS, Talk};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::capability::Pipelining;
 use super::command::Tags;
 use super::*;
@@ -16,7 +19,13 @@ fn login((user, password, options): (&str, &str, &[&str])) -> HostLogin {
     let has = |name| options.contains(&name);
     HostLogin {
         user: UserName::new(user.as_bytes()).unwrap(),
-        credentials: Credentials::Password(Secret::new(password.as_bytes()).unwrap()),
+        credentials: match options
+            .iter()
+            .find_map(|name| sasl::Mechanism::from_name(name.as_bytes()))
+        {
+            Some(mechanism) => relayed(mechanism, password),
+            None => Credentials::Password(Secret::new(password.as_bytes()).unwrap()),
+        },
         starttls: if has("starttls") {
             StartTls::Yes
         } else {
@@ -38,9 +47,18 @@ fn login((user, password, options): (&str, &str, &[&str])) -> HostLogin {
     }
 }
 
+/// Credentials that are a message of SASL; `^` stands for the separator of its fields.
+fn relayed(mechanism: sasl::Mechanism, message: &str) -> Credentials {
+    let text = BASE64.encode(message.replace('^', "\x01"));
+    match sasl::Server::new(mechanism).start(Some(text.as_bytes())) {
+        sasl::Turn::Login(login) => login.credentials,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn tagged(line: &str) -> String {
     let mut tags = Tags::new(SEED);
-    (1..=9).fold(line.to_string(), |line, n| {
+    (1..=9).fold(line.replace("{{}}", ""), |line, n| {
         let tag = String::from_utf8(tags.next().line("")).unwrap();
         line.replace(&format!("<{n}>"), tag.trim_end())
     })
@@ -83,6 +101,8 @@ enum Event {
     Client(String),
     Tls,
     Eof,
+    Challenge(String),
+    Answer(sasl::Answer),
     Outcome(String),
 }
 
@@ -95,6 +115,12 @@ fn events(lines: &str) -> Vec<Event> {
             ("S: ", _) => events.push(Event::Host(format!("{text}\r\n").into_bytes())),
             ("C: ", Some(Event::Client(flight))) => *flight += &format!("{text}\r\n"),
             ("C: ", _) => events.push(Event::Client(format!("{text}\r\n"))),
+            ("X: ", _) => events.push(Event::Challenge(text.into())),
+            ("A: ", _) => {
+                let message = sasl::Message::from_base64(text.as_bytes()).unwrap();
+                events.push(Event::Answer(sasl::Answer::Message(message)));
+            }
+            ("A* ", _) => events.push(Event::Answer(sasl::Answer::Abort)),
             ("TLS", _) => events.push(Event::Tls),
             ("EOF", _) => events.push(Event::Eof),
             ("", _) => {}
@@ -162,6 +188,17 @@ fn play(talk: &Talk, remembered: Option<Profile>, cut: &dyn Fn(usize) -> Vec<usi
                     "{name}: {outcome:?}"
                 );
                 play.client.tls_started();
+                play.drive();
+            }
+            Event::Challenge(want) => {
+                let outcome = play.outcome.take();
+                let Some(HostStep::Exchange(challenge)) = outcome else {
+                    panic!("{name}: {outcome:?}");
+                };
+                assert_eq!(challenge.to_base64()[..], *want.as_bytes(), "{name}");
+            }
+            Event::Answer(answer) => {
+                play.client.answer(answer);
                 play.drive();
             }
             Event::Eof => {
@@ -389,8 +426,16 @@ mod damaged {
                         play.client.tls_started();
                         play.drive();
                     }
+                    Event::Answer(answer) if matches!(play.outcome, Some(HostStep::Exchange(_))) => {
+                        play.outcome = None;
+                        play.client.answer(answer);
+                        play.drive();
+                    }
                     _ => {}
                 }
+            }
+            if let Some(HostStep::Exchange(_)) = play.outcome {
+                play.outcome = None;
             }
             if let Some(HostStep::StartTls) = play.outcome {
                 play.outcome = None;

@@ -21,13 +21,18 @@ fn outcome(framing: &Framing, verdict: Verdict) -> &'static str {
 /// Plays the script with each piece cut into parts of at most `most` octets.
 fn play(capabilities: Option<&str>, script: Script, most: usize) {
     let list: Option<Vec<String>> = capabilities.map(|c| c.split(' ').map(Into::into).collect());
-    let mut framing = Framing::new("S1", list.as_deref());
+    let unauthenticate = match capabilities {
+        None => UnauthenticateOffer::Unknown,
+        Some(list) if list.contains("COMPRESS") => UnauthenticateOffer::No,
+        Some(_) => UnauthenticateOffer::Yes,
+    };
+    let mut framing = Framing::new("S1", list.as_deref(), unauthenticate);
     for (nth, (side, bytes, want)) in script.iter().enumerate() {
         let mut verdict = Verdict::Pass;
         for part in bytes.chunks(most) {
             match side {
                 'c' => verdict = framing.client_to_host(part),
-                _ => framing.host_to_client(part),
+                _ => framing.host_to_client(&mut part.to_vec()),
             }
             if verdict == Verdict::End {
                 break;
@@ -315,7 +320,97 @@ fn commands_that_must_not_pass() {
     }
 }
 
+/// What a client sees of a host's capabilities, and whether it may COMPRESS then.
+#[test]
+fn capabilities_lose_what_must_not_pass() {
+    use UnauthenticateOffer::{No, Unknown, Yes};
+    let plain = "* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE IDLE\r\n";
+    let both = "* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE UNAUTHENTICATE\r\n";
+    let other = "* CAPABILITY IMAP4rev1 UNAUTHENTICATED UNAUTH UNSELECT COMPRESSION\r\n";
+    for (offer, said, seen, then) in [
+        (No, plain, plain, "wait"),
+        (
+            Yes,
+            plain,
+            "* CAPABILITY IMAP4rev1 COMPRESS-DEFLATE IDLE\r\n",
+            "end",
+        ),
+        // The first list is looked at before anything is said of COMPRESS.
+        (
+            Unknown,
+            plain,
+            "* CAPABILITY IMAP4rev1 COMPRESS-DEFLATE IDLE\r\n",
+            "wait",
+        ),
+        (Unknown, "* 1 EXISTS\r\na OK [UIDNEXT 1] x\r\n", "", "end"),
+        (
+            Unknown,
+            both,
+            "* CAPABILITY IMAP4rev1 COMPRESS-DEFLATE UNAUTHENTICATX\r\n",
+            "end",
+        ),
+        // Said after all.
+        (
+            No,
+            both,
+            "* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE UNAUTHENTICATX\r\n",
+            "end",
+        ),
+        (
+            Yes,
+            "a1 OK [capability UnAuthenticate compress=x] UNAUTHENTICATE COMPRESS=x\r\n",
+            "a1 OK [capability UnAuthenticatX compress-x] UNAUTHENTICATE COMPRESS=x\r\n",
+            "end",
+        ),
+        (
+            Yes,
+            "* OK [CAPABILITY UNAUTHENTICATE]\n* 2 FETCH (X UNAUTHENTICATE)\r\n",
+            "* OK [CAPABILITY UNAUTHENTICATX]\n* 2 FETCH (X UNAUTHENTICATE)\r\n",
+            "end",
+        ),
+        (
+            Yes,
+            other,
+            "* CAPABILITY IMAP4rev1 UNAUTHENTICATXD UNAUTH UNSELECT COMPRESSION\r\n",
+            "end",
+        ),
+        // Mail is mail.
+        (
+            Yes,
+            "* 1 FETCH (BODY[] {26}\r\n* CAPABILITY UNAUTHENTICATE X {25}\r\n* CAPABILITY COMPRESS=X\r\n)\r\n",
+            "",
+            "end",
+        ),
+        (
+            Yes,
+            "* LIST () \"/\" {26}\r\n* CAPABILITY UNAUTHENTICATE\r\n",
+            "",
+            "end",
+        ),
+        (Yes, "+ CAPABILITY UNAUTHENTICATE\r\n", "", "end"),
+        (Yes, "* OK CAPABILITY UNAUTHENTICATE\r\n", "", "end"),
+        (Yes, "* OK [X CAPABILITY UNAUTHENTICATE]\r\n", "", "end"),
+        (Yes, "* CAPABILITYX UNAUTHENTICATE\r\n", "", "end"),
+    ] {
+        let seen = if seen.is_empty() { said } else { seen };
+        for most in [1, 2, 3, 5, 7, 16, 17, 1000] {
+            let mut framing = Framing::new("S1", None, offer);
+            let mut bytes = said.as_bytes().to_vec();
+            bytes
+                .chunks_mut(most)
+                .for_each(|part| framing.host_to_client(part));
+            assert_eq!(
+                String::from_utf8_lossy(&bytes),
+                seen,
+                "{offer:?}, cut at {most}"
+            );
+            let verdict = framing.client_to_host(b"c COMPRESS DEFLATE\r\n");
+            assert_eq!(outcome(&framing, verdict), then, "{offer:?} {said}");
+        }
+    }
+}
+
 #[test]
 fn it_is_small() {
-    assert!(size_of::<Framing>() <= 184, "{}", size_of::<Framing>());
+    assert!(size_of::<Framing>() <= 192, "{}", size_of::<Framing>());
 }

@@ -4,6 +4,7 @@ use super::intake::Progress;
 use super::{Asked, Server, State};
 use crate::protocol::imap::framing::Framing;
 use crate::protocol::imap::reply;
+use crate::protocol::sasl;
 use crate::protocol::{
     self, Channel, Failure, Farewell, Handover, Observer, Step, UserName, Verdict, Welcome,
 };
@@ -36,6 +37,11 @@ impl protocol::Server for Server {
                     self.state = State::Deciding(tag);
                     return Step::Read;
                 }
+                State::Challenged(tag) => self.read_exchange(tag),
+                State::AnswerDue(tag, answer) => {
+                    self.state = State::Deciding(tag);
+                    return Step::Exchange(answer);
+                }
                 State::TlsDue => {
                     self.state = State::TlsDue;
                     return Step::StartTls;
@@ -67,16 +73,31 @@ impl protocol::Server for Server {
         self.ttl
     }
 
-    fn reject(&mut self, failure: &Failure) {
+    fn challenge(&mut self, challenge: &sasl::Message) {
         if let State::Deciding(tag) = std::mem::replace(&mut self.state, State::Ready) {
-            self.fail(&tag, failure);
+            self.out.extend_from_slice(b"+ ");
+            self.out.extend_from_slice(&challenge.to_base64());
+            self.out.extend_from_slice(b"\r\n");
+            self.state = State::Challenged(tag);
+        }
+    }
+
+    /// Also of a client that has not answered a challenge yet: then its host is gone, and what it
+    /// answers is read as a command.
+    fn reject(&mut self, failure: &Failure) {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Deciding(tag) | State::Challenged(tag) | State::AnswerDue(tag, _) => {
+                self.fail(&tag, failure);
+            }
+            State::Closed => self.state = State::Closed,
+            _ => {}
         }
     }
 
     /// The tagged OK (RFC 9051 §7.1), with what came before and behind the host's. The host's
     /// capabilities stand in it, and before it once more for a client that asked by command: it may
     /// not look for them in a response code.
-    fn accept(mut self: Box<Self>, welcome: Welcome) -> Handover {
+    fn accept(mut self: Box<Self>, mut welcome: Welcome) -> Handover {
         let mut to_client = std::mem::take(&mut self.out);
         to_client.extend_from_slice(&welcome.untagged);
         let tag = match &self.state {
@@ -95,11 +116,15 @@ impl protocol::Server for Server {
             None => format!("{tag} OK {text}\r\n"),
         };
         to_client.extend_from_slice(ok.as_bytes());
-        to_client.extend_from_slice(&welcome.rest);
         // The observer sees all that stands behind the OK, in the order it came; the relay goes on
         // from there.
-        let mut observer = Framing::new(&self.settings.session, welcome.capabilities.as_deref());
-        observer.host_to_client(&welcome.rest);
+        let mut observer = Framing::new(
+            &self.settings.session,
+            welcome.capabilities.as_deref(),
+            welcome.unauthenticate,
+        );
+        observer.host_to_client(&mut welcome.rest);
+        to_client.extend_from_slice(&welcome.rest);
         let mut to_host = self.lines.rest();
         if observer.client_to_host(&to_host) == Verdict::End {
             // The observer lets nothing more pass, so the session ends with the next octets.
@@ -121,6 +146,7 @@ impl protocol::Server for Server {
             State::Ready => "not-authenticated",
             State::Sasl(..) => "sasl",
             State::LoginDue(..) | State::Deciding(_) => "login",
+            State::Challenged(_) | State::AnswerDue(..) => "exchange",
             State::TlsDue => "tls",
             State::Closed => "logout",
         }
@@ -128,10 +154,8 @@ impl protocol::Server for Server {
 
     fn held(&self) -> usize {
         let secret = match &self.state {
-            State::LoginDue(_, login) => {
-                let secret = login.credentials.secret();
-                secret.map_or(0, |secret| secret.reveal().len())
-            }
+            State::LoginDue(_, login) => login.credentials.size(),
+            State::AnswerDue(_, sasl::Answer::Message(message)) => message.size(),
             _ => 0,
         };
         self.lines.capacity() + self.command.capacity() + self.out.capacity() + secret

@@ -77,6 +77,31 @@ impl Server {
         }
     }
 
+    /// Reads on in `Challenged`: the client's answer for the host. What is no answer gives the
+    /// exchange up: the host is told, and then the client is.
+    pub(super) fn read_exchange(&mut self, tag: Tag) -> Progress {
+        self.lines.set_limit(self.settings.line.max(LONG_LINE));
+        match self.lines.line() {
+            Ok(Some(line)) => {
+                let answer = match sasl::Message::from_base64(&line) {
+                    Some(message) => sasl::Answer::Message(message),
+                    None => sasl::Answer::Abort,
+                };
+                self.state = State::AnswerDue(tag, answer);
+                Progress::Made
+            }
+            Ok(None) => {
+                self.state = State::Challenged(tag);
+                Progress::Starved
+            }
+            Err(_) => {
+                self.state = State::Challenged(tag);
+                self.too_long();
+                Progress::Made
+            }
+        }
+    }
+
     /// How many octets the command that is being read may have, by its verb.
     fn budget(&self) -> usize {
         let head = if self.command.is_empty() {
@@ -132,7 +157,7 @@ impl Server {
             &self.command
         };
         let tag = match &self.state {
-            State::Sasl(tag, _) => Some(tag.clone()),
+            State::Sasl(tag, _) | State::Challenged(tag) => Some(tag.clone()),
             _ => Tokens::new(head).tag(),
         };
         self.bad(tag.as_ref(), "line too long");

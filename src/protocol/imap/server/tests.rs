@@ -5,6 +5,7 @@ use crate::protocol::{Farewell, Server as _, Step, Verdict, Welcome};
 
 fn server() -> Box<Server> {
     let mut server = Box::new(Server::new(FrontSettings {
+        mechanisms: crate::protocol::sasl::Mechanisms::PASSWORD,
         greeting: "ready".into(),
         session: "S1".into(),
         channel: Channel::Tls,
@@ -44,9 +45,9 @@ fn the_observer_sees_what_stands_behind_the_ok() {
     });
     let observer = &mut handover.observer;
     assert_eq!(observer.goodbye(Farewell::Shutdown), None);
-    observer.host_to_client(b"c\r\n)\r\n");
+    observer.host_to_client(&mut b"c\r\n)\r\n".to_vec());
     assert_eq!(observer.goodbye(Farewell::Shutdown), None, "FETCH runs");
-    observer.host_to_client(b"b OK\r\n");
+    observer.host_to_client(&mut b"b OK\r\n".to_vec());
     assert!(observer.goodbye(Farewell::Shutdown).is_some());
 }
 

@@ -1,6 +1,7 @@
 //! What a host says: the first word of a response, its code, its capabilities.
 
 use crate::protocol::Code;
+use crate::protocol::sasl::{Mechanism, Mechanisms};
 
 /// How much of a host's text is kept, in octets.
 const LONGEST_TEXT: usize = 200;
@@ -10,7 +11,7 @@ pub(super) enum Status<'a> {
     Ok(&'a [u8]),
     Err(&'a [u8]),
     /// `+`, perhaps with a challenge.
-    Challenge,
+    Challenge(&'a [u8]),
 }
 
 impl Status<'_> {
@@ -22,7 +23,7 @@ impl Status<'_> {
         match word {
             b"+OK" => Some(Status::Ok(text)),
             b"-ERR" => Some(Status::Err(text)),
-            b"+" => Some(Status::Challenge),
+            b"+" => Some(Status::Challenge(text)),
             _ => None,
         }
     }
@@ -57,16 +58,17 @@ pub(super) fn shown(text: &[u8]) -> String {
 }
 
 /// Whether a host offers something.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Offered {
     No,
     Yes,
 }
 
 /// What CAPA told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Can {
     pub(super) user: Offered,
-    pub(super) plain: Offered,
+    pub(super) sasl: Mechanisms,
     pub(super) stls: Offered,
     pub(super) pipelining: Offered,
 }
@@ -74,7 +76,7 @@ pub(super) struct Can {
 impl Can {
     pub(super) const NOTHING: Can = Can {
         user: Offered::No,
-        plain: Offered::No,
+        sasl: Mechanisms::NONE,
         stls: Offered::No,
         pipelining: Offered::No,
     };
@@ -89,10 +91,10 @@ impl Can {
             self.stls = Offered::Yes;
         } else if tag.eq_ignore_ascii_case(b"PIPELINING") {
             self.pipelining = Offered::Yes;
-        } else if tag.eq_ignore_ascii_case(b"SASL")
-            && words.any(|word| word.eq_ignore_ascii_case(b"PLAIN"))
-        {
-            self.plain = Offered::Yes;
+        } else if tag.eq_ignore_ascii_case(b"SASL") {
+            self.sasl = self
+                .sasl
+                .or(words.filter_map(Mechanism::from_name).collect());
         }
     }
 }
@@ -129,16 +131,16 @@ mod tests {
         let kind = |line| match Status::of(line) {
             Some(Status::Ok(text)) => format!("ok {}", shown(text)),
             Some(Status::Err(text)) => format!("err {}", shown(text)),
-            Some(Status::Challenge) => "challenge".into(),
+            Some(Status::Challenge(text)) => format!("challenge {}", shown(text)),
             None => "none".into(),
         };
         for (line, want) in [
             (&b"+OK"[..], "ok "),
             (b"+OK  hi\x07\xff", "ok  hi??"),
             (b"-ERR no", "err no"),
-            (b"+", "challenge"),
-            (b"+ ", "challenge"),
-            (b"+ VXNlcm5hbWU6", "challenge"),
+            (b"+", "challenge "),
+            (b"+ ", "challenge "),
+            (b"+ VXNlcm5hbWU6", "challenge VXNlcm5hbWU6"),
             (b"+OKAY", "none"),
             (b"-ERROR", "none"),
             (b"+ok", "none"),

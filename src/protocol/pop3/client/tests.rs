@@ -1,6 +1,9 @@
 //! Conversations with hosts. `H:` is a line of the host, `G:` one of the gateway, `TLS` the handshake,
 //! `EOF` the host's end of stream, `=` how it ends. `H+` is a line that comes in the same octets as
-//! the one before, where the gateway would speak first.
+//! the one before, where the gateway would speak first. `X:` is a challenge that the client is to answer,
+//! `A:` its answer, both in base64; `A*` gives up.
+
+use base64::Engine as _;
 
 use super::*;
 use crate::protocol::Credentials;
@@ -44,7 +47,17 @@ fn shown_end(step: HostStep) -> String {
 }
 
 fn play(script: &str, login: HostLogin, cut: Cut) {
-    let mut client = Client::new(login);
+    play_again(script, login, None, cut);
+}
+
+fn play_again(
+    script: &str,
+    login: HostLogin,
+    remembered: Option<Profile>,
+    cut: Cut,
+) -> Option<Profile> {
+    let relayed = login.credentials.relayed().is_some();
+    let mut client = Client::new(login, remembered);
     let mut lines = script.lines().map(str::trim).peekable();
     let mut chunk = Vec::new();
     while let Some(line) = lines.next() {
@@ -69,7 +82,7 @@ fn play(script: &str, login: HostLogin, cut: Cut) {
                 }
             }
             chunk.clear();
-        } else if let Some(text) = line.strip_prefix("G: ") {
+        } else if let Some(text) = line.strip_prefix("G: ").or((line == "G:").then_some("")) {
             let mut want = unescape(text);
             want.extend_from_slice(b"\r\n");
             while let Some(more) = lines.next_if(|next| next.starts_with("G: ")) {
@@ -84,6 +97,18 @@ fn play(script: &str, login: HostLogin, cut: Cut) {
                 ),
                 other => panic!("{other:?} {context}"),
             }
+        } else if let Some(text) = line.strip_prefix("X: ") {
+            match client.step() {
+                HostStep::Exchange(challenge) => {
+                    assert_eq!(challenge.to_base64()[..], *text.as_bytes(), "{context}");
+                }
+                other => panic!("{other:?} {context}"),
+            }
+        } else if let Some(text) = line.strip_prefix("A:") {
+            let message = sasl::Message::from_base64(text.trim().as_bytes()).unwrap();
+            client.answer(sasl::Answer::Message(message));
+        } else if line == "A*" {
+            client.answer(sasl::Answer::Abort);
         } else if line == "TLS" {
             assert!(matches!(client.step(), HostStep::StartTls), "{context}");
             assert_eq!(client.state(), "starttls");
@@ -96,10 +121,252 @@ fn play(script: &str, login: HostLogin, cut: Cut) {
             client.closed();
             assert!(matches!(client.step(), HostStep::Read), "handed out once");
             let secret = script.contains("AUTH PLAIN ") || script.contains("G: PASS");
-            assert_eq!(client.credentials_sent(), secret, "{context}");
+            assert!(relayed || client.credentials_sent() == secret, "{context}");
         } else {
             assert_eq!(line, "");
         }
+    }
+    client.learned()
+}
+
+/// As `login`, by a message of SASL.
+fn relayed(mechanism: Mechanism, message: &str) -> HostLogin {
+    let mut exchange = sasl::Server::new(mechanism);
+    let message = message.replace('^', "\x01");
+    let text = base64::engine::general_purpose::STANDARD.encode(&message);
+    let sasl::Turn::Login(shown) = exchange.start(Some(text.as_bytes())) else {
+        panic!("no login: {message}");
+    };
+    HostLogin {
+        user: shown.user,
+        credentials: shown.credentials,
+        behind: b"STAT\r\n".to_vec(),
+        ..login(StartTls::No, b"x")
+    }
+}
+
+#[test]
+fn tokens_and_scram_are_relayed() {
+    let offers = |mechanism: &str| {
+        format!(
+            "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: PIPELINING
+         H: SASL PLAIN {mechanism}
+         H: .\n"
+        )
+    };
+    let token = || relayed(Mechanism::XOAuth2, "user=tim^auth=Bearer x^^");
+    let scram = || relayed(Mechanism::ScramSha1, "n,,n=tim,r=a");
+    for (login, offered, script) in [
+        (
+            token as fn() -> HostLogin,
+            "XOAUTH2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: +OK in
+             = done \"in\" rest \"\" NotSent",
+        ),
+        (
+            token,
+            "XOAUTH2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: + e30=
+             X: e30=
+             A:
+             G:
+             H: -ERR [AUTH] no
+             = Refused { code: AuthenticationFailed, alert: None }",
+        ),
+        // The initial response went unnoticed.
+        (
+            token,
+            "xoauth2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: +
+             G: dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: + e30=
+             X: e30=
+             A*
+             G: *
+             = Aborted",
+        ),
+        (
+            token,
+            "XOAUTH2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: + e30=
+             X: e30=
+             A:
+             G:
+             H: + e30=
+             = HostProtocol { expected: \"an end of the exchange\", got: \"6 octets\" }",
+        ),
+        (
+            token,
+            "XOAUTH2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: + what?
+             = HostProtocol { expected: \"an end of the exchange\", got: \"7 octets\" }",
+        ),
+        (
+            token,
+            "XOAUTH2",
+            "G: AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
+             H: + e30=
+             X: e30=
+             A:
+             G:
+             EOF
+             = Unreachable { cause: \"connection closed in state=login\" }",
+        ),
+        (
+            token,
+            "OAUTHBEARER",
+            "= HostSetup { cause: \"it offers no SASL XOAUTH2, as this login needs\" }",
+        ),
+        (
+            scram,
+            "SCRAM-SHA-1",
+            "G: AUTH SCRAM-SHA-1 biwsbj10aW0scj1h
+             H: + cj1h
+             X: cj1h
+             A: Yz1iaXdz
+             G: Yz1iaXdz
+             H: + dj14
+             X: dj14
+             A:
+             G:
+             H: +OK in
+             = done \"in\" rest \"\" NotSent",
+        ),
+        // Without the host's own proof there is no login.
+        (
+            scram,
+            "SCRAM-SHA-1",
+            "G: AUTH SCRAM-SHA-1 biwsbj10aW0scj1h
+             H: + cj1h
+             X: cj1h
+             A: Yz1iaXdz
+             G: Yz1iaXdz
+             H: +OK in
+             = HostProtocol { expected: \"no +OK before the end of the exchange\", got: \"2 octets\" }",
+        ),
+    ] {
+        for cut in [Cut::Lines, Cut::Octets] {
+            let script = format!("{}{script}", offers(offered));
+            play(&script, login(), cut);
+        }
+    }
+}
+
+#[test]
+fn long_tokens_go_behind_the_command() {
+    let message = format!("n,a=tim,^auth=Bearer {}^^", "x".repeat(12 * 1024));
+    let login = relayed(Mechanism::OAuthBearer, &message);
+    let first = relayed::first(&login.user, &login.credentials).unwrap();
+    let script = format!(
+        "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL OAUTHBEARER
+         H: .
+         G: AUTH OAUTHBEARER
+         H: +
+         G: {}
+         H: +OK
+         = done \"\" rest \"\" NotSent",
+        String::from_utf8_lossy(&first)
+    );
+    play(&script, login, Cut::Lines);
+}
+
+/// The capabilities' turn is saved on the second login; a timestamp in the greeting changes nothing.
+#[test]
+fn what_was_learned_is_not_asked_again() {
+    let first = "H: +OK ready <1.2@h>
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: +OK
+         = done \"\" rest \"\" NotSent";
+    let again = "H: +OK ready <3.4@h>
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+         H: -ERR unknown
+         = Refused { code: AuthenticationFailed, alert: None }";
+    let coded = again.replace("unknown", "[AUTH] no");
+    let asked = "H: +OK ready <5.6@h>
+         G: CAPA
+         EOF
+         = Unreachable { cause: \"connection closed in state=capability\" }";
+    let other = asked.replace("ready", "another");
+    let play = |script: &str, remembered: &Option<Profile>| {
+        let with = login(StartTls::No, b"s3cret");
+        play_again(script, with, remembered.clone(), Cut::Lines)
+    };
+    let learned = play(first, &None);
+    assert!(
+        learned
+            .as_ref()
+            .unwrap()
+            .mechanisms()
+            .unwrap()
+            .has(Mechanism::Plain)
+    );
+    let still = play(&coded, &learned);
+    assert_eq!(still, learned);
+    play(&other, &learned);
+    // What had no code may have been the mechanism: asked anew.
+    let doubtful = play(again, &learned);
+    play(asked, &doubtful);
+    // A mechanism that was not there may have come since.
+    let token = relayed(Mechanism::XOAuth2, "user=tim^auth=Bearer x^^");
+    play_again(asked, token, learned.clone(), Cut::Lines);
+    // Under STLS the greeting is anybody's.
+    let stls = "H: +OK ready <5.6@h>
+         G: STLS
+         H: +OK
+         TLS
+         G: CAPA
+         EOF
+         = Unreachable { cause: \"connection closed in state=capability\" }";
+    play_again(stls, login(StartTls::Yes, b"s3cret"), learned, Cut::Lines);
+}
+
+#[test]
+fn xclient_goes_with_a_login_that_needs_no_question() {
+    let xclient = "G: XCLIENT ADDR=192.0.2.7 PORT=5000 DESTADDR=192.0.2.1 DESTPORT=995 SESSION=S1 TTL=4 CLIENT-TRANSPORT=tls";
+    for pipelining in ["H: PIPELINING", ""] {
+        let first = format!(
+            "H: +OK [XCLIENT] ready
+             {xclient}
+             G: CAPA
+             H: +OK
+             H: +OK
+             H: SASL PLAIN
+             {pipelining}
+             H: .
+             G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+             H: +OK
+             = done \"\" rest \"\" NotSent"
+        );
+        let with = || login(StartTls::No, b"s3cret");
+        let learned = play_again(&first, with(), None, Cut::Lines);
+        let again = format!(
+            "H: +OK [XCLIENT] ready
+             {xclient}
+             G: AUTH PLAIN AGFsaWNlAHMzY3JldA==
+             H: -ERR not you
+             H: +OK in
+             = done \"in\" rest \"\" NotSent"
+        );
+        let again = match pipelining {
+            "" => first,
+            _ => again,
+        };
+        play_again(&again, with(), learned, Cut::Lines);
     }
 }
 
@@ -359,7 +626,7 @@ fn odd_passwords() {
     // the shortest that does not.
     let hello = "H: +OK\nG: CAPA\nH: +OK\nH: SASL PLAIN\nH: .\n";
     for (length, initial) in [(173, true), (174, false)] {
-        let mut client = Client::new(login(StartTls::No, &vec![b'x'; length]));
+        let mut client = Client::new(login(StartTls::No, &vec![b'x'; length]), None);
         for line in hello.lines().filter_map(|line| line.strip_prefix("H: ")) {
             client.receive(format!("{line}\r\n").as_bytes());
             while let HostStep::Write(_) = client.step() {}
@@ -439,7 +706,7 @@ fn hostile_hosts_meet_limits() {
         ),
         (b"+OK\r\n".to_vec(), ""),
     ] {
-        let mut client = Client::new(login(StartTls::No, b"s3cret"));
+        let mut client = Client::new(login(StartTls::No, b"s3cret"), None);
         client.receive(&octets);
         match client.step() {
             HostStep::Failed(Failure::HostProtocol { expected: got, .. }) => {
@@ -469,7 +736,7 @@ proptest::proptest! {
     ) {
         let whole = b"+OK [XCLIENT]\r\n+OK\r\n+OK\r\nSASL PLAIN\r\n.\r\n+OK\r\n";
         let at = place.min(whole.len());
-        let mut client = Client::new(login(StartTls::No, b"s3cret"));
+        let mut client = Client::new(login(StartTls::No, b"s3cret"), None);
         for part in [&whole[..at], &octets, &whole[at..]] {
             for octet in part {
                 client.receive(&[*octet]);

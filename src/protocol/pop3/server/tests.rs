@@ -8,6 +8,7 @@ use crate::protocol::{READ_CHUNK, Server as _};
 
 fn settings(channel: Channel) -> FrontSettings {
     FrontSettings {
+        mechanisms: sasl::Mechanisms::PASSWORD,
         greeting: "ready".into(),
         session: "S1".into(),
         channel,
@@ -72,6 +73,7 @@ fn play<'a>(settings: FrontSettings, chunks: impl IntoIterator<Item = &'a [u8]>)
                 seen.ended = Some("accepted");
                 return seen;
             }
+            Step::Exchange(_) => panic!("an answer to no challenge"),
             Step::Close => {
                 seen.ended = Some("closed");
                 return seen;
