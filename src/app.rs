@@ -25,7 +25,7 @@ use crate::observe::{self, SessionIds};
 use crate::protocol::{Farewell, Protocol, UserName};
 use crate::route::{Ask, explain};
 use crate::session::registry::Filter;
-use crate::session::{Front, Gateway, Registry, Upgrade, limits};
+use crate::session::{Authenticator, Front, Gateway, Registry, Upgrade, authenticate, limits};
 use crate::{admin, backend, tls};
 
 /// How often a drain looks whether the last session is gone.
@@ -103,6 +103,9 @@ async fn serve(
     }
     tokio::spawn(upkeep(app.metrics.clone()));
     tokio::spawn(watch_certificates(app.clone()));
+    if let Some(authenticator) = app.gateway.load().authenticate.clone() {
+        tokio::spawn(watch_passwords(authenticator));
+    }
     for (listener, socket) in sockets {
         tokio::spawn(listener.serve(socket, stopped.clone()));
     }
@@ -168,11 +171,16 @@ impl App {
         };
         let backends = Backends::new(config.backends.values(), &around)
             .map_err(|problems| StartError::new("set up the backends", said(problems)))?;
+        let authenticate = config.authenticate.clone().map(Authenticator::new);
+        let authenticate = authenticate
+            .transpose()
+            .map_err(|problems| StartError::new("read the passwords", said(problems)))?;
         let registry = Arc::new(Registry::default());
         let names = config.backends.keys();
         let gateway = Arc::new(ArcSwap::from_pointee(Gateway {
             router: config.router(),
             backends,
+            authenticate: authenticate.map(Arc::new),
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             tables: Arc::new(limits::Tables::default()),
@@ -308,6 +316,18 @@ async fn watch_certificates(app: Arc<App>) {
         tell_expiries(tls);
     })
     .await;
+}
+
+/// Takes the file of passwords as it changes, and counts it.
+async fn watch_passwords(authenticator: Arc<Authenticator>) {
+    let counts = metrics::Gateway::new();
+    let count = move |change: &authenticate::Change| {
+        counts.reload(match change {
+            authenticate::Change::Swapped => Outcome::Taken,
+            authenticate::Change::Refused(_) => Outcome::Failed,
+        });
+    };
+    authenticator.watch(count).await;
 }
 
 fn tell_expiries(tls: &tls::Front) {

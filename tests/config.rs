@@ -182,7 +182,7 @@ fn explain_says_the_whole_decision() {
     assert_eq!(told["user"], "Bob@Example.com");
     assert_eq!(told["source"], "everything.yaml");
     assert_eq!(told["entry"], "bob@example.com");
-    assert_eq!(told["line"], 48);
+    assert_eq!(told["line"], 51);
     assert_eq!(told["login"], "bob");
     assert_eq!(told["backend"], "cluster");
     assert_eq!(told["host"], "store-2");

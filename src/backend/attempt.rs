@@ -14,7 +14,8 @@ use crate::net::Stream;
 use crate::protocol::proxy_header::{self, Version};
 use crate::protocol::sasl;
 use crate::protocol::{
-    Client, Code, Failure, HostLogin, Origin, Protocol, StartTls, Welcome, imap, pop3,
+    Client, Code, Credentials as Shown, Failure, HostLogin, Origin, Protocol, StartTls, UserName,
+    Welcome, imap, pop3,
 };
 
 /// Buffer between the gateway and the built-in store, each way.
@@ -47,6 +48,8 @@ impl Backend {
             heard: Challenges::None,
         };
         let endpoint = endpoint(host, request.protocol)?;
+        let shown = self.shown(request);
+        let (user, credentials) = shown.map_err(|failure| (failure, Then::GiveUp))?;
         let mut seat = host
             .sit()
             .map_err(|failure| (failure, self.if_full(host, request)))?;
@@ -67,8 +70,8 @@ impl Backend {
         };
 
         let login = HostLogin {
-            user: request.user.clone(),
-            credentials: request.credentials.clone(),
+            user,
+            credentials,
             starttls: match endpoint.security {
                 Security::StartTls => StartTls::Yes,
                 Security::Clear | Security::Implicit => StartTls::No,
@@ -122,6 +125,7 @@ impl Backend {
                 })
             }
             Err((failure, credentials)) => {
+                let failure = self.whose(failure);
                 let then = match dialogue.heard {
                     Challenges::None => verdict(&failure, credentials),
                     // The client is in the middle of a talk with this host.
@@ -142,6 +146,35 @@ impl Backend {
                 tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), %failure, ?then);
                 Err((failure, then))
             }
+        }
+    }
+
+    /// What the host is shown: what the client showed, or a master's.
+    fn shown(&self, request: &Request<'_>) -> Result<(UserName, Shown), Failure> {
+        match (&self.config.login_as, request.credentials) {
+            (Some(master), Shown::Password(_) | Shown::Certificate) => master.login(request.user),
+            // Nobody has looked at these: the host would have, and is asked by the master instead.
+            (Some(_), Shown::Token(_) | Shown::Scram(_)) => Err(Failure::HostSetup {
+                cause: "login_as with credentials that were not checked".into(),
+            }),
+            (None, Shown::Certificate) => Err(Failure::HostSetup {
+                cause: format!(
+                    "backend {} has no login_as, which a login by certificate needs",
+                    self.name()
+                ),
+            }),
+            (None, shown) => Ok((request.user.clone(), shown.clone())),
+        }
+    }
+
+    /// A host that refuses a master's login does not say that the client's password is wrong: that
+    /// one was found right before.
+    fn whose(&self, failure: Failure) -> Failure {
+        match self.config.login_as.is_some() && failure.is_credentials() {
+            true => Failure::HostSetup {
+                cause: format!("login_as: {failure}"),
+            },
+            false => failure,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::master::Master;
 use crate::protocol::{Protocol, Secret, pop3};
 
 /// One backend as meant (defaults filled in, everything checked).
@@ -38,6 +39,8 @@ pub struct Config {
     pub maintenance: Option<String>,
     /// How hosts learn who the client is.
     pub forward_client: ForwardClient,
+    /// Who logs in to the hosts; none: the client, with what it showed.
+    pub login_as: Option<Master>,
     /// POP3 from IMAP.
     pub pop3: pop3::Settings,
 }
@@ -61,6 +64,7 @@ impl Config {
             protocols: Protocol::ALL.to_vec(),
             maintenance: None,
             forward_client: ForwardClient::Auto,
+            login_as: None,
             pop3: pop3::Settings::default(),
         }
     }

@@ -12,6 +12,7 @@ pub mod config;
 mod dial;
 pub mod host;
 mod login;
+pub mod master;
 mod seat;
 mod tls;
 

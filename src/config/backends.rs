@@ -12,6 +12,7 @@ use super::value::{self, Wrong};
 use crate::backend::config::{
     Balance, Config, Failover, ForwardClient, Health, HostConfig, TlsConfig, Verify,
 };
+use crate::backend::master::{Format, Master};
 use crate::protocol::Protocol;
 use crate::protocol::pop3::config::{Delete, HideDeleted, Lock, MarkSeen, Settings, Sizes};
 
@@ -23,8 +24,8 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
     for (name, mark, raw) in root.get("backends").entries() {
         let hosts = hosts(name, mark, raw, report);
         let d = Config::new(name, hosts);
-        login_as(raw.get("login_as"), authenticate, report);
         let config = Config {
+            login_as: login_as(raw.get("login_as"), authenticate, report),
             tls: tls(raw.get("tls"), report),
             balance: match raw.get("balance").text() {
                 Some("least-sessions") => Balance::LeastSessions,
@@ -250,7 +251,7 @@ fn protocols(raw: Raw<'_>, report: &mut Report<'_>) -> Option<Vec<Protocol>> {
 }
 
 /// A master login opens every mailbox: without a check of our own it would let anyone in.
-fn login_as(raw: Raw<'_>, authenticate: bool, report: &mut Report<'_>) {
+fn login_as(raw: Raw<'_>, authenticate: bool, report: &mut Report<'_>) -> Option<Master> {
     let master = raw.get("master");
     if master.is_there() && !authenticate {
         let wrong = Wrong::new(Code::E053, "expected `authenticate` at the top level").help(
@@ -260,9 +261,14 @@ fn login_as(raw: Raw<'_>, authenticate: bool, report: &mut Report<'_>) {
         report.add(master.mark(), Code::E053, message, wrong);
     }
     if !raw.is_map() {
-        return;
+        return None;
     }
-    rest::secret(raw, "password", "password_file", report);
+    let password = rest::secret(raw, "password", "password_file", report);
+    let missing = !raw.get("password").is_there() && !raw.get("password_file").is_there();
+    if master.is_there() && missing {
+        let expected = "expected `password` or `password_file`";
+        report.say(raw.mark(), Code::E012, "`password` is missing", expected);
+    }
     match (master.is_there(), raw.get("oauth2").is_there()) {
         (true, true) => {
             let message = "`master` and `oauth2` exclude each other";
@@ -279,6 +285,19 @@ fn login_as(raw: Raw<'_>, authenticate: bool, report: &mut Report<'_>) {
         }
         _ => {}
     }
+    let format = raw
+        .get("format")
+        .text()
+        .map_or(Ok(Format::default()), Format::new);
+    if let Err(expected) = format {
+        let message = "the format of the login's name is not well-formed";
+        report.say(raw.get("format").mark(), Code::E028, message, expected);
+    }
+    Some(Master {
+        name: master.text()?.to_owned(),
+        password: password?,
+        format: format.ok()?,
+    })
 }
 
 /// `pop3:`, here or above.

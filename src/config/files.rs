@@ -12,6 +12,7 @@ use super::problem::Code;
 use super::schema::Holds;
 use super::value::Wrong;
 use crate::protocol::Secret;
+use crate::session::authenticate;
 
 /// Largest file of secrets or certificates in octets; a bundle of all public authorities has 250 KiB.
 const MAX_SMALL_FILE: u64 = 4 * 1024 * 1024;
@@ -21,6 +22,11 @@ pub(super) fn check(path: &Path, holds: Holds) -> Result<(), Wrong> {
     match holds {
         Holds::Anything => open(path).map(drop),
         Holds::Secret => secret(path).map(drop),
+        Holds::Passwords => {
+            open(path)?;
+            let found = authenticate::look(path);
+            found.map_err(|wrong| unfit(&wrong.join("; ")))
+        }
         Holds::Certificates => {
             let octets = read(path)?;
             let mut certificates = CertificateDer::pem_slice_iter(&octets).peekable();

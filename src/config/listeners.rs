@@ -6,11 +6,12 @@ use super::problem::{Code, quoted};
 use super::raw::Raw;
 use super::url::{self, ListenUrl};
 use super::value::Wrong;
+use crate::backend;
 use crate::listen::{self, TlsMode};
 use crate::protocol::{ClearLogin, Protocol};
 use crate::route::Pin;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 /// A listener with the places that later checks point at.
@@ -104,6 +105,40 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
         wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
     };
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+}
+
+/// A login by certificate shows nothing that could be passed on: it needs a backend with a master
+/// login.
+pub(super) fn certificates(
+    listeners: &[Listener],
+    root: Raw<'_>,
+    backends: &BTreeMap<String, backend::Config>,
+    report: &mut Report<'_>,
+) {
+    let written = root.get("listeners").items().filter(|raw| raw.is_map());
+    let asking = written.filter(|raw| raw.get("client_ca").is_there());
+    for raw in asking {
+        let own = listeners
+            .iter()
+            .find(|listener| listener.mark == raw.get("bind").mark())
+            .and_then(|listener| listener.config.backend.as_deref());
+        let somewhere = backends
+            .values()
+            .filter(|backend| own.is_none_or(|own| own == backend.name))
+            .any(|backend| backend.login_as.is_some());
+        // A `login_as` that is wrong is told at its own place.
+        let tried = root
+            .get("backends")
+            .entries()
+            .any(|(_, _, backend)| backend.get("login_as").is_there());
+        if !somewhere && (own.is_some() || !tried) {
+            let wrong = Wrong::new(Code::E054, "expected a backend with `login_as`").help(
+                "a certificate cannot be shown to a mail server; a master user logs in for the client",
+            );
+            let message = "a login by certificate could go nowhere";
+            report.add(raw.get("client_ca").mark(), Code::E054, message, wrong);
+        }
+    }
 }
 
 /// The listeners that have a backend of their own.

@@ -55,6 +55,8 @@ pub struct Config {
     pub limits: session::Limits,
     /// Timeouts.
     pub timeouts: session::Timeouts,
+    /// How the gateway itself checks passwords, if it does.
+    pub authenticate: Option<session::authenticate::Config>,
     /// The admin port, if any.
     pub admin: Option<admin::Config>,
     /// The log.
@@ -144,6 +146,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
     let admin_bind = admin
         .as_ref()
         .map(|a| (a.bind, root.get("admin").get("bind").mark()));
+    listeners::certificates(&listeners, root, &backends, report);
     listeners::clashes(&listeners, admin_bind, report);
     let all_pinned = listeners.iter().all(|l| l.config.backend.is_some());
     let sources = ["users", "users_from"];
@@ -169,6 +172,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         },
         limits: rest::limits(root),
         timeouts: rest::timeouts(root),
+        authenticate: rest::authenticate(root, report),
         admin,
         log: rest::log(root, report),
         threads: root.get("threads").count(),

@@ -7,13 +7,11 @@
 /// free map, `[]` for the elements of a list. A value that is pending only for some of its words is
 /// refused where it is read; [`SUBMISSION`] and [`STATE`] name those.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("listeners[].client_ca", "asking for client certificates"),
     ("backends.*.discover", "finding hosts by name"),
     (
-        "backends.*.login_as",
-        "logging in to hosts as somebody else",
+        "backends.*.login_as.oauth2",
+        "logging in to hosts by a token",
     ),
-    ("authenticate", "checking credentials in the gateway"),
     ("users_from[].http", "asking a lookup service"),
 ];
 

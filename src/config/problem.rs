@@ -80,6 +80,7 @@ codes! {
     E051 "the same name twice"
     E052 "the admin port is off loopback and has no token"
     E053 "a master login without `authenticate` would let anyone in"
+    E054 "a client certificate is asked for that could log in nowhere"
     E060 "a feature that is not there yet"
     W001 "certificates of a backend are not verified"
     W002 "no certificate is configured: a self-signed one is made at start"

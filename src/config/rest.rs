@@ -11,7 +11,7 @@ use super::value::Wrong;
 use crate::admin;
 use crate::observe::{self, Format, Level, Output};
 use crate::protocol::Secret;
-use crate::session::{Limits, Timeouts};
+use crate::session::{Limits, Timeouts, authenticate};
 use crate::tls::{self, Pair, Version};
 
 /// `tls:`. Each pair is loaded once, to see that certificate and key belong together.
@@ -192,6 +192,14 @@ pub(super) fn timeouts(root: Raw<'_>) -> Timeouts {
         drain_delay: raw.get("drain_delay").duration().unwrap_or(d.drain_delay),
         drain: raw.get("drain").duration().unwrap_or(d.drain),
     }
+}
+
+/// `authenticate:`
+pub(super) fn authenticate(root: Raw<'_>, report: &Report<'_>) -> Option<authenticate::Config> {
+    let passwords = root.get("authenticate").get("passwords");
+    Some(authenticate::Config {
+        passwords: passwords.path(report.base)?,
+    })
 }
 
 /// `admin:`

@@ -109,6 +109,8 @@ pub enum Holds {
     Key,
     /// A secret on its first line.
     Secret,
+    /// Lines `user:{SCHEME}hash`.
+    Passwords,
 }
 
 const fn leaf(what: &'static str, leaf: Leaf) -> Shape {
@@ -196,7 +198,11 @@ pub static ROOT: Shape = map(
         may("state", &STATE, "where moves, drains and weights are kept"),
         may("log", &LOG, "the log"),
         may("threads", &THREADS, "worker threads; default: the cores"),
-        may("authenticate", &ANYTHING, "checking credentials here"),
+        may(
+            "authenticate",
+            &AUTHENTICATE,
+            "the gateway itself checks passwords",
+        ),
     ]),
 );
 
@@ -387,6 +393,16 @@ static LOGIN_AS: Shape = map(
         may("oauth2", &ANYTHING, "log in with a token"),
     ]),
 );
+
+static AUTHENTICATE: Shape = map(
+    "a map with `passwords`",
+    Keys::Known(&[must(
+        "passwords",
+        &PASSWORDS,
+        "a file of lines `user:{SCHEME}hash`",
+    )]),
+);
+static PASSWORDS: Shape = leaf("the path of a file", Leaf::File(Holds::Passwords));
 
 static USERS: Shape = map("a map of users to backends", Keys::Free(&USER));
 

@@ -194,7 +194,7 @@ impl Router {
 
     /// The name with `default_domain`, where it has none. A name that gets too long by it stays as it
     /// is: it matches nothing longer either.
-    fn full_name(&self, user: &UserName) -> UserName {
+    pub fn full_name(&self, user: &UserName) -> UserName {
         match &self.config.default_domain {
             Some(domain) if user.domain().is_none() => {
                 let full = format!("{user}@{domain}");

@@ -9,7 +9,7 @@ use super::again::Ticket;
 use super::registry::{Filter, LoggedIn};
 use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{Dialogue, Refusal, Request, Seat};
+use crate::backend::{Backend, Dialogue, Refusal, Request, Seat};
 use crate::net::Stream;
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
@@ -108,7 +108,10 @@ impl Session<'_> {
             login: user,
             host,
             ..
-        } = self.gateway.router.route(ask).await?;
+        } = match self.gateway.router.route(ask).await {
+            Err(Failure::NoRoute) => return Err(self.nowhere(login).await),
+            route => route?,
+        };
         facts.backend = Some(backend.clone());
         if matches!(login.credentials, Credentials::Scram(_)) && user != login.user {
             // The proof covers the name: with another one it would always be wrong.
@@ -128,6 +131,7 @@ impl Session<'_> {
             .ok_or_else(|| Failure::HostSetup {
                 cause: format!("no backend {backend:?}"),
             })?;
+        self.authenticate(login, target).await?;
         let settings = &target.config().pop3;
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
         let maildrop = maildrop_cache::Key {
@@ -215,6 +219,41 @@ impl Session<'_> {
                 _counted: counted,
             },
         })
+    }
+
+    /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host
+    /// before.
+    async fn authenticate(&self, login: &Login, target: &Backend) -> Result<(), Failure> {
+        match (&login.credentials, &self.gateway.authenticate) {
+            // The certificate was verified in the handshake, and the name is the one in it.
+            (Credentials::Certificate, _) => Ok(()),
+            (Credentials::Password(password), Some(authenticator)) => {
+                let name = self.gateway.router.full_name(&login.user);
+                authenticator.check(&name, password).await
+            }
+            // Nothing here can tell whether these are good, and a host that lets a master in would
+            // not ask. They are not offered either.
+            (Credentials::Token(_) | Credentials::Scram(_), Some(_)) => Err(Failure::HostSetup {
+                cause: "authenticate.passwords can check nothing but passwords".into(),
+            }),
+            // Such settings are refused at start; a second look costs nothing.
+            (_, None) if target.config().login_as.is_some() => Err(Failure::HostSetup {
+                cause: "login_as, and nothing that checks passwords".into(),
+            }),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// No entry of the map: found out as late as a wrong password.
+    async fn nowhere(&self, login: &Login) -> Failure {
+        if let (Some(password), Some(authenticator)) =
+            (login.credentials.secret(), &self.gateway.authenticate)
+        {
+            let name = self.gateway.router.full_name(&login.user);
+            // What comes of it is not asked: there is nowhere to go.
+            let _ = authenticator.check(&name, password).await;
+        }
+        Failure::NoRoute
     }
 
     fn logged_in(

@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use authenticate::Authenticator;
 pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
@@ -52,6 +53,8 @@ pub struct Gateway {
     pub router: Router,
     /// The servers we log in to.
     pub backends: Backends,
+    /// Checks passwords; none: the hosts do.
+    pub authenticate: Option<Arc<Authenticator>>,
     /// Limits.
     pub limits: Limits,
     /// Timeouts.

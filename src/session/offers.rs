@@ -4,7 +4,8 @@
 //! only to a host that takes one: XOAUTH2 and OAUTHBEARER are listed where a host that this listener
 //! can lead to has offered them to us, or where the operator's own list has them. SCRAM cannot change
 //! its host once the name is known, nor its name: it is listed where all logins of the listener go to
-//! one backend under the names they bear, and each of its hosts has offered it to us.
+//! one backend under the names they bear, and each of its hosts has offered it to us. Where the gateway
+//! checks passwords itself, passwords are all there is.
 
 use super::{Front, Gateway};
 use crate::protocol::Protocol;
@@ -13,6 +14,9 @@ use crate::route::Reach;
 
 /// What is served on a listener, as things stand.
 pub(super) fn mechanisms(front: &Front, gateway: &Gateway) -> Mechanisms {
+    if gateway.authenticate.is_some() {
+        return Mechanisms::PASSWORD;
+    }
     let of = |backend: &str| {
         let backend = gateway.backends.get(backend);
         backend.map(|backend| backend.mechanisms(front.protocol))

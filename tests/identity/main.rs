@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fronts;
+mod settings;
