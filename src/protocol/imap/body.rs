@@ -5,28 +5,27 @@
 //! NIL, an empty string or missing data (RFC 2180 §4.1 lists what hosts answer; some answer so for
 //! mail they merely cannot read).
 
-use std::borrow::Cow;
 use std::io::Write as _;
 
 use super::ask::{Cut, Event, Fetch, Loss, NoBody, Span, When};
 use super::fetch::{self, Body, Row, Section};
-use super::mailbox::{Life, Mailbox, Probe, What};
+use super::mailbox::{Mailbox, Probe, What};
 use super::status::{Said, Status};
 
 /// A fetch that was sent.
 #[derive(Debug)]
 pub(super) struct Fetching {
     pub(super) fetch: Fetch,
-    demand: Demand,
-    got: Got,
+    pub(super) demand: Demand,
+    pub(super) got: Got,
     /// The sequence number of a row that named the message without bringing its octets: the other
     /// half of the row may come without a UID.
-    sequence: Option<u32>,
+    pub(super) sequence: Option<u32>,
 }
 
 /// Who waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
+pub(super) enum Demand {
     /// The maildrop.
     Now,
     /// Nobody yet.
@@ -37,7 +36,7 @@ enum Demand {
 
 /// What came of it so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Got {
+pub(super) enum Got {
     Nothing,
     /// NIL, or no octets where some were announced.
     Empty,
@@ -56,19 +55,19 @@ enum Got {
 /// A body whose row is under way.
 #[derive(Debug)]
 pub(super) struct Open {
-    uid: u32,
+    pub(super) uid: u32,
     /// Whether the row named the message before the octets.
-    named: bool,
-    state: State,
-    start: Start,
+    pub(super) named: bool,
+    pub(super) state: State,
+    pub(super) start: Start,
     /// The row's sequence number.
-    sequence: u32,
+    pub(super) sequence: u32,
     /// A body that came as a quoted string.
-    quoted: Option<Vec<u8>>,
+    pub(super) quoted: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Nobody asked for it yet: the rest stays in the socket.
     Held,
     /// Its octets go to the maildrop.
@@ -80,9 +79,9 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Start {
-    octets: u64,
-    origin: u64,
+pub(super) struct Start {
+    pub(super) octets: u64,
+    pub(super) origin: u64,
 }
 
 impl Fetching {
@@ -107,122 +106,6 @@ impl Open {
 }
 
 impl Mailbox {
-    /// Asks for octets, or for those asked for ahead.
-    pub(super) fn fetch(&mut self, fetch: Fetch, when: When) {
-        if self.life == Life::Dead {
-            if when == When::Now {
-                self.events.push_back(Event::NoBody(NoBody::Lost));
-            }
-            return;
-        }
-        if when == When::Ahead {
-            self.select();
-            return self.send_fetch(Fetching::new(fetch, Demand::Ahead));
-        }
-        let found = self.sent.iter().position(|sent| match &sent.what {
-            What::Fetch(sent) => {
-                sent.fetch == fetch && sent.demand == Demand::Ahead && sent.got != Got::OutOfTurn
-            }
-            _ => false,
-        });
-        // What was asked for before it is not wanted any more; without a match, neither is the rest.
-        self.drop_before(found.unwrap_or(self.sent.len()));
-        // A row already held is the one before all others.
-        let held = match &self.open {
-            Some(open) if open.is_held() => Some(open.uid),
-            _ => None,
-        };
-        match found {
-            Some(at) => {
-                if let Some(sent) = self.sent.get_mut(at)
-                    && let What::Fetch(fetching) = &mut sent.what
-                {
-                    fetching.demand = Demand::Now;
-                }
-                if held == Some(fetch.uid) {
-                    self.release();
-                }
-            }
-            None => {
-                self.select();
-                self.send_fetch(Fetching::new(fetch, Demand::Now));
-            }
-        }
-    }
-
-    /// The body that is held is wanted now.
-    fn release(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        open.state = State::Flowing;
-        let Start { octets, origin } = open.start;
-        self.events.push_back(Event::BodyStart { octets, origin });
-        if let Some(octets) = open.quoted.take() {
-            let (uid, named, sequence) = (open.uid, open.named, open.sequence);
-            self.open = None;
-            self.events.push_back(Event::Body(Cow::Owned(octets)));
-            match named {
-                true => self.body_whole(uid),
-                false => self.unnamed(uid, sequence),
-            }
-        }
-    }
-
-    /// Nothing that was asked for ahead is wanted any more: it is drained.
-    pub(super) fn drop_ahead(&mut self) {
-        self.drop_before(self.sent.len());
-    }
-
-    fn drop_before(&mut self, end: usize) {
-        let held = match &self.open {
-            Some(open) if open.is_held() => Some(open.uid),
-            _ => None,
-        };
-        let mut dropped = false;
-        for sent in self.sent.iter_mut().take(end) {
-            if let What::Fetch(fetching) = &mut sent.what
-                && fetching.demand == Demand::Ahead
-            {
-                fetching.demand = Demand::Dropped;
-                dropped |= held == Some(fetching.fetch.uid);
-            }
-        }
-        let Some(open) = self.open.as_mut().filter(|_| dropped) else {
-            return;
-        };
-        if open.quoted.take().is_some() {
-            let uid = open.uid;
-            self.open = None;
-            self.finish_fetch(uid, Got::All);
-        } else {
-            open.state = State::Skipped;
-            self.reader.skip();
-        }
-    }
-
-    /// What is still to come of the body under way is not needed.
-    pub(super) fn enough(&mut self) {
-        if let Some(open) = &mut self.open
-            && matches!(open.state, State::Flowing | State::Complete)
-        {
-            open.state = State::Skipped;
-            self.reader.skip();
-        }
-        // Nothing of it may be taken for an answer to what is asked next.
-        self.events.retain(|event| {
-            !matches!(
-                event,
-                Event::BodyStart { .. } | Event::Body(_) | Event::BodyEnd
-            )
-        });
-        for sent in &mut self.sent {
-            if let What::Fetch(fetching) = &mut sent.what
-                && fetching.demand == Demand::Now
-            {
-                fetching.demand = Demand::Dropped;
-            }
-        }
-    }
-
     /// A literal begins: whether it is streamed.
     pub(super) fn literal(&mut self, octets: u64, text: &[u8]) -> bool {
         let Some(row) = fetch::row(text) else {
@@ -399,7 +282,7 @@ impl Mailbox {
     }
 
     /// Octets whose row named no message: another row may do so, before the command's end.
-    fn unnamed(&mut self, uid: u32, sequence: u32) {
+    pub(super) fn unnamed(&mut self, uid: u32, sequence: u32) {
         for sent in &mut self.sent {
             if let What::Fetch(fetching) = &mut sent.what
                 && fetching.fetch.uid == uid
@@ -413,12 +296,12 @@ impl Mailbox {
     }
 
     /// All octets are there and the row named their message.
-    fn body_whole(&mut self, uid: u32) {
+    pub(super) fn body_whole(&mut self, uid: u32) {
         self.finish_fetch(uid, Got::All);
         self.events.push_back(Event::BodyEnd);
     }
 
-    fn finish_fetch(&mut self, uid: u32, got: Got) {
+    pub(super) fn finish_fetch(&mut self, uid: u32, got: Got) {
         for sent in &mut self.sent {
             if let What::Fetch(fetching) = &mut sent.what
                 && fetching.fetch.uid == uid
@@ -535,7 +418,7 @@ impl Mailbox {
 }
 
 impl Fetching {
-    fn new(fetch: Fetch, demand: Demand) -> Self {
+    pub(super) fn new(fetch: Fetch, demand: Demand) -> Self {
         Fetching {
             fetch,
             demand,

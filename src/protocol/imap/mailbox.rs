@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use super::ask::{Access, Ask, Event, Loss, NoBody, Outcome, Span, When};
 use super::body::{Fetching, Open};
-use super::fetch;
+use super::facts::{Can, Facts, Selected, Trash};
+use super::name::quoted;
 use super::opening::Opening;
 use super::response::{Piece, Reader};
 use super::snapshot::Snapshot;
-use super::status::{Said, Status, split_word};
-use super::uid_set::{UidSet, number, number64};
+use super::uid_set::UidSet;
 use super::update::Updating;
 use crate::protocol::Failure;
 use crate::protocol::pop3::config::{Delete, HideDeleted, Settings};
@@ -60,11 +60,11 @@ pub(super) struct Wanted {
 
 /// A command that was sent.
 pub(super) struct Sent {
-    tag: Tag,
+    pub(super) tag: Tag,
     pub(super) what: What,
 }
 
-type Tag = [u8; 9];
+pub(super) type Tag = [u8; 9];
 
 /// What a command was for.
 #[derive(Debug)]
@@ -98,71 +98,6 @@ pub(super) enum What {
 pub(super) enum Life {
     Alive,
     Dead,
-}
-
-/// What the host told about the mailbox and itself.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) can: Option<Can>,
-    pub(super) selected: Selected,
-    pub(super) exists: u32,
-    pub(super) uid_validity: Option<u64>,
-    pub(super) uid_next: Option<u64>,
-    pub(super) uid_sticky: Sticky,
-    pub(super) read_only: bool,
-    /// PERMANENTFLAGS were told, and whether \Deleted is one of them.
-    pub(super) permanent_deleted: Option<bool>,
-}
-
-/// Whether the mailbox is selected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Selected {
-    #[default]
-    No,
-    Asked,
-    Yes,
-    Refused,
-}
-
-/// Whether UIDs persist (RFC 4315 §3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Sticky {
-    #[default]
-    Yes,
-    No,
-}
-
-/// Whether there is a place for deleted mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trash {
-    Unasked,
-    None,
-    /// Its name as the host sent it.
-    At(Vec<u8>),
-}
-
-/// What a host can do, as far as it matters here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Can {
-    pub(super) uid_plus: bool,
-    pub(super) moves: bool,
-    pub(super) esearch: bool,
-}
-
-impl Can {
-    pub(super) fn of<'a>(words: impl Iterator<Item = &'a [u8]>) -> Can {
-        let mut can = Can::default();
-        for word in words {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-            if is("IMAP4rev2") {
-                (can.uid_plus, can.moves, can.esearch) = (true, true, true);
-            }
-            can.uid_plus |= is("UIDPLUS");
-            can.moves |= is("MOVE");
-            can.esearch |= is("ESEARCH");
-        }
-        can
-    }
 }
 
 /// A question whether a message is still there.
@@ -380,138 +315,6 @@ impl Mailbox {
         });
     }
 
-    /// A whole response.
-    fn line(&mut self, line: &[u8]) {
-        if self.open.is_some() {
-            return self.line_of_body(line);
-        }
-        let Some(rest) = line.strip_prefix(b"*") else {
-            return self.tagged(line);
-        };
-        let rest = rest.trim_ascii_start();
-        if rest.first().is_some_and(u8::is_ascii_digit) {
-            return match fetch::row(line) {
-                Some(row) => self.row(&row),
-                None => self.counted(rest),
-            };
-        }
-        let (word, tail) = split_word(rest);
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        if is("OK") || is("NO") || is("BAD") {
-            if let Some(said) = Said::read(rest) {
-                self.untagged(&said);
-            }
-        } else if is("SEARCH") {
-            let numbers = tail.split(|&b| b == b' ').filter_map(number);
-            numbers.for_each(|uid| self.found.push(uid, uid));
-        } else if is("ESEARCH") {
-            if let Some(set) = esearch_all(tail) {
-                self.found.read(set);
-            }
-        } else if is("CAPABILITY") {
-            self.facts.can = Some(Can::of(tail.split(|&b| b == b' ')));
-        } else if is("STATUS") {
-            self.status(tail);
-        } else if is("LIST") {
-            self.listed(tail);
-        } else if is("BYE") {
-            self.die(Loss::Closed);
-        }
-    }
-
-    /// `* n EXISTS`, `* n EXPUNGE`.
-    fn counted(&mut self, text: &[u8]) {
-        let (count, word) = split_word(text);
-        let Some(count) = number64(count) else { return };
-        if word.trim_ascii().eq_ignore_ascii_case(b"EXISTS") {
-            self.facts.exists = u32::try_from(count).unwrap_or(u32::MAX);
-            if let Some(opening) = &mut self.opening {
-                opening.builder.expect(self.facts.exists);
-            }
-        } else if word.trim_ascii().eq_ignore_ascii_case(b"EXPUNGE") {
-            self.facts.exists = self.facts.exists.saturating_sub(1);
-            if let Some(updating) = &mut self.updating {
-                updating.expunged();
-            }
-        }
-    }
-
-    /// `* OK [CODE …]` and the like. Texts are for nobody here.
-    fn untagged(&mut self, said: &Said<'_>) {
-        if said.has("UIDVALIDITY") {
-            let told = number64(said.argument.trim_ascii());
-            if self.opening.is_none() && self.facts.uid_validity != told {
-                return self.die(Loss::Poisoned);
-            }
-            self.facts.uid_validity = told;
-        } else if said.has("UIDNEXT") {
-            self.facts.uid_next = number64(said.argument.trim_ascii());
-        } else if said.has("UIDNOTSTICKY") {
-            self.facts.uid_sticky = Sticky::No;
-        } else if said.has("PERMANENTFLAGS") {
-            self.facts.permanent_deleted = Some(has_word(said.argument, b"\\Deleted"));
-        } else if said.has("READ-ONLY") {
-            self.facts.read_only = true;
-        } else if said.has("CAPABILITY") {
-            self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));
-        } else if said.has("CLOSED") && self.opening.is_none() {
-            self.die(Loss::Poisoned);
-        }
-    }
-
-    /// The end of a command.
-    fn tagged(&mut self, line: &[u8]) {
-        let (tag, rest) = split_word(line);
-        let Some(at) = self.sent.iter().position(|sent| sent.tag == tag) else {
-            // Nothing of ours: a continuation, or a line end too many.
-            return;
-        };
-        let Some(said) = Said::read(rest) else {
-            return self.die(Loss::Protocol("OK, NO or BAD behind a tag"));
-        };
-        let Some(Sent { what, .. }) = self.sent.remove(at) else {
-            return;
-        };
-        if said.has("CAPABILITY") {
-            self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));
-        }
-        match what {
-            What::Nothing => {}
-            What::Select => self.selected(&said),
-            What::Status | What::Rows | What::Search | What::Hidden => {
-                self.opening_answer(&what, &said);
-            }
-            What::Capability => {
-                // A host that cannot even tell what it can do can do nothing special.
-                self.facts.can.get_or_insert_default();
-                self.advance_update();
-            }
-            What::Fetch(fetching) => self.fetched(fetching, &said),
-            What::Probe => self.probed(&said),
-            What::Trash(listing) => self.trash_listed(listing, &said),
-            What::Update(step) => self.update_answer(step, &said),
-        }
-    }
-
-    fn selected(&mut self, said: &Said<'_>) {
-        if said.status != Status::Ok {
-            self.facts.selected = Selected::Refused;
-            if self.opening.is_some() {
-                return self.refuse(said.failure());
-            }
-            // A mailbox that could be asked about but not be opened: what waits for it gets nothing.
-            return self.die(Loss::Closed);
-        }
-        self.facts.selected = Selected::Yes;
-        if said.has("READ-ONLY") {
-            self.facts.read_only = true;
-        }
-        if self.opening.is_some() {
-            self.opening_answer(&What::Select, said);
-        }
-        self.tell_access();
-    }
-
     /// Tells whether messages may be deleted, once it is known.
     pub(super) fn tell_access(&mut self) {
         if !self.access_asked || self.facts.selected != Selected::Yes {
@@ -606,70 +409,9 @@ impl Mailbox {
     }
 }
 
-/// The value of ALL in an ESEARCH response (RFC 4731 §3.1): `(TAG "x") UID ALL 1:3,5`.
-fn esearch_all(text: &[u8]) -> Option<&[u8]> {
-    let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
-    words
-        .find(|word| word.eq_ignore_ascii_case(b"ALL"))
-        .and_then(|_| words.next())
-}
-
-fn has_word(list: &[u8], word: &[u8]) -> bool {
-    list.split(|&b| matches!(b, b' ' | b'(' | b')'))
-        .any(|item| item.eq_ignore_ascii_case(word))
-}
-
-/// A mailbox's name as a quoted string in modified UTF-7 (RFC 3501 §5.1.3), which every host takes.
-pub(super) fn quoted(name: &str) -> Vec<u8> {
-    let mut out = vec![b'"'];
-    let mut shifted: Vec<u8> = Vec::new();
-    let end_shift = |shifted: &mut Vec<u8>, out: &mut Vec<u8>| {
-        if !shifted.is_empty() {
-            use base64::Engine as _;
-            let text = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&shifted);
-            out.push(b'&');
-            out.extend(text.bytes().map(|b| if b == b'/' { b',' } else { b }));
-            out.push(b'-');
-            shifted.clear();
-        }
-    };
-    for c in name.chars() {
-        if !c.is_ascii() {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                shifted.extend_from_slice(&unit.to_be_bytes());
-            }
-            continue;
-        }
-        end_shift(&mut shifted, &mut out);
-        match c {
-            '&' => out.extend_from_slice(b"&-"),
-            '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
-            c if c.is_ascii_control() => {}
-            c => out.push(c as u8),
-        }
-    }
-    end_shift(&mut shifted, &mut out);
-    out.push(b'"');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_written_so_that_every_host_takes_them() {
-        for (name, want) in [
-            ("INBOX", "\"INBOX\""),
-            ("a \"b\\c\" & d", "\"a \\\"b\\\\c\\\" &- d\""),
-            ("Entwürfe", "\"Entw&APw-rfe\""),
-            ("台北", "\"&U,BTFw-\""),
-            ("a\r\nb", "\"ab\""),
-        ] {
-            assert_eq!(String::from_utf8(quoted(name)).unwrap(), want);
-        }
-    }
 
     #[test]
     fn tags_differ_and_cannot_be_guessed() {

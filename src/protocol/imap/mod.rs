@@ -25,10 +25,14 @@
 pub mod ask;
 mod body;
 pub mod client;
+mod demand;
+mod facts;
 pub mod fetch;
 pub mod framing;
 pub mod grammar;
+mod heard;
 pub mod mailbox;
+mod name;
 mod opening;
 pub mod reply;
 pub mod response;

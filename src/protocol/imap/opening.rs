@@ -9,8 +9,10 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::ask::{Event, Loss, Opened};
+use super::facts::{Selected, Sticky};
 use super::fetch::Row;
-use super::mailbox::{Mailbox, Selected, Sticky, What, quoted};
+use super::mailbox::{Mailbox, What};
+use super::name::quoted;
 use super::snapshot::{Builder, Complete, Snapshot};
 use super::status::{Said, Status};
 use super::uid_set::{UidSet, number64};

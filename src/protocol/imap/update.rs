@@ -8,7 +8,9 @@
 //! STORE and removes nothing, if new mail came since it was last asked.
 
 use super::ask::{Event, Outcome, Update};
-use super::mailbox::{Life, Mailbox, Trash, What, quoted};
+use super::facts::Trash;
+use super::mailbox::{Life, Mailbox, What};
+use super::name::quoted;
 use super::status::{Said, Status};
 use super::uid_set::UidSet;
 use crate::protocol::pop3::config::Delete;

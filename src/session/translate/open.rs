@@ -1,0 +1,151 @@
+//! Opening a mailbox: its commands go behind the login or after it, and no login is accepted before
+//! the host said yes to them. Also for a connection that takes the place of a lost one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::protocol::imap::ask::{self, Event};
+use crate::protocol::imap::mailbox::Mailbox;
+use crate::protocol::imap::snapshot::Snapshot;
+use crate::protocol::pop3::Settings;
+use crate::protocol::{Behind, Failure, Welcome};
+
+/// Octets read at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// A mailbox about to be opened.
+pub struct Opening {
+    mailbox: Mailbox,
+    commands: Vec<u8>,
+}
+
+/// Makes ready to open a maildrop. `seed` is unpredictable; `cached` is what the mailbox held when
+/// the user's last session ended.
+pub fn prepare(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Opening {
+    let mut mailbox = Mailbox::new(settings, seed, cached);
+    let commands = mailbox.opening();
+    Opening { mailbox, commands }
+}
+
+impl Opening {
+    /// The commands to be sent behind the login, where the host bears it
+    /// ([`crate::backend::Request::behind`]).
+    pub fn behind(&self) -> &[u8] {
+        &self.commands
+    }
+}
+
+/// A mailbox that is open: the login may be accepted.
+pub struct Opened<H> {
+    pub(super) host: H,
+    pub(super) mailbox: Mailbox,
+    /// Read and not consumed.
+    pub(super) from_host: Vec<u8>,
+    pub(super) opened: ask::Opened,
+}
+
+impl<H> Opened<H> {
+    /// How many messages the maildrop has, and how many octets they have in all.
+    pub fn size(&self) -> (usize, u64) {
+        (self.opened.snapshot.len(), self.opened.snapshot.total())
+    }
+}
+
+/// Waits until the mailbox is open, at most `wait`. Takes [`Welcome::rest`] out of `welcome`: it is
+/// the host's answer to us, not to the client.
+pub async fn open<H>(
+    mut host: H,
+    welcome: &mut Welcome,
+    opening: Opening,
+    wait: Duration,
+) -> Result<Opened<H>, Failure>
+where
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    let Opening {
+        mut mailbox,
+        commands,
+    } = opening;
+    let from_host = welcomed(&mut mailbox, welcome, commands);
+    let opening = open_with(&mut host, &mut mailbox, from_host);
+    match timeout(wait, opening).await {
+        Ok(Ok((opened, from_host))) => Ok(Opened {
+            host,
+            mailbox,
+            from_host,
+            opened,
+        }),
+        Ok(Err(NotOpen::Failed(failure))) => Err(failure),
+        Ok(Err(NotOpen::Poisoned)) => Err(Failure::HostProtocol {
+            expected: "one UIDVALIDITY",
+            got: "another one".into(),
+        }),
+        Err(_) => Err(Failure::TimedOut { state: "select" }),
+    }
+}
+
+/// Why a mailbox was not opened.
+pub(super) enum NotOpen {
+    Failed(Failure),
+    /// Its UIDs mean other messages now.
+    Poisoned,
+}
+
+/// Takes what a host said when it accepted the login; the octets that came behind it.
+pub(super) fn welcomed(mailbox: &mut Mailbox, welcome: &mut Welcome, commands: Vec<u8>) -> Vec<u8> {
+    if let Some(capabilities) = &welcome.capabilities {
+        mailbox.can(capabilities);
+    }
+    if welcome.behind == Behind::NotSent {
+        mailbox.output().splice(0..0, commands);
+    }
+    welcome.untagged = Vec::new();
+    std::mem::take(&mut welcome.rest)
+}
+
+pub(super) async fn open_with<H>(
+    host: &mut H,
+    mailbox: &mut Mailbox,
+    mut from_host: Vec<u8>,
+) -> Result<(ask::Opened, Vec<u8>), NotOpen>
+where
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    let lost = |error: io::Error| {
+        NotOpen::Failed(Failure::Unreachable {
+            cause: format!("connection lost while the mailbox was opened: {error}"),
+        })
+    };
+    loop {
+        let mut at = 0;
+        loop {
+            let (used, event) = mailbox.receive(from_host.get(at..).unwrap_or_default());
+            at += used;
+            match event {
+                Some(Event::Opened(opened)) => {
+                    from_host.drain(..at);
+                    return Ok((opened, from_host));
+                }
+                Some(Event::Refused(failure)) => return Err(NotOpen::Failed(failure)),
+                Some(Event::Lost(ask::Loss::Poisoned)) => return Err(NotOpen::Poisoned),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        from_host.clear();
+        let output = mailbox.output();
+        if !output.is_empty() {
+            host.write_all(output).await.map_err(lost)?;
+            output.clear();
+            host.flush().await.map_err(lost)?;
+        }
+        from_host.reserve(CHUNK);
+        if host.read_buf(&mut from_host).await.map_err(lost)? == 0 {
+            mailbox.closed();
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A session under way: octets between two streams and two cores, who waits for whom, and what is done
+//! when the connection to the host is lost.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, timeout};
+
+use super::Again;
+use super::ends::{ReadEnd, WriteEnd};
+use super::open::{NotOpen, open_with, welcomed};
+use crate::backend::attempt::unpredictable;
+use crate::protocol::Failure;
+use crate::protocol::imap::ask::{self, Access, Ask, Event, NoBody, Outcome, When};
+use crate::protocol::imap::mailbox::Mailbox;
+use crate::protocol::pop3::Settings;
+use crate::protocol::pop3::maildrop::{Maildrop, Progress, ROOM, Why};
+use crate::session::{Ended, EndedBy};
+
+/// Octets of the host given to the cores at a time: with their stuffing they at most double.
+const CHUNK: usize = 16 * 1024;
+
+/// How long a host that is to answer may be silent.
+const HOST_SILENCE: Duration = Duration::from_secs(60);
+
+/// The same while it removes messages: a large expunge takes its time, and is finished.
+const UPDATE_SILENCE: Duration = Duration::from_secs(300);
+
+/// How often, in one session, a lost connection to the host is replaced.
+const RECONNECTS: u32 = 5;
+
+/// How long replacing one may take.
+const RECONNECTING: Duration = Duration::from_secs(30);
+
+/// What polling a session led to.
+pub(super) enum Turn {
+    Over(Ended),
+    /// Something is wanted of a host whose connection was lost.
+    Reconnect,
+}
+
+/// A session under way.
+pub(super) struct Serving<'a, C, H, A> {
+    pub(super) client: &'a mut C,
+    pub(super) host: H,
+    pub(super) again: A,
+    pub(super) settings: &'a Settings,
+    /// Waits for another connection to the host.
+    pub(super) pending: Option<Ask>,
+    /// What is told of it if there is none.
+    pub(super) failed: Option<Event<'static>>,
+    /// What was asked and not answered: on another connection it is asked once more.
+    pub(super) redo: Option<Ask>,
+    /// Connections that were made in place of lost ones.
+    pub(super) tries: u32,
+    pub(super) maildrop: Maildrop,
+    pub(super) mailbox: Mailbox,
+    pub(super) from_client: ReadEnd,
+    pub(super) to_client: WriteEnd,
+    pub(super) from_host: ReadEnd,
+    pub(super) to_host: WriteEnd,
+    pub(super) progress: Progress,
+    /// Set to some deadline not later than the next one.
+    pub(super) timer: Pin<Box<Sleep>>,
+    pub(super) idle: Duration,
+    /// When octets last went to or came from the client.
+    pub(super) client_moved: Instant,
+    /// The same for the host.
+    pub(super) host_moved: Instant,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl<C, H, A> Serving<'_, C, H, A>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+    A: Again<H>,
+{
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let over = |ended| Poll::Ready(Turn::Over(ended));
+        loop {
+            self.work();
+            if self.pending.is_some() {
+                return Poll::Ready(Turn::Reconnect);
+            }
+            let mut moved = false;
+            moved |= self.poll_host(cx);
+            match self.poll_client(cx) {
+                Ok(client_moved) => moved |= client_moved,
+                // QUIT was said: it is carried out whether or not the client still listens.
+                Err(_) if self.maildrop.is_quitting() => self.to_client.close(),
+                Err(error) => return over(Ended::error(EndedBy::Client, &error)),
+            }
+            if let Progress::Over(why) = self.progress
+                && self.to_client.is_empty()
+            {
+                return over(ended(why));
+            }
+            if self.progress == Progress::Input
+                && self.from_client.is_closed()
+                && self.to_client.is_empty()
+            {
+                return over(Ended::new(EndedBy::Client, "closed"));
+            }
+            if moved {
+                continue;
+            }
+            if let Poll::Ready(ended) = self.poll_timer(cx) {
+                match ended {
+                    Some(ended) => return over(ended),
+                    None => continue,
+                }
+            }
+            self.from_client.rest();
+            self.to_client.rest();
+            self.from_host.rest();
+            self.to_host.rest();
+            return Poll::Pending;
+        }
+    }
+
+    /// Lets the cores do what they can with what is there.
+    fn work(&mut self) {
+        loop {
+            let used = self.maildrop.receive(self.from_client.octets());
+            self.from_client.consume(used);
+            self.progress = self.maildrop.step(self.to_client.buffer());
+            while let Some(ask) = self.maildrop.next_ask() {
+                if self.mailbox.is_dead() && self.may_reconnect() && wants_answer(&ask) {
+                    self.pending = Some(ask);
+                    return;
+                }
+                self.redo = match wants_answer(&ask) {
+                    true => Some(ask.clone()),
+                    false => self.redo.take(),
+                };
+                self.mailbox.ask(ask);
+                self.host_moved = Instant::now();
+            }
+            self.to_host.take(self.mailbox.output());
+            if self.to_client.len() >= ROOM {
+                return;
+            }
+            let octets = self.from_host.octets();
+            let chunk = octets.get(..CHUNK).unwrap_or(octets);
+            let given = chunk.len();
+            let (consumed, event) = self.mailbox.receive(chunk);
+            let idle = event.is_none() && (consumed == 0 || consumed == octets.len());
+            if let Some(event) = event {
+                let failed = match event {
+                    Event::NoBody(NoBody::Lost) => Some(Event::NoBody(NoBody::Lost)),
+                    Event::Access(Access::Lost) => Some(Event::Access(Access::Lost)),
+                    Event::Updated(outcome @ (Outcome::Unknown | Outcome::NotDone)) => {
+                        Some(Event::Updated(outcome))
+                    }
+                    _ => None,
+                };
+                if failed.is_some() && self.mailbox.is_dead() && self.may_reconnect() {
+                    self.pending = self.redo.take();
+                    self.failed = failed;
+                }
+                if matches!(event, Event::BodyStart { .. }) {
+                    self.redo = None;
+                }
+                if self.pending.is_none() {
+                    self.maildrop.event(event, self.to_client.buffer());
+                }
+            }
+            self.from_host.consume(consumed.min(given));
+            if self.pending.is_some() {
+                return;
+            }
+            if idle && used == 0 {
+                self.progress = self.maildrop.step(self.to_client.buffer());
+                self.to_host.take(self.mailbox.output());
+                return;
+            }
+        }
+    }
+
+    fn may_reconnect(&self) -> bool {
+        self.tries < RECONNECTS && !self.maildrop.is_poisoned()
+    }
+
+    /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
+    /// mailbox answers.
+    pub(super) async fn reconnect(&mut self) {
+        self.tries += 1;
+        let Some(ask) = self.pending.take() else {
+            return;
+        };
+        let failed = self.failed.take();
+        self.host_moved = Instant::now();
+        match timeout(RECONNECTING, self.connect()).await {
+            Ok(Ok(())) => {
+                self.host_moved = Instant::now();
+                self.maildrop.found();
+                self.mailbox.ask(ask);
+                return;
+            }
+            Ok(Err(NotOpen::Poisoned)) => {
+                let poisoned = Event::Lost(ask::Loss::Poisoned);
+                self.maildrop.event(poisoned, self.to_client.buffer());
+            }
+            Ok(Err(NotOpen::Failed(_))) | Err(_) => {}
+        }
+        match failed {
+            Some(event) => self.maildrop.event(event, self.to_client.buffer()),
+            None => self.mailbox.ask(ask),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), NotOpen> {
+        let snapshot = self.maildrop.snapshot();
+        let mut mailbox = Mailbox::again(self.settings, unpredictable(), snapshot);
+        let commands = mailbox.opening();
+        let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
+            return Err(NotOpen::Failed(Failure::Unreachable {
+                cause: String::new(),
+            }));
+        };
+        let from_host = welcomed(&mut mailbox, &mut welcome, commands);
+        let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
+        self.host = host;
+        self.mailbox = mailbox;
+        self.from_host = ReadEnd::new(from_host);
+        self.to_host = WriteEnd::default();
+        Ok(())
+    }
+
+    /// Writes to the host and reads from it. Its end is the mailbox's business.
+    fn poll_host(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        if self.mailbox.is_dead() {
+            self.to_host.close();
+            return false;
+        }
+        match self.to_host.poll(&mut self.host, cx) {
+            Poll::Ready(Ok(0)) | Poll::Pending => {}
+            Poll::Ready(Ok(_)) => {
+                self.host_moved = Instant::now();
+                moved = true;
+            }
+            Poll::Ready(Err(_)) => {
+                self.mailbox.closed();
+                return true;
+            }
+        }
+        let wanted =
+            self.mailbox.wants_input() && self.from_host.is_empty() && self.to_client.len() < ROOM;
+        if wanted && let Poll::Ready(read) = self.from_host.poll(&mut self.host, cx) {
+            moved = true;
+            self.host_moved = Instant::now();
+            if !matches!(read, Ok(1..)) {
+                self.mailbox.closed();
+            }
+        }
+        moved
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        match self.to_client.poll(self.client, cx) {
+            Poll::Ready(written) => {
+                let written = written?;
+                if written > 0 {
+                    self.bytes_out += written as u64;
+                    self.client_moved = Instant::now();
+                    moved = true;
+                }
+                if self.to_client.is_empty() {
+                    self.maildrop.flushed();
+                }
+            }
+            Poll::Pending => {}
+        }
+        let wanted = self.maildrop.wants_input()
+            && self.from_client.is_empty()
+            && !self.from_client.is_closed();
+        if wanted && let Poll::Ready(read) = self.from_client.poll(self.client, cx) {
+            self.bytes_in += read? as u64;
+            self.client_moved = Instant::now();
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Who is waited for, and until when.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
+        loop {
+            let client = self.client_moved + self.idle;
+            let silence = match self.maildrop.is_quitting() {
+                true => UPDATE_SILENCE,
+                false => HOST_SILENCE,
+            };
+            let host = self.host_moved + silence;
+            let for_client = !self.to_client.is_empty() || self.progress == Progress::Input;
+            let for_host = self.mailbox.busy() && self.to_client.len() < ROOM;
+            let deadline = match (for_client, for_host) {
+                (true, true) => client.min(host),
+                (false, true) => host,
+                _ => client,
+            };
+            if deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now < deadline {
+                // Octets moved since it was set.
+                self.timer.as_mut().reset(deadline);
+                continue;
+            }
+            // Not at once again, whatever follows.
+            self.timer.as_mut().reset(now + self.idle.min(HOST_SILENCE));
+            if for_host && deadline == host {
+                self.mailbox.closed();
+                self.host_moved = now;
+                return Poll::Ready(None);
+            }
+            // RFC 1939 §3: without a response, and nothing is removed.
+            return Poll::Ready(Some(Ended::new(EndedBy::Gateway, "idle")));
+        }
+    }
+
+    /// The client is gone: flags are set, and the host is told goodbye.
+    pub(super) async fn leave(&mut self) {
+        self.to_client.close();
+        if let Some(update) = self.maildrop.leave() {
+            self.mailbox.ask(ask::Ask::Enough);
+            self.mailbox.ask(ask::Ask::Update(update));
+        } else if self.mailbox.is_dead() {
+            return;
+        } else {
+            self.mailbox.logout();
+            self.to_host.take(self.mailbox.output());
+            let _ = poll_fn(|cx| self.to_host.poll_all(&mut self.host, cx)).await;
+            return;
+        }
+        poll_fn(|cx| {
+            loop {
+                self.to_host.take(self.mailbox.output());
+                let octets = self.from_host.octets();
+                let (consumed, event) = self.mailbox.receive(octets);
+                let over = matches!(event, Some(Event::Updated(_) | Event::Lost(_)));
+                let idle = event.is_none();
+                self.from_host.consume(consumed);
+                if over {
+                    self.mailbox.logout();
+                    self.to_host.take(self.mailbox.output());
+                    let _ = self.to_host.poll(&mut self.host, cx);
+                    return Poll::Ready(());
+                }
+                if idle && !self.poll_host(cx) {
+                    if self.mailbox.is_dead() {
+                        return Poll::Ready(());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Whether somebody waits for the answer.
+fn wants_answer(ask: &Ask) -> bool {
+    match ask {
+        Ask::Fetch(_, when) => *when == When::Now,
+        Ask::Access | Ask::Update(_) => true,
+        Ask::Enough => false,
+    }
+}
+
+fn ended(why: Why) -> Ended {
+    match why {
+        Why::Quit => Ended::new(EndedBy::Client, "quit"),
+        Why::Truncated => Ended::new(EndedBy::Backend, "message cut short"),
+        Why::Poisoned => Ended::new(EndedBy::Backend, "uidvalidity changed"),
+        Why::BadCommands => Ended::new(EndedBy::Gateway, "bad commands"),
+        Why::Farewell(reason) => Ended::farewell(reason),
+    }
+}
