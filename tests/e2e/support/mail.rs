@@ -93,9 +93,10 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples
 }
 
-/// The samples, and ordinary messages up to `count`.
+/// So many messages: samples, then ordinary ones.
 pub(crate) fn mailbox(count: usize) -> Vec<Vec<u8>> {
-    let mut messages: Vec<Vec<u8>> = samples().into_iter().map(|sample| sample.octets).collect();
+    let samples = samples().into_iter().take(count);
+    let mut messages: Vec<Vec<u8>> = samples.map(|sample| sample.octets).collect();
     for n in messages.len()..count {
         let lines = "An ordinary line of an ordinary message.\n".repeat(n % 40);
         messages.push(message(&format!("ordinary {n}"), lines.as_bytes()));
