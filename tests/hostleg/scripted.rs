@@ -123,6 +123,7 @@ pub(crate) fn good() -> Script {
         answers: &[
             ("ID", "* ID NIL\r\n% OK thanks\r\n"),
             ("AUTHENTICATE", "% OK [CAPABILITY IMAP4rev1 IDLE] in\r\n"),
+            ("LOGIN", "% OK [CAPABILITY IMAP4rev1 IDLE] in\r\n"),
             ("SELECT", "* 1 EXISTS\r\n% OK selected\r\n"),
             (
                 "CAPABILITY",

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 pub use capability::Profile;
 use capability::{Capabilities, Pipelining};
-use command::{Tag, Tags, Wiped};
+use command::{Followed, Tag, Tags, Verb, Wiped};
 use memchr::memmem;
 use response::{Cut, sanitise};
 use zeroize::Zeroizing;
@@ -343,16 +343,20 @@ impl Client {
 
     fn log_in(&mut self, can: &Capabilities, id: Option<(Tag, Vec<u8>)>) {
         let tag = self.tags.next();
-        let attempt = match command::attempt(tag, can, &self.login.user, &self.login.credentials) {
+        let followed = match !self.login.behind.is_empty() && self.bears_bursts(can) {
+            true => Followed::ByCommands,
+            false => Followed::ByNothing,
+        };
+        let (user, credentials) = (&self.login.user, &self.login.credentials);
+        let attempt = match command::attempt(tag, can, user, credentials, followed) {
             Ok(attempt) => attempt,
             Err(failure) => return self.fail(failure),
         };
-        // What follows a relayed login in the same burst would be read as the client's answer, if the
-        // host had a question.
-        let behind = match attempt.turns.is_empty()
-            && attempt.relayed.is_none()
-            && !self.login.behind.is_empty()
-            && self.bears_bursts(can)
+        // Nor would it do behind a relayed login: it would be read as the client's answer, if the host
+        // had a question.
+        let behind = match followed == Followed::ByCommands
+            && attempt.verb == Verb::Login
+            && attempt.turns.is_empty()
         {
             true => std::mem::take(&mut self.login.behind),
             false => Vec::new(),

@@ -54,9 +54,26 @@ impl Tags {
     }
 }
 
+/// The command that logs in. Only behind LOGIN may more be sent in the same write: from the end of a
+/// SASL exchange on a security layer may count (RFC 4422 §3.7), so a host may throw away what it
+/// read ahead of that, and Cyrus does even where there is no such layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Login,
+    Authenticate,
+}
+
+/// Whether more is to be sent in the same write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    ByNothing,
+    ByCommands,
+}
+
 /// A login as it goes over the wire: what is sent at once, and what after each `+`.
 pub(super) struct Attempt {
     pub(super) tag: Tag,
+    pub(super) verb: Verb,
     pub(super) first: Wiped,
     pub(super) turns: VecDeque<Wiped>,
     /// The exchange that may follow, where the credentials are relayed.
@@ -81,12 +98,14 @@ const LITERAL_MINUS_MAX: usize = 4096;
 /// quoted strings or with literals that are not asked for (RFC 7888). Those fail, more than a turn
 /// is taken: `AUTHENTICATE PLAIN` in two steps, then `LOGIN` with plain literals. Octets outside
 /// ASCII never go into a quoted string, where RFC 3501 forbids them; quotes and backslashes go there
-/// only if there is no SASL, because servers were seen that do not unescape.
+/// only if there is no SASL, because servers were seen that do not unescape. A login that is followed
+/// by commands is a `LOGIN` where that takes one turn.
 pub(super) fn attempt(
     tag: Tag,
     can: &Capabilities,
     user: &UserName,
     credentials: &Credentials,
+    followed: Followed,
 ) -> Result<Attempt, Failure> {
     if let Some(relayed) = Relayed::new(credentials) {
         return sasl(tag, can, user, credentials, relayed);
@@ -99,12 +118,22 @@ pub(super) fn attempt(
     let login = !can.has("LOGINDISABLED");
     let literals = Literals::of(can);
 
-    if sasl && can.has("SASL-IR") {
+    let plain_at_once_goes = sasl && can.has("SASL-IR");
+    let login_at_once = if !login {
+        None
+    } else if arguments.iter().all(|it| goes_bare(it)) {
+        Some(Form::Quoted)
+    } else if arguments.iter().all(|it| literals.at_once(it)) {
+        Some(Form::Literal(literals))
+    } else {
+        None
+    };
+    if let Some(form) = login_at_once
+        && (followed == Followed::ByCommands || !plain_at_once_goes)
+    {
+        Ok(login_with(tag, arguments, form))
+    } else if plain_at_once_goes {
         Ok(plain_at_once(tag, user, password))
-    } else if login && arguments.iter().all(|it| goes_bare(it)) {
-        Ok(login_with(tag, arguments, Form::Quoted))
-    } else if login && arguments.iter().all(|it| literals.at_once(it)) {
-        Ok(login_with(tag, arguments, Form::Literal(literals)))
     } else if sasl {
         Ok(plain_in_two(tag, user, password))
     } else if login && arguments.iter().all(|it| goes_quoted(it)) {
@@ -157,6 +186,7 @@ fn sasl(
     };
     Ok(Attempt {
         tag,
+        verb: Verb::Authenticate,
         first,
         turns,
         relayed: Some(relayed),
@@ -180,6 +210,7 @@ fn plain_at_once(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
     first.extend_from_slice(&response);
     Attempt {
         tag,
+        verb: Verb::Authenticate,
         first,
         turns: VecDeque::new(),
         relayed: None,
@@ -191,6 +222,7 @@ fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
     Attempt {
         first: Zeroizing::new(tag.line("AUTHENTICATE PLAIN")),
         tag,
+        verb: Verb::Authenticate,
         turns: [plain(user, password)].into(),
         relayed: None,
     }
@@ -284,6 +316,7 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
     pieces.push_back(now);
     Attempt {
         tag,
+        verb: Verb::Login,
         first: pieces.pop_front().unwrap_or_default(),
         turns: pieces,
         relayed: None,

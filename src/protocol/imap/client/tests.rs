@@ -308,7 +308,7 @@ fn under_starttls_capabilities_are_asked_on_each_connection() {
 #[test]
 fn a_host_that_loses_bursts_gets_none() {
     let burst = "S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] x
-                C: <1> AUTHENTICATE PLAIN AGFsaWNlAGh1bnRlcjI=
+                C: <1> LOGIN \"alice\" \"hunter2\"
                 C: g1 SELECT INBOX
                 EOF
                 = host not reached: it closed the connection in state=login";

@@ -30,7 +30,7 @@ pub(super) const TALKS: &[Talk] = &[
         with: ("alice", "hunter2", &["origin", "behind"]),
         lines: "S: * OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN] Dovecot ready.
                 C: <1> ID (\"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"4711\" \"x-connected-ip\" \"198.51.100.1\" \"x-connected-port\" \"993\" \"x-session-id\" \"s1\" \"x-proxy-ttl\" \"7\" \"x-client-transport\" \"TLS\")
-                C: <2> AUTHENTICATE PLAIN AGFsaWNlAGh1bnRlcjI=
+                C: <2> LOGIN \"alice\" \"hunter2\"
                 C: g1 SELECT INBOX
                 S: * ID (\"name\" \"Dovecot\")
                 S: <1> OK ID completed (0.001 + 0.000 secs).
@@ -202,6 +202,25 @@ pub(super) const TALKS: &[Talk] = &[
                 C: <2> LOGIN \"alice\" \"hunter2\"
                 S: <2> OK LOGIN completed
                 = done \"LOGIN completed\"",
+    },
+    Talk {
+        name: "Cyrus: drops what is sent behind AUTHENTICATE, and bears it behind LOGIN",
+        with: ("alice", "p\u{e4}ss", &["behind"]),
+        lines: "S: * OK [CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE AUTH=PLAIN AUTH=LOGIN SASL-IR] mail Cyrus IMAP 3.6.1 server ready
+                C: <1> LOGIN {5+}
+                C: alice {5+}
+                C: p\u{e4}ss
+                C: g1 SELECT INBOX
+                S: <1> OK [CAPABILITY IMAP4rev1 LITERAL+ LOGINDISABLED IDLE] User logged in
+                = done \"User logged in\" [IMAP4REV1 LITERAL+ IDLE] behind",
+    },
+    Talk {
+        name: "nothing is sent behind AUTHENTICATE",
+        with: ("alice", "p\u{e4}ss", &["behind"]),
+        lines: "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] x
+                C: <1> AUTHENTICATE PLAIN AGFsaWNlAHDDpHNz
+                S: <1> OK in
+                = done \"in\"",
     },
     Talk {
         name: "capabilities in the code of the OK to CAPABILITY",
