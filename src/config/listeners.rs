@@ -8,7 +8,7 @@ use super::url::{self, ListenUrl};
 use super::value::Wrong;
 use crate::backend;
 use crate::listen::{self, TlsMode};
-use crate::protocol::{ClearLogin, Protocol};
+use crate::protocol::{ClearLogin, Protocol, sasl};
 use crate::route::Pin;
 
 use std::collections::{BTreeMap, HashMap};
@@ -210,14 +210,12 @@ fn capability(text: &str, protocol: Protocol, tls: TlsMode) -> Result<(), &'stat
             "STARTTLS" | "LOGINDISABLED" if tls == TlsMode::Implicit => {
                 Err("TLS is on from the first byte here")
             }
-            "AUTH=PLAIN" | "AUTH=LOGIN" => Ok(()),
-            mechanism if mechanism.starts_with("AUTH=") => {
-                Err("the gateway can do AUTH=PLAIN and AUTH=LOGIN")
-            }
-            compress if compress.starts_with("COMPRESS=") => {
-                Err("nothing is compressed before login")
-            }
-            _ => Ok(()),
+            word => match word.strip_prefix("AUTH=") {
+                Some(mechanism) if !spoken(mechanism) => Err(MECHANISMS),
+                Some(_) => Ok(()),
+                None if word.starts_with("COMPRESS=") => Err("nothing is compressed before login"),
+                None => Ok(()),
+            },
         },
         Protocol::Pop3 => {
             let mut words = upper.split(' ');
@@ -226,14 +224,21 @@ fn capability(text: &str, protocol: Protocol, tls: TlsMode) -> Result<(), &'stat
                 Some("STLS") if tls == TlsMode::Implicit => {
                     Err("TLS is on from the first byte here")
                 }
-                Some("SASL") if !words.all(|m| matches!(m, "PLAIN" | "LOGIN")) => {
-                    Err("the gateway can do PLAIN and LOGIN")
-                }
+                Some("SASL") if !words.all(spoken) => Err(MECHANISMS),
                 Some("APOP") => Err("the gateway cannot do APOP"),
                 _ => Ok(()),
             }
         }
     }
+}
+
+/// What is said of a mechanism that is none of ours.
+const MECHANISMS: &str = "the gateway can do PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, EXTERNAL, SCRAM-SHA-1 and SCRAM-SHA-256; \
+     of these it shows those that can be served";
+
+/// Whether a mechanism may be promised: it is shown where it can be served.
+fn spoken(mechanism: &str) -> bool {
+    mechanism == sasl::EXTERNAL || sasl::Mechanism::from_name(mechanism.as_bytes()).is_some()
 }
 
 #[cfg(test)]
@@ -267,6 +272,11 @@ mod tests {
             ("IMAP4rev1", Imap, Implicit, true),
             ("AUTH=PLAIN", Imap, Implicit, true),
             ("AUTH=CRAM-MD5", Imap, Implicit, false),
+            ("auth=xoauth2", Imap, Implicit, true),
+            ("AUTH=SCRAM-SHA-256", Imap, Implicit, true),
+            ("AUTH=SCRAM-SHA-256-PLUS", Imap, Implicit, false),
+            ("AUTH=EXTERNAL", Imap, Implicit, true),
+            ("SASL PLAIN OAUTHBEARER SCRAM-SHA-1", Pop3, Upgrade, true),
             ("STARTTLS", Imap, Upgrade, true),
             ("starttls", Imap, Implicit, false),
             ("A B", Imap, Upgrade, false),

@@ -23,5 +23,6 @@ mod pop3_from_imap;
 mod proxy_protocol;
 mod python;
 mod relay;
+mod sasl;
 mod secrets;
 mod tls;

@@ -1,0 +1,193 @@
+//! Logins by tokens and by SCRAM: relayed to a Dovecot that takes them, by clients that know them.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::dovecot::Dovecot;
+use crate::support::gateway::Settings;
+use crate::support::mail::{crlf, crlf_ended, message};
+use crate::support::need::{DOVECOT, Need, needs};
+use crate::support::process::run_ok;
+use crate::support::stage::both;
+use crate::support::{BOB, Imap, Stage, scripted};
+
+/// A token that Dovecot's introspection endpoint knows as Bob's.
+const TOKEN: &str = "ya29.bobs-token-0123456789_abcdefgh.ijklmnop~qrst+uvwx/yz==";
+
+/// A Dovecot that knows every mechanism.
+fn stage(settings: impl FnOnce(&Dovecot) -> Settings) -> Stage {
+    let introspection = introspection();
+    Stage::on(
+        |scratch, pki| {
+            let oauth2 = scratch.write(
+                "oauth2.conf",
+                format!(
+                    "introspection_url = http://127.0.0.1:{introspection}/
+introspection_mode = auth
+force_introspection = yes
+username_attribute = sub
+active_attribute = active
+active_value = true
+"
+                ),
+            );
+            let more = format!(
+                "auth_mechanisms = plain login xoauth2 oauthbearer scram-sha-1 scram-sha-256
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {}
+}}
+",
+                oauth2.display()
+            );
+            Dovecot::with(scratch, pki, &more)
+        },
+        |dovecot, _| settings(dovecot),
+    )
+}
+
+/// Says of a token whose it is (RFC 7662, as Dovecot asks it).
+fn introspection() -> u16 {
+    scripted::host(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut line, mut known) = (String::new(), false);
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            known |= line.contains(": Bearer ") && line.trim_end().ends_with(TOKEN);
+            if line.trim_end().is_empty() {
+                let body = match known {
+                    true => format!("{{\"active\":true,\"sub\":\"{}\"}}", BOB.name),
+                    false => "{\"active\":false}".to_owned(),
+                };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                known = false;
+            }
+            line.clear();
+        }
+    })
+}
+
+/// Nothing is offered that no host was seen to do; a login by password shows what it does.
+#[test]
+fn imaplib_knows_them_all() {
+    needs!(DOVECOT, Need::Program("python3"));
+    let stage = stage(|dovecot| Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)));
+    let ports = stage.gateway.ports;
+    let before = Imap::plain(ports.imap).command("CAPABILITY");
+    assert!(!before.text().contains("SCRAM") && !before.text().contains("OAUTH"));
+    Imap::logged_in(ports.imap, BOB);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sasl_session.py");
+    run_ok(
+        Command::new("python3")
+            .arg("-I")
+            .arg(script)
+            .arg(ports.imaps.to_string())
+            .arg(&stage.pki.ca)
+            .args([BOB.name, BOB.password, TOKEN]),
+    );
+    let log = stage.gateway.log();
+    assert!(!log.contains("bobs-token"), "a token in the log");
+    for mechanism in ["XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-1", "SCRAM-SHA-256"] {
+        let line = log.lines().find(|line| {
+            line.contains("event=login result=ok")
+                && line.contains(&format!("mechanism={mechanism}"))
+        });
+        assert!(
+            line.is_some_and(|line| line.contains("user=bob")),
+            "{mechanism}"
+        );
+    }
+}
+
+#[test]
+fn curl_shows_its_token() {
+    needs!(DOVECOT, Need::Program("curl"));
+    let messages = [message("one", b"text\n")];
+    for relayed in [false, true] {
+        let stage = stage(|dovecot| match relayed {
+            true => Settings::to(both(dovecot.imap, dovecot.pop3)),
+            false => Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)),
+        })
+        .delivered(BOB, &messages);
+        let ports = stage.gateway.ports;
+        let curl = |bearer: bool, args: &[&str], url: String| {
+            let mut command = Command::new("curl");
+            command.args(["-sS", "--max-time", "60", "--cacert"]);
+            command.arg(&stage.pki.ca).args(args);
+            match bearer {
+                true => command.args(["--user", BOB.name, "--oauth2-bearer", TOKEN]),
+                false => command.args(["--user", &format!("{}:{}", BOB.name, BOB.password)]),
+            };
+            run_ok(command.arg(url))
+        };
+        let imap = format!("imaps://localhost:{}/INBOX;UID=1", ports.imaps);
+        let pop3 = format!("pop3s://localhost:{}/1", ports.pop3s);
+        curl(false, &[], imap.clone());
+        curl(false, &[], pop3.clone());
+        for mechanism in ["AUTH=XOAUTH2", "AUTH=OAUTHBEARER"] {
+            for more in [&["--sasl-ir"][..], &[]] {
+                let args = [&["--login-options", mechanism], more].concat();
+                assert_eq!(curl(true, &args, imap.clone()), crlf(&messages[0]));
+                assert_eq!(curl(true, &args, pop3.clone()), crlf_ended(&messages[0]));
+            }
+        }
+    }
+}
+
+#[test]
+fn mpop_collects_by_each_mechanism() {
+    needs!(DOVECOT, Need::Program("mpop"));
+    let messages: Vec<_> = (0..3)
+        .map(|n| message(&format!("n{n}"), b"text\n"))
+        .collect();
+    for relayed in [false, true] {
+        let stage = stage(|dovecot| match relayed {
+            true => Settings::to(both(dovecot.imap, dovecot.pop3)),
+            false => Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)),
+        })
+        .delivered(BOB, &messages);
+        for (auth, secret) in [
+            // The first shows what the host can do.
+            ("plain", BOB.password),
+            ("xoauth2", TOKEN),
+            ("oauthbearer", TOKEN),
+            ("scram-sha-1", BOB.password),
+            ("scram-sha-256", BOB.password),
+        ] {
+            let inbox = stage.scratch.dir(auth);
+            for sub in ["cur", "new", "tmp"] {
+                std::fs::create_dir(inbox.join(sub)).unwrap();
+            }
+            let conf = stage.scratch.write_private(
+                &format!("mpoprc-{auth}"),
+                format!(
+                    "account default
+host localhost
+port {port}
+auth {auth}
+user {user}
+password {secret}
+tls on
+tls_starttls off
+tls_trust_file {ca}
+keep on
+delivery maildir {inbox}
+uidls_file {inbox}.uidls
+",
+                    port = stage.gateway.ports.pop3s,
+                    user = BOB.name,
+                    ca = stage.pki.ca.display(),
+                    inbox = inbox.display(),
+                ),
+            );
+            run_ok(Command::new("mpop").arg("-C").arg(&conf));
+            let collected = std::fs::read_dir(inbox.join("new")).unwrap().count();
+            assert_eq!(collected, 3, "{auth}, relayed: {relayed}");
+        }
+    }
+}
