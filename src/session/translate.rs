@@ -8,6 +8,7 @@
 //! reaches the host's socket.
 
 mod ends;
+mod measure;
 mod open;
 mod serving;
 

@@ -34,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) rules: Vec<(String, String)>,
     /// How long an answer is on its way; commands that come meanwhile are answered as well.
     pub(crate) delay: Duration,
+    /// Changes an octet here and there, always the same ones for one number; 0: none.
+    pub(crate) damage: u64,
     /// Octets a write; 0: all at once.
     pub(crate) cut: usize,
     /// Every command, without its tag.
@@ -62,6 +64,7 @@ impl Host {
             trash: Vec::new(),
             rules: Vec::new(),
             delay: Duration::ZERO,
+            damage: 0,
             cut: 0,
             log: Vec::new(),
         }
@@ -103,7 +106,8 @@ impl Host {
                 let line = line.strip_suffix("\r\n").expect("CRLF");
                 let (tag, command) = line.split_once(' ').expect("a tag");
                 self.log.push(command.to_owned());
-                let (answer, close) = self.answer(tag, command);
+                let (mut answer, close) = self.answer(tag, command);
+                self.spoil(&mut answer);
                 let size = if self.cut == 0 {
                     answer.len().max(1)
                 } else {
@@ -123,6 +127,23 @@ impl Host {
             }
             if matches!(stream.read_buf(&mut input).await, Ok(0) | Err(_)) {
                 return self;
+            }
+        }
+    }
+
+    /// Damages some of an answer's octets.
+    fn spoil(&mut self, answer: &mut [u8]) {
+        if self.damage == 0 {
+            return;
+        }
+        for octet in answer {
+            self.damage ^= self.damage << 13;
+            self.damage ^= self.damage >> 7;
+            self.damage ^= self.damage << 17;
+            if self.damage.is_multiple_of(97) {
+                *octet = *b" ()[]{}\"\\*+0179aU\r\n\0\xff"
+                    .get((self.damage >> 32) as usize % 22)
+                    .unwrap_or(&b'?');
             }
         }
     }

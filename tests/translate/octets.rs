@@ -206,3 +206,29 @@ async fn listings_of_a_large_maildrop() {
         format!("{count} 0000c35000000009")
     );
 }
+
+/// Whatever a host sends, a session ends, and nothing but what was marked is removed.
+#[tokio::test(start_paused = true)]
+async fn damaged_answers_are_borne() {
+    let mut settings = Settings::default();
+    let mut opened = 0;
+    for damage in 1..600u64 {
+        let mut host = Host::with(&[ONE, TWO, b"three\r\n", b"four\r\n"]);
+        host.uid_plus = damage % 3 > 0;
+        host.damage = damage.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        settings.prefetch = if damage % 2 == 0 { 0 } else { 1 << 20 };
+        let play = Play {
+            settings: settings.clone(),
+            knows_capabilities: damage % 5 > 0,
+            ..Play::default()
+        };
+        let commands =
+            "STAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nTOP 4 0\r\nDELE 2\r\nQUIT\r\n";
+        let Ok(session) = play.run(host, commands).await else {
+            continue;
+        };
+        opened += 1;
+        assert!(session.host.mail.len() >= 3, "{damage}: {}", session.text());
+    }
+    assert!(opened > 50, "{opened}");
+}

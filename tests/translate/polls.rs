@@ -236,6 +236,60 @@ async fn sizes_are_learned() {
     assert!(second.text().starts_with("+OK 2 10\n"));
 }
 
+/// Measured before they are shown, each message once.
+#[tokio::test(start_paused = true)]
+async fn sizes_are_measured() {
+    let exact = |cached| Play {
+        settings: Settings {
+            sizes: Sizes::Exact,
+            ..Settings::default()
+        },
+        cached,
+        ..Play::default()
+    };
+    let mails: Vec<Vec<u8>> = (0..50).map(|n| vec![b'\n'; n]).collect();
+    let mails: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    let mut host = Host::with(&mails);
+    host.mail.get_mut(&7).expect("there").size = Some(1 << 40);
+    let first = exact(None)
+        .run(host, "LIST\r\nQUIT\r\n")
+        .await
+        .expect("opened");
+    let want: String = (0..50).map(|n| format!("{} {}\n", n + 1, 2 * n)).collect();
+    assert_eq!(
+        first.text(),
+        format!("+OK 50 messages (2450 octets)\n{want}.\n+OK bye\n")
+    );
+    let mut host = again(&first);
+    add(&mut host, b"new\n");
+    let second = exact(first.served.remainder)
+        .run(host, "STAT\r\nQUIT\r\n")
+        .await
+        .expect("opened");
+    assert_eq!(second.text(), "+OK 51 2455\n+OK bye\n");
+    let fetched = second
+        .host
+        .log
+        .iter()
+        .filter(|command| command.contains("BODY.PEEK"));
+    assert_eq!(fetched.count(), 1);
+    let third = exact(second.served.remainder.clone())
+        .run(again(&second), "STAT\r\nQUIT\r\n")
+        .await
+        .expect("opened");
+    assert_eq!(
+        (third.text(), third.host.log),
+        (second.text(), vec![STATUS.into(), "LOGOUT".into()])
+    );
+    // A message that cannot be read does not keep the others away.
+    let host = Host::with(&mails).rule("UID FETCH 3 (UID BODY", "$T NO x\r\n");
+    let session = exact(None)
+        .run(host, "STAT\r\nRETR 2\r\nQUIT\r\n")
+        .await
+        .expect("opened");
+    assert_eq!(session.text(), "+OK 50 2448\n+OK 1 octets\n\n.\n+OK bye\n");
+}
+
 /// What is not certain is not remembered.
 #[tokio::test(start_paused = true)]
 async fn doubts_are_not_cached() {

@@ -37,6 +37,15 @@ pub enum Complete {
     No,
 }
 
+/// Where the sizes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// From the host, but for those that were learned.
+    No,
+    /// Every message was fetched and counted.
+    Yes,
+}
+
 /// The messages of a mailbox, fixed for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -49,6 +58,8 @@ pub struct Snapshot {
     pub uid_next_told: bool,
     /// Whether every message is known.
     pub complete: Complete,
+    /// Whether the sizes are those of what is really sent.
+    pub measured: Measured,
     rows: Vec<(u32, u32)>,
     big: BTreeMap<u32, u64>,
     /// Messages that are there and not shown: no range may span them.
@@ -180,6 +191,7 @@ impl Snapshot {
     fn with_next(mut self, other: &Snapshot) -> Snapshot {
         self.uid_next = self.uid_next.max(other.uid_next);
         self.uid_next_told = other.uid_next_told;
+        self.measured = other.measured;
         self
     }
 
@@ -361,6 +373,7 @@ impl Builder {
             uid_next: uid_next.unwrap_or(0).max(beyond),
             uid_next_told: uid_next.is_some(),
             complete,
+            measured: Measured::No,
             rows: self.rows,
             big: self.big,
             hidden: self.hidden,

@@ -8,27 +8,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::measure::measure;
 use crate::protocol::imap::ask::{self, Event};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
+use crate::protocol::pop3::config::Sizes;
 use crate::protocol::{Behind, Failure, Welcome};
 
 /// Octets read at a time.
-const CHUNK: usize = 16 * 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 
 /// A mailbox about to be opened.
 pub struct Opening {
     mailbox: Mailbox,
     commands: Vec<u8>,
+    sizes: Sizes,
+    cached: Option<Arc<Snapshot>>,
 }
 
 /// Makes ready to open a maildrop. `seed` is unpredictable; `cached` is what the mailbox held when
 /// the user's last session ended.
 pub fn prepare(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Opening {
-    let mut mailbox = Mailbox::new(settings, seed, cached);
+    let mut mailbox = Mailbox::new(settings, seed, cached.clone());
     let commands = mailbox.opening();
-    Opening { mailbox, commands }
+    Opening {
+        mailbox,
+        commands,
+        sizes: settings.sizes,
+        cached,
+    }
 }
 
 impl Opening {
@@ -69,9 +78,27 @@ where
     let Opening {
         mut mailbox,
         commands,
+        sizes,
+        cached,
     } = opening;
     let from_host = welcomed(&mut mailbox, welcome, commands);
-    let opening = open_with(&mut host, &mut mailbox, from_host);
+    let opening = async {
+        let (mut opened, rest) = open_with(&mut host, &mut mailbox, from_host).await?;
+        let rest = match sizes {
+            Sizes::Exact => {
+                measure(
+                    &mut host,
+                    &mut mailbox,
+                    rest,
+                    &mut opened,
+                    cached.as_deref(),
+                )
+                .await?
+            }
+            Sizes::Trust | Sizes::Learn => rest,
+        };
+        Ok((opened, rest))
+    };
     match timeout(wait, opening).await {
         Ok(Ok((opened, from_host))) => Ok(Opened {
             host,
