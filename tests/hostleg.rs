@@ -8,6 +8,8 @@
 
 #[path = "hostleg/certificates.rs"]
 mod certificates;
+#[path = "hostleg/exchange.rs"]
+mod exchange;
 #[path = "hostleg/scripted.rs"]
 mod scripted;
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// What a scripted host does on a connection: says these, and answers each line that begins (behind
-/// its tag) with a word by what stands there. `%` is the tag.
+/// its tag) with a word by what stands there. `%` is the tag, the last one where a line has none.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     pub(crate) greeting: &'static str,
@@ -89,14 +89,14 @@ async fn talk(
     if stream.write_all(greeting.as_bytes()).await.is_err() {
         return false;
     }
-    let mut line = String::new();
+    let (mut line, mut last) = (String::new(), String::new());
     while let Ok(octet) = stream.read_u8().await {
         line.push(char::from(octet));
         if !line.ends_with('\n') {
             continue;
         }
         heard.lock().unwrap().push_str(&line);
-        let (tag, command) = line.split_once(' ').unwrap_or(("", &line));
+        let (tag, command) = line.split_once(' ').unwrap_or((&last, &line));
         let found = (script.answers.iter()).find(|(start, _)| command.starts_with(start));
         if let Some((_, answer)) = found {
             if *answer == "close" {
@@ -109,6 +109,7 @@ async fn talk(
                 return true;
             }
         }
+        last = tag.to_owned();
         line.clear();
     }
     false
