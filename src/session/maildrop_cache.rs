@@ -3,7 +3,7 @@
 //!
 //! Bounded in octets; what was not used for the longest time goes first. An entry is a hint with a
 //! proof: it is believed only if UIDVALIDITY, UIDNEXT and the number of messages are still the same
-//! (`imap::opening`), and after [`BELIEVED`] not even then. Here is also who uses a maildrop alone
+//! (`imap::opening`), and after a day not even then. Here is also who uses a maildrop alone
 //! (`pop3.lock`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,6 +1,7 @@
 //! IMAP4rev1 and IMAP4rev2 up to login (RFC 3501, RFC 9051), and what POP3 needs of a mailbox.
 //!
-//! What of the RFCs is served here before login, and where; after login the gateway relays.
+//! What of the RFCs is served here before login, and where; after login the gateway relays, or asks
+//! the mailbox of a host for what a POP3 client wants.
 //!
 //! | command or response | RFC | method | file |
 //! |---|---|---|---|
@@ -21,6 +22,16 @@
 //! | IDLE, DONE (watched) | RFC 2177 §3 | `Framing` | `framing.rs` |
 //! | COMPRESS (watched) | RFC 4978 §3 | `Framing` | `framing.rs` |
 //! | UNAUTHENTICATE (refused) | RFC 8437 §2 | `Framing` | `framing.rs` |
+//! | SELECT of a host's mailbox | RFC 9051 §6.3.2 | `select` | `mailbox.rs` |
+//! | STATUS, UIDVALIDITY, UIDNEXT | RFC 9051 §6.3.11, §2.3.1.1 | `status` | `opening.rs` |
+//! | UID FETCH, BODY.PEEK | RFC 9051 §6.4.9, §6.4.5 | `send_fetch` | `mailbox.rs` |
+//! | FETCH rows | RFC 9051 §7.5.2 | `row` | `fetch.rs` |
+//! | literals, streamed | RFC 9051 §4.3 | `Reader` | `response.rs` |
+//! | is a message gone? | RFC 2180 §4.1 | `ask_whether_there` | `body.rs` |
+//! | UID STORE, UID EXPUNGE, UID MOVE | RFC 9051 §6.4.9, RFC 4315 §2.1, RFC 6851 §3 | `advance` | `update.rs` |
+//! | \Trash | RFC 6154 §5.2 | `find_trash` | `update.rs` |
+//! | sequence sets, ESEARCH | RFC 9051 §9, RFC 4731 §3.1 | `UidSet` | `uid_set.rs` |
+//! | modified UTF-7 | RFC 3501 §5.1.3 | `quoted` | `name.rs` |
 
 pub mod ask;
 mod body;

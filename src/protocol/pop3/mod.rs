@@ -22,6 +22,15 @@
 //! | multi-line responses, written | RFC 1939 §3 | `Stuffer` | `multiline.rs` |
 //! | multi-line responses, watched | RFC 1939 §3 | `EndFinder` | `multiline.rs` |
 //! | UIDL, unique ids | RFC 1939 §7, RFC 8474 §5.1 | `UidlFormat` | `unique_id.rs` |
+//! | CAPA after login | RFC 2449 §5 | `capa` | `maildrop/commands.rs` |
+//! | STAT | RFC 1939 §5 | `stat` | `maildrop/commands.rs` |
+//! | LIST, UIDL | RFC 1939 §5, §7 | `list` | `maildrop/commands.rs` |
+//! | RSET | RFC 1939 §5 | `rset` | `maildrop/commands.rs` |
+//! | RETR | RFC 1939 §5 | `retr` | `maildrop/bodies.rs` |
+//! | TOP | RFC 1939 §7 | `top` | `maildrop/bodies.rs` |
+//! | DELE | RFC 1939 §5 | `dele` | `maildrop/update.rs` |
+//! | QUIT after login | RFC 1939 §6 | `quit` | `maildrop/update.rs` |
+//! | pipelined commands | RFC 2449 §6.6 | `Input` | `wish.rs` |
 //! | goodbye in a relay | RFC 1939 §3, RFC 3206 §4 | `goodbye` | `observer.rs` |
 //! | host's greeting | RFC 1939 §4 | `greeting` | `client.rs` |
 //! | host's CAPA | RFC 2449 §5 | `introduce` | `client.rs` |
