@@ -1,0 +1,244 @@
+"""Holds the chart to its promises: .ci/chart runs this. `--write` writes what is generated anew."""
+
+import difflib
+import itertools
+import json
+import os
+import re
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+import kubelet
+import policy
+import readme
+import schema
+import upgrade
+from tools import CHART, CI, HELM3, HELM4, HELMS, TOOLS, Wrong, examples, find, lint, load, need, pods, run, template
+
+WRITE = "--write" in sys.argv
+KUBES = ["1.25.0", "1.31.0", "1.37.0"]
+
+
+def same(file, text):
+    """A generated file is as it would be generated now."""
+    if WRITE:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    now = file.read_text() if file.exists() else ""
+    if now != text:
+        diff = difflib.unified_diff(now.splitlines(), text.splitlines(), str(file.name), "now", lineterm="", n=1)
+        raise Wrong("\n".join(itertools.islice(diff, 40)) + "\nrun .ci/chart --write and read the difference")
+
+
+def generated():
+    same(CHART / "values.schema.json", schema.text())
+    same(CHART / "README.md", readme.text())
+
+
+def used():
+    """Every value is used by a template, and no template uses one that is not there."""
+    text = "\n".join(file.read_text() for file in (CHART / "templates").rglob("*") if file.is_file())
+    tops = set(load(CHART / "values.yaml"))
+    named = set(re.findall(r"\.Values\.([A-Za-z]+)", text))
+    need(named == tops, f"values and templates differ: {sorted(named ^ tops)}")
+
+
+def needs(file):
+    found = re.search(r"^# Needs: (.*)", file.read_text(), re.MULTILINE)
+    return found[1].split() if found else []
+
+
+def missing():
+    """Features of proxy.yaml that this gateway refuses: what needs them is rendered, not checked."""
+    proxy = json.dumps(schema.proxy_yaml())
+    return {word for word, sign in (("state", "redis"), ("proxy_protocol", '"proxy_protocol"')) if sign not in proxy}
+
+
+def proxy_schema():
+    """Files that `gatepost check` accepts are valid for `gatepost schema`; its tests hold it too."""
+    whole = json.loads(run([os.environ["GATEPOST"], "schema"]).stdout)
+    validator = jsonschema.Draft7Validator(whole)
+    jsonschema.Draft7Validator.check_schema(whole)
+    accepted = [CHART.parent / "proxy.yaml"]
+    for file in sorted((CHART.parent / "tests/config").glob("*.yaml")):
+        beside = file.with_suffix(".txt")
+        if beside.exists() and "error[" not in beside.read_text():
+            accepted.append(file)
+    for file in accepted:
+        # JSON has no other keys than strings: as Helm reads it.
+        value = json.loads(json.dumps(load(file)))
+        for error in validator.iter_errors(value):
+            raise Wrong(f"{file.name}: {error.json_path}: {error.message}")
+
+
+def render(name, values, lacking):
+    more = ["--skip-schema-validation"] if lacking else []
+    docs = None
+    for kube in KUBES:
+        docs = template(HELM4, values, kube, more=more)
+        policy.valid(docs, kube)
+    older = template(HELM3, values, KUBES[-1], more=more)
+    need(masked(older) == masked(docs), f"{name}: helm 3 and helm 4 differ")
+    bare = template(HELM4, values, "1.37.0", apis=[], more=more)
+    need({d["kind"] for d in bare} == {d["kind"] for d in docs}, "another cluster, other objects")
+    host_ports = values.get("hostPorts", {}).get("enabled", False)
+    policy.restricted(docs, host_ports)
+    policy.fits(docs)
+    drained(docs)
+    if not lacking:
+        for helm in HELMS.values():
+            lint(helm, values)
+        work = find(docs, "Deployment") or find(docs, "DaemonSet")
+        code, told = kubelet.check(docs, work)
+        need(code == 0 and not told, f"gatepost check says:\n{told}")
+    return docs
+
+
+def drained(docs):
+    config = yaml.safe_load(next(d for d in docs if d["kind"] == "ConfigMap" and "proxy.yaml" in d["data"])["data"]["proxy.yaml"])
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+    seconds = lambda text: int(re.match("[0-9]+", text)[0]) * units[re.sub("[0-9]", "", text)]
+    wait = sum(seconds(config["timeouts"].get(key, "30s")) for key in ("drain_delay", "drain"))
+    work = find(docs, "Deployment") or find(docs, "DaemonSet")
+    grace = work["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    need(wait < grace <= wait + 10, f"grace {grace} for a drain of {wait}")
+    probe = work["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+    need(seconds(config["timeouts"]["drain_delay"]) == 1.5 or probe["periodSeconds"] * probe["failureThreshold"] < seconds(
+        config["timeouts"]["drain_delay"]), "the listeners close before the pod is known as not ready")
+
+
+def masked(docs):
+    """Without what is random, in an order that does not depend on helm."""
+    docs = json.loads(json.dumps(docs))
+    for doc in docs:
+        if doc["kind"] == "Secret":
+            doc["data"] = {key: "random" for key in doc["data"]}
+    return sorted(docs, key=lambda d: (d["kind"], d["metadata"]["name"]))
+
+
+class Readable(yaml.SafeDumper):
+    """Texts of several lines as they are."""
+
+
+Readable.add_representer(str, lambda dumper, text: dumper.represent_scalar(
+    "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None))
+
+
+def notes():
+    """What is said after an install."""
+    # Helm 3 wants a cluster even for this.
+    told = []
+    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"]):
+        done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
+        need(done.returncode == 0, done.stderr)
+        told.append(done.stdout.partition("\nNOTES:\n")[2])
+    trial, real = told
+    for words in ("helm -n post test mail", "THIS IS A TRIAL", "NO CLIENT TRUSTS"):
+        need(words in trial, f"the notes do not say {words!r}")
+    need(real and "TRIAL" not in real and "NO CLIENT" not in real, f"the notes of no trial: {real}")
+
+
+def golden(name, docs):
+    docs = masked(docs)
+    for doc in docs:
+        for key, value in list(doc.get("data", {}).items()):
+            if key == "gatepost.json":
+                doc["data"][key] = "the dashboard"
+    text = "---\n".join(yaml.dump(doc, Dumper=Readable, sort_keys=True, width=120) for doc in docs)
+    same(CI / "golden" / f"{name}.yaml", text)
+
+
+def refused(case):
+    for version, helm in HELMS.items():
+        try:
+            template(helm, case["values"])
+        except Wrong as wrong:
+            said = str(wrong)
+            need(any(words in said for words in case["says"]), f"{version} does not name {case['says']}:\n{said}")
+        else:
+            raise Wrong(f"{version} accepts {case['values']}")
+
+
+def package():
+    with tempfile.TemporaryDirectory() as place:
+        done = run([HELM4, "package", CHART, "-d", place])
+        need(done.returncode == 0, done.stderr)
+        [file] = Path(place).glob("*.tgz")
+        names = {name.split("/", 1)[1] for name in tarfile.open(file).getnames()}
+        need({"values.schema.json", "README.md", "templates/NOTES.txt", "templates/tests/probe.yaml"} <= names, names)
+        extra = [name for name in names if name.startswith(("ci/", "examples/", "Dockerfile"))]
+        need(not extra, f"the package holds {extra}")
+
+
+def monitoring():
+    """Rules are loaded, and fire, as Prometheus says; the dashboard's expressions are PromQL, and name metrics there are."""
+    promtool = TOOLS / "promtool"
+    for args in (["check", "rules", CHART / "rules/gatepost.yaml"], ["test", "rules", CI / "rules_test.yaml"]):
+        done = run([promtool, *args])
+        need(done.returncode == 0, done.stdout + done.stderr)
+    board = json.loads((CHART / "dashboards/gatepost.json").read_text())
+    exprs = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    plain = [expr.replace("$__rate_interval", "5m").replace("$namespace", ".*") for expr in exprs]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        rules = [{"record": f"r{n}", "expr": expr} for n, expr in enumerate(plain)]
+        yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}, file)
+        file.flush()
+        done = run([promtool, "check", "rules", file.name])
+        need(done.returncode == 0, done.stdout + done.stderr)
+    rules = (CHART / "rules/gatepost.yaml").read_text()
+    source = "\n".join(file.read_text() for file in (CHART.parent / "src/observe").rglob("*.rs"))
+    for name in set(re.findall(r"(?:gatepost|process)_[a-z0-9_]+", "\n".join([*exprs, rules]))):
+        known = re.sub(r"_(bucket|sum|count)$", "", name)
+        need(f'"{known}"' in source, f"no metric is named {name}")
+
+
+def main():
+    began = time.monotonic()
+    failed = []
+
+    def step(name, work):
+        try:
+            return work()
+        except Wrong as wrong:
+            failed.append(name)
+            print(f"FAILED {name}: {wrong}\n", flush=True)
+        return None
+
+    step("generated files", generated)
+    step("values are used", used)
+    step("the schema of proxy.yaml", proxy_schema)
+    step("rules and dashboard", monitoring)
+    lacks = missing()
+    cases = {name: (values, [], True) for name, values in examples().items()}
+    for name in cases:
+        cases[name] = (cases[name][0], [n for n in needs(CHART / f"examples/{name}.yaml") if n in lacks], True)
+    cases.update({name: (values or {}, [], name == "trial") for name, values in load(CI / "cases.yaml").items()})
+    with ThreadPoolExecutor(2) as pool:
+        def one(item):
+            name, (values, lacking, keep) = item
+            docs = step(name, lambda: render(name, values, lacking))
+            if docs and keep:
+                step(f"golden {name}", lambda: golden(name, docs))
+            if lacking:
+                print(f"not checked: {name} needs {', '.join(lacking)}, which is not there yet")
+        list(pool.map(one, cases.items()))
+        list(pool.map(lambda case: step(f"refused {case['values']}", lambda: refused(case)), load(CI / "refused.yaml")))
+    for version, helm in HELMS.items():
+        step(f"upgrade with {version}", lambda: upgrade.check(helm))
+    step("notes", notes)
+    step("package", package)
+    count = len(load(CI / "refused.yaml"))
+    print(f"chart: {len(cases)} sets of values with helm 3 and 4 on Kubernetes {', '.join(KUBES)}, "
+          f"{count} mistakes refused, {time.monotonic() - began:.0f} s")
+    if failed:
+        sys.exit(f"chart: failed: {'; '.join(failed)}")
+
+
+main()
