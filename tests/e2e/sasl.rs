@@ -4,13 +4,17 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::Settings;
 use crate::support::mail::{crlf, crlf_ended, message};
 use crate::support::need::{DOVECOT, Need, needs};
+use crate::support::pki::Pki;
 use crate::support::process::run_ok;
 use crate::support::stage::both;
-use crate::support::{BOB, Imap, Stage, scripted};
+use crate::support::{BOB, Imap, Scratch, Stage, scripted};
 
 /// A token that Dovecot's introspection endpoint knows as Bob's.
 const TOKEN: &str = "ya29.bobs-token-0123456789_abcdefgh.ijklmnop~qrst+uvwx/yz==";
@@ -190,4 +194,43 @@ uidls_file {inbox}.uidls
             assert_eq!(collected, 3, "{auth}, relayed: {relayed}");
         }
     }
+}
+
+/// A host that asks and is gone, and a client that is: both sides hear of it.
+#[test]
+fn either_side_may_go_in_the_middle_of_an_exchange() {
+    let host = scripted::host(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = write!(
+            stream,
+            "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n"
+        );
+        let mut line = String::new();
+        let _ = reader.read_line(&mut line);
+        let _ = write!(stream, "+ e30=\r\n");
+        let _ = reader.read_line(&mut line);
+    });
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let mut gateway = Settings::to(format!("imap://127.0.0.1:{host}")).start(&scratch, &pki);
+    let first = STANDARD.encode("user=bob\x01auth=Bearer x\x01\x01");
+    let ask = |port: u16| {
+        let mut imap = Imap::plain(port);
+        imap.conn
+            .send(format!("a AUTHENTICATE XOAUTH2 {first}\r\n"));
+        assert!(imap.invited("a").is_none());
+        imap
+    };
+    let port = gateway.ports.imap;
+    let mut imap = ask(port);
+    imap.conn.send("\r\n");
+    imap.answer("a").no("UNAVAILABLE");
+    imap.command("NOOP").ok();
+    let mut imap = ask(port);
+    imap.conn.send("*\r\n");
+    assert!(imap.answer("a").status.starts_with("BAD"));
+    drop(imap);
+    drop(ask(port));
+    gateway.logged(&["event=login", "gave the exchange up"]);
+    gateway.logged(&["event=session_end", "reason=closed", "state=login"]);
 }
