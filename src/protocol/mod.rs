@@ -85,6 +85,9 @@ pub trait Server: Send {
     /// offered from now on (RFC 4422 appendix A). Told before the first `step`, or directly behind
     /// [`tls_started`](Server::tls_started).
     fn certificate_shown(&mut self, name: UserName);
+    /// The client's address is one that gateways may have: a protocol in which they tell who their
+    /// client is only where that is offered offers it. Told before the first `step`.
+    fn sender_trusted(&mut self) {}
     /// How many more gateways the client (a gateway itself) lets its login pass, if it said so: one
     /// that comes around in a circle is found by that.
     fn ttl(&self) -> Option<u8>;

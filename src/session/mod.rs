@@ -143,6 +143,9 @@ impl Session<'_> {
         let deadline = accepted + self.gateway.timeouts.login;
         let mut server = server(self.front, self.gateway, &stream, &self.live.id);
         show_certificate(&stream, &mut *server);
+        if limits::trusted(&self.gateway.limits, self.ip()) {
+            server.sender_trusted();
+        }
         let mut failed = 0;
         loop {
             let said = tokio::select! {

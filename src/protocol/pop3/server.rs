@@ -35,6 +35,8 @@ pub struct Server {
     bad: u32,
     /// The name in the client's certificate.
     certificate: Option<UserName>,
+    /// Whether the client may be a gateway, to be offered XCLIENT.
+    sender: Sender,
     /// What a gateway in front of us said by XCLIENT.
     ttl: Option<u8>,
 }
@@ -68,6 +70,14 @@ enum Asked {
     Yes,
 }
 
+/// Who is at the other end, by its address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Anybody,
+    /// One that may be a gateway.
+    Trusted,
+}
+
 impl Server {
     /// At the start of a connection.
     pub fn new(settings: FrontSettings) -> Self {
@@ -78,6 +88,7 @@ impl Server {
             charset: Charset::Ascii,
             bad: 0,
             certificate: None,
+            sender: Sender::Anybody,
             ttl: None,
             settings,
         }
@@ -88,6 +99,11 @@ impl Server {
     fn greet(&mut self) {
         let text = self.settings.greeting.replace('<', "(").replace('>', ")");
         self.out = reply::ok(&text, Charset::Ascii);
+        if self.sender == Sender::Trusted {
+            // There is no other way to know of a circle of gateways: they tell their TTL by it.
+            let status = "+OK".len().min(self.out.len());
+            self.out.splice(status..status, *b" [XCLIENT]");
+        }
         self.talk = Talk::Command;
     }
 
@@ -267,8 +283,8 @@ impl Server {
         }
     }
 
-    /// XCLIENT: an address that a stranger claims is ignored, but a gateway's TTL is believed of
-    /// anybody: it can only shorten the way.
+    /// XCLIENT: addresses are told by PROXY headers only, but a gateway's TTL is believed of anybody:
+    /// it can only shorten the way.
     fn xclient(&mut self, pairs: &[u8]) {
         let told = pairs
             .split(|octet| *octet == b' ')
@@ -278,7 +294,7 @@ impl Server {
             })
             .filter_map(|pair| login::ttl(pair.get(4..)?));
         self.ttl = login::lowest(self.ttl, told.min());
-        self.say("+OK ignored: your address is not trusted");
+        self.say("+OK addresses are ignored here");
     }
 
     /// AUTH (RFC 5034 §4): `AUTH mechanism [initial-response]`.
@@ -465,6 +481,10 @@ impl crate::protocol::Server for Server {
 
     fn certificate_shown(&mut self, name: UserName) {
         self.certificate = Some(name);
+    }
+
+    fn sender_trusted(&mut self) {
+        self.sender = Sender::Trusted;
     }
 
     fn ttl(&self) -> Option<u8> {

@@ -16,7 +16,7 @@ use super::{Imap, Scratch, need};
 
 /// A Dovecot that runs until this is dropped.
 pub(crate) struct Dovecot {
-    _running: Running,
+    running: Running,
     mail: PathBuf,
     /// In clear, STARTTLS offered.
     pub(crate) imap: u16,
@@ -130,7 +130,7 @@ service pop3-login {{
             running.wait_for_port(port);
         }
         Dovecot {
-            _running: running,
+            running,
             mail,
             imap,
             pop3,
@@ -151,6 +151,15 @@ service pop3-login {{
             fs::write(maildir.join("new").join(name), message).unwrap();
         }
         own(&self.mail);
+    }
+
+    /// Waits until its log has a line with all of `words`, and gives it.
+    pub(crate) fn logged(&mut self, words: &[&str]) -> String {
+        self.running.logged(words)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.running.words()
     }
 
     /// The octets of a message as its file has them, by UID, line ends made CRLF.

@@ -185,19 +185,7 @@ impl Gateway {
 
     /// Waits until the log has a line with all of `words`, and gives it.
     pub(crate) fn logged(&mut self, words: &[&str]) -> String {
-        let find = |log: String| {
-            log.lines()
-                .find(|line| words.iter().all(|word| line.contains(word)))
-                .map(str::to_owned)
-        };
-        let mut found = None;
-        let log = self.running.log_path().to_owned();
-        self.running
-            .wait_until(&format!("a log line with {words:?}"), || {
-                found = find(String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned());
-                found.is_some()
-            });
-        found.unwrap()
+        self.running.logged(words)
     }
 
     /// SIGTERM, and the end of the process.

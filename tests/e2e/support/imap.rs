@@ -50,7 +50,7 @@ impl Imap {
         Imap::new(Conn::tls(port))
     }
 
-    fn new(mut conn: Conn) -> Imap {
+    pub(crate) fn new(mut conn: Conn) -> Imap {
         let greeting = conn.text();
         assert!(greeting.starts_with("* "), "greeting {greeting:?}");
         Imap { conn, tags: 0 }

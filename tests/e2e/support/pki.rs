@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
 
 use super::Scratch;
 
@@ -15,6 +17,8 @@ pub(crate) struct Pki {
     pub(crate) key: PathBuf,
     /// Signed by it, but for another name.
     pub(crate) other_name: (PathBuf, PathBuf),
+    /// A client's: the mail address `alice@example.org` in it.
+    pub(crate) client: (PathBuf, PathBuf),
     /// For the right name, but signed by nobody.
     pub(crate) self_signed: (PathBuf, PathBuf),
 }
@@ -38,6 +42,10 @@ impl Pki {
         };
         let (cert, key) = signed("server", &["localhost", "127.0.0.1"]);
         let other_name = signed("other", &["elsewhere.example"]);
+        let (mut params, client_key) = leaf(&["nobody"]);
+        let address = "alice@example.org".try_into().unwrap();
+        params.subject_alt_names = vec![SanType::Rfc822Name(address)];
+        let client = params.signed_by(&client_key, &issuer).unwrap();
         let (params, lone_key) = leaf(&["localhost", "127.0.0.1"]);
         let lone = params.self_signed(&lone_key).unwrap();
         Pki {
@@ -45,6 +53,7 @@ impl Pki {
             cert,
             key,
             other_name,
+            client: write(scratch, "client", &client.pem(), &client_key),
             self_signed: write(scratch, "lone", &lone.pem(), &lone_key),
         }
     }

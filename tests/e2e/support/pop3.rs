@@ -33,7 +33,7 @@ impl Pop3 {
         Pop3::new(Conn::tls(port))
     }
 
-    fn new(mut conn: Conn) -> Pop3 {
+    pub(crate) fn new(mut conn: Conn) -> Pop3 {
         let greeting = conn.text();
         assert!(greeting.starts_with("+OK"), "greeting {greeting:?}");
         Pop3 { conn }

@@ -52,6 +52,21 @@ impl Running {
         });
     }
 
+    /// Waits until its output has a line with all of `words`, and gives it.
+    pub(crate) fn logged(&mut self, words: &[&str]) -> String {
+        let log = self.log.clone();
+        let mut found = None;
+        self.wait_until(&format!("a log line with {words:?}"), || {
+            let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+            let line = log
+                .lines()
+                .find(|line| words.iter().all(|word| line.contains(word)));
+            found = line.map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
     /// Waits until something holds.
     pub(crate) fn wait_until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         let end = Instant::now() + PATIENCE;
@@ -70,10 +85,6 @@ impl Running {
     /// What it wrote to stdout and stderr so far.
     pub(crate) fn words(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
-    }
-
-    pub(crate) fn log_path(&self) -> &Path {
-        &self.log
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -2,13 +2,19 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
+    StreamOwned,
+};
 
 /// A connection with what was read ahead.
 pub(crate) struct Conn {
@@ -47,14 +53,33 @@ impl Conn {
         conn
     }
 
+    /// TLS from the first byte, with a client certificate and its key in PEM files.
+    pub(crate) fn tls_as(port: u16, (cert, key): &(PathBuf, PathBuf)) -> Conn {
+        let mut conn = Conn::plain(port);
+        conn.start_tls_as((cert, key));
+        conn
+    }
+
+    /// Goes over to TLS, with a client certificate.
+    pub(crate) fn start_tls_as(&mut self, (cert, key): (&Path, &Path)) {
+        let chain = CertificateDer::pem_file_iter(cert).unwrap();
+        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        self.shake(any_certificate().with_client_auth_cert(chain, key).unwrap());
+    }
+
     /// Goes over to TLS. What was read before and not used would be an injection: there is none.
     pub(crate) fn start_tls(&mut self) {
+        self.shake(any_certificate().with_no_client_auth());
+    }
+
+    fn shake(&mut self, config: ClientConfig) {
         assert!(self.ahead.is_empty(), "bytes in clear before TLS");
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::None) else {
             panic!("TLS already");
         };
         let name = ServerName::try_from("localhost").unwrap();
-        let client = ClientConnection::new(Arc::new(any_certificate()), name).unwrap();
+        let client = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = StreamOwned::new(client, tcp);
         stream.conn.complete_io(&mut stream.sock).unwrap();
         self.stream = Stream::Tls(Box::new(stream));
@@ -160,14 +185,13 @@ impl Conn {
 }
 
 /// The tests that check certificates do it with real clients, which know how.
-fn any_certificate() -> ClientConfig {
+fn any_certificate() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth()
 }
 
 #[derive(Debug)]

@@ -1,0 +1,149 @@
+//! Who the client is, as the host hears it: Dovecot's log has the real address and our session's id,
+//! whichever way they were told.
+
+use crate::support::gateway::Settings;
+use crate::support::need::{DOVECOT, needs};
+use crate::support::scratch::free_port;
+use crate::support::stage::both;
+use crate::support::wire::Conn;
+use crate::support::{ALICE, Dovecot, Imap, Pop3, Stage};
+
+/// Dovecot believes us, and has two ports that want a PROXY header.
+fn trusting(imap: u16, pop3: u16) -> String {
+    format!(
+        "login_trusted_networks = 127.0.0.0/8
+haproxy_trusted_networks = 127.0.0.0/8
+service imap-login {{
+  inet_listener imap_proxied {{
+    port = {imap}
+    haproxy = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3_proxied {{
+    port = {pop3}
+    haproxy = yes
+  }}
+}}
+"
+    )
+}
+
+/// What a mode tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    AddressAndSession,
+    Address,
+    Nothing,
+}
+
+#[test]
+fn each_mode_tells_what_it_can() {
+    use Told::{Address, AddressAndSession, Nothing};
+    needs!(DOVECOT);
+    // By IMAP, by POP3, and by IMAP for a POP3 client.
+    let modes = [
+        (
+            "auto",
+            AddressAndSession,
+            AddressAndSession,
+            AddressAndSession,
+        ),
+        ("id", AddressAndSession, Nothing, AddressAndSession),
+        ("xclient", Nothing, AddressAndSession, Nothing),
+        ("proxy-v1", Address, Address, Address),
+        ("proxy-v2", Address, Address, Address),
+        ("none", Nothing, Nothing, Nothing),
+    ];
+    let proxied: [u16; 2] = std::array::from_fn(|_| free_port());
+    let ports: Vec<[u16; 3]> = modes
+        .iter()
+        .map(|_| std::array::from_fn(|_| free_port()))
+        .collect();
+    let mut stage = Stage::on(
+        |scratch, pki| Dovecot::with(scratch, pki, &trusting(proxied[0], proxied[1])),
+        |dovecot, _| {
+            let mut settings = Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap));
+            for ((mode, ..), ports) in modes.iter().zip(&ports) {
+                let [imap, pop3] = match mode.starts_with("proxy") {
+                    true => proxied,
+                    false => [dovecot.imap, dovecot.pop3],
+                };
+                let whole = both(imap, pop3);
+                let only_imap = format!("{{ hosts: [\"imap://127.0.0.1:{imap}\"] }}");
+                let backend =
+                    |hosts: &str| hosts.replacen('{', &format!("{{ forward_client: {mode}, "), 1);
+                settings = settings
+                    .backend(mode, backend(&whole))
+                    .backend(&format!("{mode}-imap"), backend(&only_imap));
+                let schemes = [
+                    ("imap", mode.to_string()),
+                    ("pop3", mode.to_string()),
+                    ("pop3", format!("{mode}-imap")),
+                ];
+                for ((scheme, backend), port) in schemes.iter().zip(ports) {
+                    settings = settings.listener(&format!(
+                        "{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true, \
+                         proxy_protocol: [127.0.0.1/32], backend: {backend} }}"
+                    ));
+                }
+            }
+            settings
+        },
+    );
+    stage
+        .dovecot
+        .deliver(ALICE.name, &[b"Subject: one\n\nhello\n".to_vec()]);
+    for (n, ((mode, imap, pop3, translated), ports)) in (1_u16..).zip(modes.iter().zip(&ports)) {
+        for (way, (told, port)) in (1_u16..).zip([imap, pop3, translated].into_iter().zip(ports)) {
+            // An address of its own for each, so that its lines are found.
+            let (client, at) = (format!("192.0.2.{}", 10 * n + way), 4000 + 10 * n + way);
+            let mut conn = Conn::plain(*port);
+            conn.send(format!("PROXY TCP4 {client} 198.51.100.9 {at} 143\r\n"));
+            let (lines, protocol) = match way {
+                1 => {
+                    let mut imap = Imap::new(conn);
+                    imap.login(
+                        crate::support::imap::Way::LoginLiteral,
+                        ALICE.name,
+                        ALICE.password,
+                    )
+                    .ok();
+                    imap.command("LOGOUT").ok();
+                    ("imap-login: Info: Login:", "protocol=imap")
+                }
+                _ => {
+                    let mut client = Pop3::new(conn);
+                    client.ok(&format!("USER {}", ALICE.name));
+                    client.ok(&format!("PASS {}", ALICE.password));
+                    client.ok("QUIT");
+                    match way {
+                        2 => ("pop3-login: Info: Login:", "protocol=pop3"),
+                        _ => ("imap-login: Info: Login:", "protocol=pop3"),
+                    }
+                }
+            };
+            let ours =
+                stage
+                    .gateway
+                    .logged(&["event=login", protocol, &format!("client={client}:{at}")]);
+            let session = ours
+                .split(' ')
+                .find_map(|field| field.strip_prefix("session="))
+                .unwrap();
+            let what = format!("{mode} {way}");
+            let (rip, id) = (format!("rip={client},"), format!("session=<{session}>"));
+            match told {
+                AddressAndSession => drop(stage.dovecot.logged(&[lines, &rip, &id])),
+                Address => {
+                    let line = stage.dovecot.logged(&[lines, &rip]);
+                    assert!(line.contains("lip=198.51.100.9"), "{what}: {line}");
+                }
+                Nothing => {
+                    let log = stage.dovecot.log();
+                    assert!(!log.contains(&rip) && !log.contains(&id), "{what}: {log}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Gateways that lead to each other: the login comes around until its TTL is used up, and then fails
+//! as a mistake of somebody's settings, not of the user's password.
+
+use crate::support::gateway::Settings;
+use crate::support::imap::Way;
+use crate::support::pki::Pki;
+use crate::support::pop3::Way as PopWay;
+use crate::support::scratch::free_port;
+use crate::support::stage::both;
+use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch};
+
+/// Two gateways, each the other's only host.
+fn circle(backend: impl Fn(u16, u16) -> String) -> ([Gateway; 2], [Scratch; 2]) {
+    let scratches = [Scratch::new(), Scratch::new()];
+    let ports: [[u16; 2]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| free_port()));
+    let gateway = |n: usize, other: usize| {
+        let [imap, pop3] = ports[n];
+        let mut settings = Settings::to(backend(ports[other][0], ports[other][1]));
+        for (scheme, port) in [("imap", imap), ("pop3", pop3)] {
+            settings = settings.listener(&format!(
+                "{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true }}"
+            ));
+        }
+        settings.start(&scratches[n], &Pki::new(&scratches[n]))
+    };
+    ([gateway(0, 1), gateway(1, 0)], scratches)
+}
+
+#[test]
+fn a_circle_of_gateways_is_found() {
+    let (mut gateways, _scratches) = circle(both);
+    let ports = gateways[0].ports;
+    let mut imap = Imap::plain(ports.imap);
+    imap.login(Way::PlainInitial, ALICE.name, ALICE.password)
+        .no("SERVERBUG");
+    // The client stays, and a gateway that leads nowhere does not call the password wrong.
+    imap.command("NOOP").ok();
+    let mut pop3 = Pop3::plain(ports.pop3);
+    let answer = pop3.login(PopWay::UserPass, ALICE.name, ALICE.password);
+    assert!(answer.starts_with("-ERR [SYS/PERM]"), "{answer}");
+    for gateway in &mut gateways {
+        gateway.logged(&["event=login", "result=SERVERBUG", "protocol=imap"]);
+        gateway.logged(&["event=login", "result=SERVERBUG", "protocol=pop3"]);
+        let log = gateway.log();
+        let logins = log.lines().filter(|line| line.contains("event=login "));
+        assert!(logins.count() <= 8, "it came around too often:\n{log}");
+    }
+    let last = gateways.each_ref().map(Gateway::log).concat();
+    assert!(last.contains("leads back here"), "{last}");
+}
+
+#[test]
+fn also_where_pop3_is_made_from_imap() {
+    let (mut gateways, _scratches) = circle(|imap, _| format!("imap://127.0.0.1:{imap}"));
+    let mut pop3 = Pop3::plain(gateways[0].ports.pop3);
+    let answer = pop3.login(PopWay::UserPass, ALICE.name, ALICE.password);
+    assert!(answer.starts_with("-ERR [SYS/PERM]"), "{answer}");
+    gateways[1].logged(&["event=login", "result=SERVERBUG", "protocol=imap"]);
+}
+
+#[test]
+fn what_a_client_says_of_its_ttl_only_shortens_the_way() {
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let gateway = Settings::to("demo://").start(&scratch, &pki);
+    for (ttl, code) in [
+        ("255", None),
+        ("2", None),
+        ("1", Some("SERVERBUG")),
+        ("0", Some("SERVERBUG")),
+    ] {
+        let mut imap = Imap::plain(gateway.ports.imap);
+        imap.command(&format!(
+            "ID (\"x-proxy-ttl\" \"{ttl}\" \"x-originating-ip\" \"192.0.2.1\")"
+        ))
+        .ok();
+        let answer = imap.command("LOGIN demo demo");
+        match code {
+            Some(code) => drop(answer.no(code)),
+            None => drop(answer.ok()),
+        }
+    }
+    assert!(!gateway.log().contains("client=192.0.2.1"));
+}
