@@ -1,3 +1,5 @@
+//! Tables of what the built-in store's grammar takes, and what it refuses.
+
 use super::*;
 
 fn with<T>(text: &str, read: fn(&mut Cursor<'_>) -> Parsed<T>) -> Parsed<T> {
