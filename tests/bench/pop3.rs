@@ -6,6 +6,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    dead_code,
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,

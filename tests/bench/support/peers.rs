@@ -13,6 +13,8 @@ pub struct Peer {
     pub name: &'static str,
     /// Where it speaks POP3, in clear.
     pub pop3: SocketAddr,
+    /// Where it speaks IMAP under TLS, if it does.
+    pub imaps: Option<SocketAddr>,
     /// Its first process, if it is one of ours to measure.
     pub pid: Option<u32>,
     child: Option<Child>,
@@ -46,21 +48,24 @@ impl Drop for Folder {
     }
 }
 
-/// Gatepost, translating POP3 to the host's IMAP.
+/// Gatepost: relays the host's IMAP, and translates POP3 to it.
 pub fn gatepost(imap: SocketAddr) -> Peer {
-    let pop3 = free_port();
+    let (pop3, imaps) = (free_port(), free_port());
     let folder = Folder::new("gatepost", pop3.port());
     let file = folder.0.join("proxy.yaml");
     let yaml = format!(
         "listeners:\n  - bind: pop3://{pop3}\n    cleartext_login: true\n\
+         \x20 - imaps://{imaps}\n\
          backends:\n  host: imap://{imap}\nusers:\n  \"*\": host\n\
-         limits: {{ per_ip: 100000, per_user: 100000, per_user_ip: 100000 }}\n\
+         limits: {{ connections: 20000, per_ip: 100000, per_user: 100000, per_user_ip: 100000 }}\n\
          log: {{ level: warn }}\n"
     );
     fs::write(&file, yaml).expect("write proxy.yaml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.args(["--config"]).arg(&file);
-    start("gatepost", command, pop3, folder)
+    let mut peer = start("gatepost", command, pop3, folder);
+    peer.imaps = Some(imaps);
+    peer
 }
 
 /// Dovecot's POP3 over its `imapc` storage, which translates as well; none where it is not installed.
@@ -101,6 +106,7 @@ pub fn direct(pop3: SocketAddr) -> Peer {
     Peer {
         name: "host's POP3",
         pop3,
+        imaps: None,
         pid: None,
         child: None,
         _folder: None,
@@ -129,6 +135,7 @@ fn start(name: &'static str, mut command: Command, pop3: SocketAddr, folder: Fol
     Peer {
         name,
         pop3,
+        imaps: None,
         pid: Some(child.id()),
         child: Some(child),
         _folder: Some(folder),
