@@ -24,7 +24,7 @@ use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Opened};
 use crate::protocol::imap::snapshot::Snapshot;
 
 /// How full the buffer for answers may be for more to be written into it.
-pub const ROOM: usize = 32 * 1024;
+pub const ROOM: usize = 64 * 1024;
 
 /// Bad commands until the session ends: clients in a loop must get out of it.
 const BAD_COMMANDS: u32 = 20;

@@ -1,13 +1,11 @@
-//! Buffers at the two ends of a connection: taken when octets move, given back when none do.
+//! Buffers at the two ends of a connection: taken when octets move, given back when none have moved
+//! for a while.
 
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-
-/// Octets read at a time.
-const READ: usize = 32 * 1024;
 
 /// Octets read and not yet consumed.
 #[derive(Debug, Default)]
@@ -47,16 +45,22 @@ impl ReadEnd {
         }
     }
 
-    /// Reads once. To be called when there is nothing left.
+    /// Reads once, about so many octets at most. To be called when there is nothing left.
     pub(super) fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
+        octets: usize,
     ) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(READ);
+        self.buffer.reserve(octets);
         let read = ready!(pin!(stream.read_buf(&mut self.buffer)).poll(cx))?;
         self.closed = read == 0;
         Poll::Ready(Ok(read))
+    }
+
+    /// Whether there is a buffer and nothing in it.
+    pub(super) fn holds_memory(&self) -> bool {
+        self.buffer.capacity() > 0 && self.buffer.is_empty()
     }
 
     /// Gives the memory back.
@@ -178,6 +182,11 @@ impl WriteEnd {
             ready!(self.poll(stream, cx))?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether there is a buffer and nothing in it.
+    pub(super) fn holds_memory(&self) -> bool {
+        self.buffer.capacity() > 0 && self.buffer.is_empty()
     }
 
     /// Gives the memory back.

@@ -22,7 +22,15 @@ use crate::protocol::pop3::maildrop::{Maildrop, Progress, ROOM, Why};
 use crate::session::{Ended, EndedBy};
 
 /// Octets of the host given to the cores at a time: with their stuffing they at most double.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 32 * 1024;
+
+/// Octets read from a host at a time, and from a client: commands.
+const HOST_READ: usize = 64 * 1024;
+const CLIENT_READ: usize = 4 * 1024;
+
+/// After so long without a movement the buffers are given back. Not at once: between the messages of
+/// a download that would cost more than the messages.
+const REST: Duration = Duration::from_millis(500);
 
 /// How long a host that is to answer may be silent.
 const HOST_SILENCE: Duration = Duration::from_secs(60);
@@ -116,10 +124,6 @@ where
                     None => continue,
                 }
             }
-            self.from_client.rest();
-            self.to_client.rest();
-            self.from_host.rest();
-            self.to_host.rest();
             return Poll::Pending;
         }
     }
@@ -253,7 +257,7 @@ where
         }
         let wanted =
             self.mailbox.wants_input() && self.from_host.is_empty() && self.to_client.len() < ROOM;
-        if wanted && let Poll::Ready(read) = self.from_host.poll(&mut self.host, cx) {
+        if wanted && let Poll::Ready(read) = self.from_host.poll(&mut self.host, cx, HOST_READ) {
             moved = true;
             self.host_moved = Instant::now();
             if !matches!(read, Ok(1..)) {
@@ -282,12 +286,27 @@ where
         let wanted = self.maildrop.wants_input()
             && self.from_client.is_empty()
             && !self.from_client.is_closed();
-        if wanted && let Poll::Ready(read) = self.from_client.poll(self.client, cx) {
+        if wanted && let Poll::Ready(read) = self.from_client.poll(self.client, cx, CLIENT_READ) {
             self.bytes_in += read? as u64;
             self.client_moved = Instant::now();
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Whether buffers are held that nothing is in.
+    fn holds_memory(&self) -> bool {
+        self.from_client.holds_memory()
+            || self.to_client.holds_memory()
+            || self.from_host.holds_memory()
+            || self.to_host.holds_memory()
+    }
+
+    fn rest(&mut self) {
+        self.from_client.rest();
+        self.to_client.rest();
+        self.from_host.rest();
+        self.to_host.rest();
     }
 
     /// Who is waited for, and until when.
@@ -301,10 +320,15 @@ where
             let host = self.host_moved + silence;
             let for_client = !self.to_client.is_empty() || self.progress == Progress::Input;
             let for_host = self.mailbox.busy() && self.to_client.len() < ROOM;
-            let deadline = match (for_client, for_host) {
+            let end = match (for_client, for_host) {
                 (true, true) => client.min(host),
                 (false, true) => host,
                 _ => client,
+            };
+            let rest = self.client_moved.max(self.host_moved) + REST;
+            let deadline = match self.holds_memory() {
+                true => end.min(rest),
+                false => end,
             };
             if deadline < self.timer.deadline() {
                 self.timer.as_mut().reset(deadline);
@@ -316,9 +340,13 @@ where
                 self.timer.as_mut().reset(deadline);
                 continue;
             }
+            if now < end {
+                self.rest();
+                continue;
+            }
             // Not at once again, whatever follows.
             self.timer.as_mut().reset(now + self.idle.min(HOST_SILENCE));
-            if for_host && deadline == host {
+            if for_host && end == host {
                 self.mailbox.closed();
                 self.host_moved = now;
                 return Poll::Ready(None);
