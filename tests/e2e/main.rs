@@ -23,6 +23,7 @@ mod loops;
 mod master;
 mod passwords;
 mod pop3_from_imap;
+mod programs;
 mod proxy_protocol;
 mod python;
 mod relay;
