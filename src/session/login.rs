@@ -14,8 +14,8 @@ use crate::net::Stream;
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
-    Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName,
-    Welcome, pop3,
+    Behind, Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport,
+    UserName, Welcome, pop3,
 };
 use crate::route;
 
@@ -187,7 +187,13 @@ impl Session<'_> {
                 };
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
-                let opened = translate::open(connected.stream, welcome, opening, wait).await?;
+                let behind = welcome.behind;
+                let opened = translate::open(connected.stream, welcome, opening, wait).await;
+                if behind == Behind::Sent && matches!(opened, Err(Failure::TimedOut { .. })) {
+                    // The host may throw away what comes behind a login: the next one waits.
+                    connected.seat.host().lost_burst();
+                }
+                let opened = opened?;
                 let (messages, octets) = opened.size();
                 welcome.text = format!("{messages} messages, {octets} octets");
                 let translated = Translated {

@@ -311,3 +311,18 @@ fn too_many_failures_end_the_connection() {
     }
     assert_eq!(pop3.conn.rest(), b"");
 }
+
+#[test]
+fn a_host_that_loses_bursts_fails_one_pop3_login_only() {
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let host = scripted::imap_losing_bursts();
+    let backend = format!("{{ hosts: [\"imap://127.0.0.1:{host}\"], {SHORT} }}");
+    let gateway = Settings::to(backend).start(&scratch, &pki);
+    let mut pop3 = Pop3::plain(gateway.ports.pop3);
+    let first = pop3.login(PopWay::UserPass, "carol", WRONG);
+    assert!(first.starts_with("-ERR [SYS/TEMP] "), "{first}");
+    let second = pop3.login(PopWay::UserPass, "carol", WRONG);
+    assert!(second.starts_with("+OK"), "{second}");
+    assert_eq!(pop3.ok("STAT").trim_start_matches("+OK "), "0 0");
+}

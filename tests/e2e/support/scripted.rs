@@ -87,3 +87,30 @@ pub(crate) fn pop3_verdict(verdict: &'static str) -> u16 {
         }
     })
 }
+
+/// An IMAP host with an empty INBOX that throws away whatever reached it together with a LOGIN.
+pub(crate) fn imap_losing_bursts() -> u16 {
+    host(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            let mut words = line.split_whitespace();
+            let tag = words.next().unwrap_or("*");
+            let untagged = match words.next().map(str::to_ascii_uppercase).as_deref() {
+                Some("LOGIN") => {
+                    let lost = reader.buffer().len();
+                    reader.consume(lost);
+                    ""
+                }
+                Some("SELECT") => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 1] n\r\n",
+                Some("CAPABILITY") => "* CAPABILITY IMAP4rev1 LITERAL+\r\n",
+                _ => "",
+            };
+            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
