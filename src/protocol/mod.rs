@@ -101,6 +101,11 @@ pub trait Server: Send {
     /// The words to say when the gateway ends the conversation. May be empty (a protocol that has
     /// no unasked goodbye).
     fn farewell(&mut self, reason: Farewell) -> Vec<u8>;
+    /// The login attempt that was refused in the step just taken without asking anybody (before TLS,
+    /// or with credentials nobody can have): for the log. Told once.
+    fn refused(&mut self) -> Option<Failure> {
+        None
+    }
     /// Where the conversation stands, for logs: `greeting`, `tls`, `user`, `sasl`, …
     fn state(&self) -> &'static str;
     /// Octets of memory held for what was received and is still to be said: at most 64 KiB whatever

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
-use crate::protocol::{Login, READ_CHUNK, Server, Step, proxy_header};
+use crate::protocol::{Failure, Login, READ_CHUNK, Server, Step, proxy_header};
 use crate::tls;
 
 /// How a stretch of conversation ended.
@@ -55,7 +55,11 @@ impl Dialogue for Asked<'_> {
     fn exchange(&mut self, challenge: Message) -> Answering<'_> {
         Box::pin(async move {
             self.server.challenge(&challenge);
-            let said = timeout_at(self.deadline, converse(self.stream, self.server, None)).await;
+            let said = timeout_at(
+                self.deadline,
+                converse(self.stream, self.server, None, &mut |_| {}),
+            )
+            .await;
             self.over = Some(match said {
                 Ok(Ok(Said::Answer(answer))) => return answer,
                 Ok(said) => Over::Said(said),
@@ -75,7 +79,8 @@ pub struct Upgrade {
     pub timeout: Duration,
 }
 
-/// Converses until a login, a goodbye or the client's end of stream.
+/// Converses until a login, a goodbye or the client's end of stream. `refused` hears of login attempts
+/// that fail without asking anybody.
 ///
 /// # Errors
 /// The stream's, and those of a failed handshake.
@@ -83,9 +88,14 @@ pub(super) async fn converse(
     stream: &mut Stream,
     server: &mut dyn Server,
     upgrade: Option<&Upgrade>,
+    refused: &mut (dyn FnMut(&Failure) + Send),
 ) -> io::Result<Said> {
     loop {
-        match server.step() {
+        let step = server.step();
+        if let Some(failure) = server.refused() {
+            refused(&failure);
+        }
+        match step {
             Step::Read => {
                 let mut chunk = [0; 2048];
                 const { assert!(2048 <= READ_CHUNK) };

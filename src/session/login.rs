@@ -84,7 +84,7 @@ impl Session<'_> {
     ) -> Result<Accepted, Failure> {
         let mut facts = Facts::default();
         let result = self.log_in(login, told, &mut facts, client).await;
-        self.log_login(login, &facts, result.as_ref().err(), shown.elapsed());
+        self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
         if result.is_ok() {
             self.gateway.tables.succeeded(self.ip());
         }
@@ -293,7 +293,18 @@ impl Session<'_> {
         }
     }
 
-    fn log_login(&self, login: &Login, facts: &Facts, failure: Option<&Failure>, took: Duration) {
+    /// An attempt that was refused before anybody was asked.
+    pub(super) fn log_refused(&self, failure: &Failure) {
+        self.log_login(None, &Facts::default(), Some(failure), Duration::ZERO);
+    }
+
+    fn log_login(
+        &self,
+        login: Option<&Login>,
+        facts: &Facts,
+        failure: Option<&Failure>,
+        took: Duration,
+    ) {
         let result = failure.map_or("ok", Failure::code);
         let reason = failure.map(ToString::to_string);
         let metrics = &self.gateway.metrics;
@@ -306,9 +317,9 @@ impl Session<'_> {
             event = "login",
             result,
             protocol = self.front.protocol.as_str(),
-            user = login.user.as_str(),
+            user = login.map(|login| login.user.as_str()),
             client = %self.peer.client,
-            mechanism = login.mechanism.as_str(),
+            mechanism = login.map(|login| login.mechanism.as_str()),
             tls = self.live.tls.get(),
             backend = facts.backend.as_deref(),
             host = facts.host.as_deref(),

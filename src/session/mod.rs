@@ -42,7 +42,8 @@ use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics};
 use crate::protocol::{
-    Channel, ClearLogin, Farewell, FrontSettings, Handover, Protocol, Server, StartTls, imap, pop3,
+    Channel, ClearLogin, Failure, Farewell, FrontSettings, Handover, Protocol, Server, StartTls,
+    imap, pop3,
 };
 use crate::route::Router;
 use converse::{Asked, Over, Said, converse, show_certificate};
@@ -147,9 +148,15 @@ impl Session<'_> {
             server.sender_trusted();
         }
         let mut failed = 0;
+        let mut refused = |failure: &Failure| self.log_refused(failure);
         loop {
             let said = tokio::select! {
-                said = converse(&mut stream, &mut *server, self.front.upgrade.as_ref()) => said,
+                said = converse(
+                    &mut stream,
+                    &mut *server,
+                    self.front.upgrade.as_ref(),
+                    &mut refused,
+                ) => said,
                 () = sleep_until(deadline) => {
                     return Err(leave(stream, &mut *server, Farewell::Timeout).await);
                 }

@@ -6,7 +6,7 @@ use crate::support::imap::{self, Way};
 use crate::support::need::{DOVECOT, needs};
 use crate::support::pop3;
 use crate::support::users::{AWKWARD, WRONG};
-use crate::support::{ALICE, Imap, Pop3, Stage};
+use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch, Stage, pki::Pki};
 
 #[test]
 fn no_login_leaves_its_password_in_the_log() {
@@ -106,4 +106,24 @@ fn each_login_and_each_end_is_one_line() {
     ] {
         assert!(end.contains(field), "{field} in {end}");
     }
+}
+
+#[test]
+fn attempts_that_nobody_is_asked_about_are_logged_too() {
+    let scratch = Scratch::new();
+    let mut gateway = Gateway::to("demo://", &scratch, &Pki::new(&scratch));
+    let mut imap = Imap::plain(gateway.ports.imap_strict);
+    imap.login(Way::LoginQuoted, ALICE.name, WRONG)
+        .no("PRIVACYREQUIRED");
+    gateway.logged(&["event=login", "protocol=imap", "result=PRIVACYREQUIRED"]);
+    let mut imap = Imap::plain(gateway.ports.imap);
+    imap.command("LOGIN alice \"\"").no("AUTHENTICATIONFAILED");
+    gateway.logged(&[
+        "event=login",
+        "protocol=imap",
+        "result=AUTHENTICATIONFAILED",
+    ]);
+    let mut pop3 = Pop3::plain(gateway.ports.pop3_strict);
+    pop3.err("USER alice");
+    gateway.logged(&["event=login", "protocol=pop3", "result=PRIVACYREQUIRED"]);
 }

@@ -49,6 +49,8 @@ pub struct Server {
     certificate: Option<UserName>,
     /// What a gateway in front of us said by ID.
     ttl: Option<u8>,
+    /// A login attempt that was refused here, until it was told.
+    refused: Option<Failure>,
 }
 
 enum State {
@@ -90,6 +92,7 @@ impl Server {
             out: Vec::new(),
             capability: Asked::No,
             bad_commands: 0,
+            refused: None,
             certificate: None,
             ttl: None,
         }
@@ -185,7 +188,7 @@ impl Server {
         let password = args.astring()?;
         args.end()?;
         if !self.may_log_in() {
-            self.fail(tag, &Failure::PrivacyRequired);
+            self.refuse(tag, Failure::PrivacyRequired);
             return Ok(());
         }
         match (UserName::new(&name), Secret::new(&password)) {
@@ -215,7 +218,7 @@ impl Server {
         };
         args.end()?;
         if !self.may_log_in() {
-            self.fail(tag, &Failure::PrivacyRequired);
+            self.refuse(tag, Failure::PrivacyRequired);
             return Ok(());
         }
         let exchange = match (&self.certificate, Mechanism::from_name(name)) {
@@ -375,10 +378,16 @@ impl Server {
         self.out.extend_from_slice(&words);
     }
 
+    /// A login attempt that fails here.
+    fn refuse(&mut self, tag: &Tag, failure: Failure) {
+        self.fail(tag, &failure);
+        self.refused = Some(failure);
+    }
+
     /// Credentials that nobody can have: a failed login without asking the host. Counted as a bad
     /// command, since no other count sees it.
     fn failed_here(&mut self, tag: &Tag) {
-        self.fail(tag, &Failure::Credentials);
+        self.refuse(tag, Failure::Credentials);
         self.count_bad();
     }
 

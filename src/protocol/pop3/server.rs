@@ -39,6 +39,8 @@ pub struct Server {
     sender: Sender,
     /// What a gateway in front of us said by XCLIENT.
     ttl: Option<u8>,
+    /// A login attempt that was refused here, until it was told.
+    refused: Option<Failure>,
 }
 
 /// Where the conversation stands.
@@ -87,6 +89,7 @@ impl Server {
             talk: Talk::Greeting,
             charset: Charset::Ascii,
             bad: 0,
+            refused: None,
             certificate: None,
             sender: Sender::Anybody,
             ttl: None,
@@ -252,7 +255,7 @@ impl Server {
     /// there are.
     fn user(&mut self, name: &[u8]) {
         if !self.may_log_in() {
-            return self.refuse(&Failure::PrivacyRequired);
+            return self.refuse(Failure::PrivacyRequired);
         }
         match UserName::new(name) {
             Ok(name) => {
@@ -266,7 +269,7 @@ impl Server {
     /// PASS (RFC 1939 §7): only directly behind an accepted USER.
     fn pass(&mut self, user: Option<UserName>, password: &[u8]) {
         if !self.may_log_in() {
-            return self.refuse(&Failure::PrivacyRequired);
+            return self.refuse(Failure::PrivacyRequired);
         }
         let Some(user) = user else {
             return self.say("-ERR USER first");
@@ -300,7 +303,7 @@ impl Server {
     /// AUTH (RFC 5034 §4): `AUTH mechanism [initial-response]`.
     fn auth(&mut self, mechanism: &[u8], initial: Option<&[u8]>) {
         if !self.may_log_in() {
-            return self.refuse(&Failure::PrivacyRequired);
+            return self.refuse(Failure::PrivacyRequired);
         }
         let exchange = match (&self.certificate, sasl::Mechanism::from_name(mechanism)) {
             // A token goes to whatever host the user has, listed here or not: only that one knows.
@@ -380,7 +383,13 @@ impl Server {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    fn refuse(&mut self, failure: &Failure) {
+    /// A login attempt that fails here.
+    fn refuse(&mut self, failure: Failure) {
+        self.fail(&failure);
+        self.refused = Some(failure);
+    }
+
+    fn fail(&mut self, failure: &Failure) {
         let line = reply::failure(failure, &self.settings.session, self.charset);
         self.out.extend(line);
     }
@@ -389,7 +398,7 @@ impl Server {
     /// command, since no other count sees it.
     fn failed_here(&mut self) {
         if self.count_bad() {
-            self.refuse(&Failure::Credentials);
+            self.refuse(Failure::Credentials);
         }
     }
 
@@ -502,7 +511,7 @@ impl crate::protocol::Server for Server {
         if matches!(self.talk, Talk::Closed) {
             return;
         }
-        self.refuse(failure);
+        self.fail(failure);
         self.talk = Talk::Command;
     }
 
@@ -547,6 +556,10 @@ impl crate::protocol::Server for Server {
         };
         self.close(text, Some(code));
         std::mem::take(&mut self.out)
+    }
+
+    fn refused(&mut self) -> Option<Failure> {
+        self.refused.take()
     }
 
     fn held(&self) -> usize {

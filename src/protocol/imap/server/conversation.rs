@@ -152,6 +152,10 @@ impl protocol::Server for Server {
         }
     }
 
+    fn refused(&mut self) -> Option<Failure> {
+        self.refused.take()
+    }
+
     fn held(&self) -> usize {
         let secret = match &self.state {
             State::LoginDue(_, login) => login.credentials.size(),

@@ -139,7 +139,7 @@ impl Server {
             return self.bad(None, "invalid tag");
         };
         match verb(&command).as_deref() {
-            Some("LOGIN") if !self.may_log_in() => self.fail(&tag, &Failure::PrivacyRequired),
+            Some("LOGIN") if !self.may_log_in() => self.refuse(&tag, Failure::PrivacyRequired),
             Some("LOGIN" | "ID") => {
                 self.command = command;
                 self.literal = Some(octets);
