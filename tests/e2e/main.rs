@@ -21,6 +21,7 @@ mod forward;
 mod hosts;
 mod loops;
 mod master;
+mod mixup;
 mod passwords;
 mod pop3_from_imap;
 mod programs;

@@ -114,3 +114,30 @@ pub(crate) fn imap_losing_bursts() -> u16 {
         }
     })
 }
+
+/// An IMAP host with an empty INBOX that takes every login and keeps its LOGIN lines, tags left out.
+pub(crate) fn imap_recording(seen: std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> u16 {
+    host(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            let (tag, rest) = line.trim_end().split_once(' ').unwrap_or(("*", ""));
+            let verb = rest.split(' ').next().unwrap_or("").to_ascii_uppercase();
+            let untagged = match verb.as_str() {
+                "LOGIN" => {
+                    seen.lock().unwrap().push(rest.to_owned());
+                    ""
+                }
+                "SELECT" => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 1] n\r\n",
+                "CAPABILITY" => "* CAPABILITY IMAP4rev1 LITERAL+\r\n",
+                "STATUS" => "* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)\r\n",
+                _ => "",
+            };
+            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
