@@ -1,0 +1,119 @@
+//! Builds all parts from the settings, in order; starts them, and lets them finish.
+//!
+//! Nothing listens before everything could be built, so a wrong file starts nothing.
+
+mod build;
+mod control;
+mod drain;
+mod signals;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch as channel;
+
+use crate::admin::{self, Readiness};
+use crate::config::Config;
+use crate::listen::{self, Listener};
+use crate::observe;
+use crate::observe::metrics::Metrics;
+use crate::session::{Gateway, Registry};
+use crate::{backend, tls};
+
+use build::StartError;
+use signals::{Signals, Wish};
+
+/// Serves until SIGTERM or SIGINT, then drains; calls `ready` once every listener serves.
+///
+/// # Errors
+/// What kept it from starting, in words; once it serves, there is none.
+pub fn run(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), String> {
+    start(config, ready).map_err(|error| error.to_string())
+}
+
+fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
+    let log = observe::init(&config.log).map_err(|e| StartError::new("open the log", e))?;
+    let metrics = Metrics::install().map_err(|e| StartError::new("set up metrics", e))?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::new("start the runtime", error))?;
+    let served = runtime.block_on(serve(config, &log, metrics, ready));
+    // Sessions that did not finish in time are ended with the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    served
+}
+
+async fn serve(
+    config: Config,
+    log: &observe::Handle,
+    metrics: Metrics,
+    ready: Box<dyn FnOnce()>,
+) -> Result<(), StartError> {
+    let mut signals = Signals::new().map_err(|e| StartError::new("watch for signals", e))?;
+    let app = Arc::new(App::build(&config, metrics)?);
+    let (stop, stopped) = channel::channel(false);
+    let mut sockets = Vec::new();
+    for listener in &app.listeners {
+        let bind = listener.config.bind;
+        let doing = || format!("listen on {} ({bind})", listener.config.name);
+        let socket = listen::bind(bind).map_err(|e| StartError::new(doing(), e))?;
+        sockets.push((listener.clone(), socket));
+    }
+    if let Some(admin) = &config.admin {
+        let doing = || format!("listen on admin ({})", admin.bind);
+        let socket = listen::bind(admin.bind).map_err(|e| StartError::new(doing(), e))?;
+        tokio::spawn(admin::serve(socket, admin.token.clone(), app.clone()));
+    }
+    tokio::spawn(watch::upkeep(app.metrics.clone()));
+    tokio::spawn(watch::certificates(app.clone()));
+    if let Some(authenticator) = app.gateway.load().authenticate.clone() {
+        tokio::spawn(watch::passwords(authenticator));
+    }
+    for (listener, socket) in sockets {
+        tokio::spawn(listener.serve(socket, stopped.clone()));
+    }
+    app.set_readiness(Readiness::Ready);
+    tracing::info!(target: "gatepost", event = "ready", listeners = app.listeners.len());
+    ready();
+    while signals.next().await == Wish::Reload {
+        log.reopen();
+    }
+    app.set_readiness(Readiness::Draining);
+    tokio::select! {
+        () = drain::drain(&app, &config, stop) => {}
+        () = signals.stop() => {
+            tracing::warn!(event = "stop", "asked again: not waiting for sessions");
+        }
+    }
+    tracing::info!(event = "stopped", sessions_left = app.registry.count());
+    log.flush();
+    Ok(())
+}
+
+/// Every part, built.
+struct App {
+    listeners: Vec<Arc<Listener>>,
+    gateway: Arc<ArcSwap<Gateway>>,
+    registry: Arc<Registry>,
+    tls: Arc<tls::Front>,
+    backends: BTreeMap<String, backend::Config>,
+    metrics: Metrics,
+    readiness: Mutex<Readiness>,
+}
+
+impl App {
+    fn set_readiness(&self, to: Readiness) {
+        *self
+            .readiness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = to;
+    }
+}
