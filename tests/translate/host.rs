@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 /// A message of the model.
 #[derive(Clone, Debug)]
@@ -131,6 +131,40 @@ impl Host {
         }
     }
 
+    /// Serves in exchanges: nothing is answered before all commands of an exchange are there, so who
+    /// waits in the middle of one waits for ever. Returns every command when the other side closes.
+    pub(crate) async fn exchange(
+        mut self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        exchanges: &[&[&str]],
+    ) -> Host {
+        let mut exchanges = exchanges.iter();
+        let mut input = Vec::new();
+        let mut answers = Vec::new();
+        let mut awaited = exchanges.next().copied().unwrap_or_default().iter();
+        loop {
+            while let Some(end) = input.iter().position(|&b| b == b'\n') {
+                let line: Vec<u8> = input.drain(..=end).collect();
+                let line = String::from_utf8(line).expect("commands are ASCII");
+                let (tag, command) = line.trim_end().split_once(' ').expect("a tag");
+                let wanted = awaited.next().expect("one command too many");
+                assert!(command.starts_with(wanted), "{command}: not {wanted}");
+                self.log.push(command.to_owned());
+                answers.extend(self.answer(tag, command).0);
+                if awaited.len() == 0 {
+                    assert_eq!(input, b"", "sent before the answers");
+                    // Who only says goodbye does not wait for the answer.
+                    let _ = stream.write_all(&std::mem::take(&mut answers)).await;
+                    awaited = exchanges.next().copied().unwrap_or_default().iter();
+                }
+            }
+            if matches!(stream.read_buf(&mut input).await, Ok(0) | Err(_)) {
+                assert_eq!(awaited.len() + exchanges.len(), 0, "{:?}", self.log);
+                return self;
+            }
+        }
+    }
+
     /// Damages some of an answer's octets.
     fn spoil(&mut self, answer: &mut [u8]) {
         if self.damage == 0 {
@@ -200,6 +234,10 @@ impl Host {
                 .as_bytes(),
             ),
             ["NOOP"] | ["LOGOUT"] => {}
+            ["ID", ..] => out.extend_from_slice(b"* ID NIL\r\n"),
+            ["LOGIN" | "AUTHENTICATE", ..] => {
+                status = format!("OK [CAPABILITY {}] in", self.capabilities().join(" "));
+            }
             ["CAPABILITY"] => {
                 let list = self.capabilities().join(" ");
                 out.extend_from_slice(format!("* CAPABILITY {list}\r\n").as_bytes());

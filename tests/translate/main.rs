@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
+mod exchanges;
 mod host;
 mod losses;
 mod mailbox;
