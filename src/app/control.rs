@@ -50,8 +50,7 @@ impl admin::Gateway for App {
         };
         let gateway = self.gateway.load();
         let state = |backend: &str, host: &str| {
-            let backend = gateway.backends.get(backend)?;
-            let host = backend.hosts().iter().find(|h| h.name() == host)?;
+            let host = gateway.backends.get(backend)?.host(host)?;
             Some((host.state().as_str(), host.weight()))
         };
         let told = explain::explain(&gateway.router, &self.backends, ask, &state);

@@ -268,7 +268,7 @@ impl Backend {
     /// A host that is full: others take its new users, but a user with sessions there stays whole.
     fn if_full(&self, host: &Arc<Host>, request: &Request<'_>) -> Then {
         let live = self.pins.of(&request.user.canonical());
-        match live.is_some_and(|live| Arc::ptr_eq(&live, host)) {
+        match live.is_some_and(|live| live.name() == host.name()) {
             true => Then::GiveUp,
             false => Then::Elsewhere,
         }

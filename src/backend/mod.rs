@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 pub use config::Config;
 pub use dial::Surroundings;
 pub use host::Host;
@@ -74,7 +75,8 @@ impl Backends {
 /// A named set of interchangeable hosts.
 pub struct Backend {
     config: Config,
-    hosts: Vec<Arc<Host>>,
+    /// Swapped whole where they are discovered; fixed otherwise.
+    hosts: ArcSwap<Vec<Arc<Host>>>,
     pins: Arc<Pins>,
     metrics: metrics::Backend,
     /// None: no endpoint needs it.
@@ -95,9 +97,11 @@ impl Backend {
                 true => Some(HostTls::new(&config.tls)?),
                 false => None,
             },
-            hosts: hosts
-                .map(|host| Arc::new(Host::new(host, &config)))
-                .collect(),
+            hosts: ArcSwap::from_pointee(
+                hosts
+                    .map(|host| Arc::new(Host::new(host, &config)))
+                    .collect(),
+            ),
             pins: Arc::default(),
             metrics: metrics::Backend::new(&config.name),
             config,
@@ -115,15 +119,23 @@ impl Backend {
         &self.config
     }
 
-    /// Its hosts, in the order of the settings.
-    pub fn hosts(&self) -> &[Arc<Host>] {
-        &self.hosts
+    /// Its hosts as they are now, in the order of the settings, or by name where they are
+    /// discovered.
+    pub fn hosts(&self) -> Arc<Vec<Arc<Host>>> {
+        self.hosts.load_full()
+    }
+
+    /// The host of this name.
+    pub fn host(&self, name: &str) -> Option<Arc<Host>> {
+        let hosts = self.hosts.load();
+        hosts.iter().find(|host| host.name() == name).cloned()
     }
 
     /// What its hosts are known to be logged in to by, for a client of this protocol: what one of them
     /// has shown, and what all of them have.
     pub fn mechanisms(&self, protocol: Protocol) -> (Mechanisms, Mechanisms) {
-        let known = self.hosts.iter().map(|host| host.mechanisms(protocol));
+        let hosts = self.hosts.load();
+        let known = hosts.iter().map(|host| host.mechanisms(protocol));
         known.fold((Mechanisms::NONE, Mechanisms::ALL), |(any, all), host| {
             let host = host.unwrap_or_default();
             (any.or(host), all.and(host))
@@ -206,8 +218,7 @@ impl Backend {
         fixed: Option<&str>,
     ) -> Result<Vec<Arc<Host>>, Refusal> {
         if let Some(name) = fixed {
-            let found = self.hosts.iter().find(|host| host.name() == name);
-            return found.map(|host| vec![Arc::clone(host)]).ok_or_else(|| {
+            return self.host(name).map(|host| vec![host]).ok_or_else(|| {
                 let backend = self.name();
                 Refusal::nowhere(Failure::HostSetup {
                     cause: format!("backend {backend} has no host {name}"),
@@ -215,12 +226,13 @@ impl Backend {
             });
         }
         let canonical = user.canonical();
-        let weights: Vec<(&str, u32)> = (self.hosts.iter())
+        let hosts = self.hosts.load();
+        let weights: Vec<(&str, u32)> = (hosts.iter())
             .map(|host| (host.name(), host.weight()))
             .collect();
         let mut order: Vec<Arc<Host>> = balance::rank(&canonical, &weights)
             .into_iter()
-            .filter_map(|index| self.hosts.get(index).cloned())
+            .filter_map(|index| hosts.get(index).cloned())
             .collect();
         if self.config.balance == Balance::LeastSessions {
             // Stable: equals stay in the order of the hash, which spreads them over users.
@@ -228,7 +240,7 @@ impl Backend {
         }
         if let Some(live) = self.pins.of(&canonical) {
             // Stable again: only that one moves.
-            order.sort_by_key(|host| !Arc::ptr_eq(host, &live));
+            order.sort_by_key(|host| host.name() != live.name());
         }
         if self.config.failover == Failover::No {
             order.truncate(1);

@@ -72,7 +72,7 @@ impl Pins {
             host: Arc::clone(host),
             sessions: 0,
         });
-        let left = match Arc::ptr_eq(&pin.host, host) {
+        let left = match pin.host.name() == host.name() {
             true => None,
             false => Some(pin.host.name().to_string()),
         };
@@ -89,7 +89,7 @@ impl Pins {
     /// A session ended. One on a host that the user has left since does not count.
     fn remove(&self, canonical: String, host: &Arc<Host>) {
         if let Entry::Occupied(mut pin) = self.0.entry(canonical)
-            && Arc::ptr_eq(&pin.get().host, host)
+            && pin.get().host.name() == host.name()
         {
             match pin.get().sessions {
                 0 | 1 => drop(pin.remove()),
