@@ -213,6 +213,8 @@ impl Snapshot {
 #[derive(Debug, Default)]
 pub struct Builder {
     rows: Vec<(u32, u32)>,
+    /// How many the host says there will be.
+    expected: usize,
     big: BTreeMap<u32, u64>,
     /// Rows that came without a size.
     sizeless: Vec<u32>,
@@ -242,7 +244,8 @@ impl Builder {
 
     /// The host says how many rows will come.
     pub fn expect(&mut self, rows: u32) {
-        let room = (rows as usize).min(FIRST_ROOM);
+        self.expected = rows as usize;
+        let room = self.expected.min(FIRST_ROOM);
         self.rows
             .reserve_exact(room.saturating_sub(self.rows.len()));
     }
@@ -257,8 +260,14 @@ impl Builder {
             self.ascending = Ascending::No;
         }
         if self.rows.len() == self.rows.capacity() {
-            // By a quarter: doubling a list of a million would waste 8 MiB.
-            self.rows.reserve_exact((self.rows.len() / 4).max(64));
+            // Up to what was announced at most twice what came; beyond it by a quarter, because
+            // doubling a list of a million would waste 8 MiB.
+            let rows = self.rows.len();
+            let room = match self.expected.checked_sub(rows) {
+                Some(left @ 1..) => left.min(rows.max(64)),
+                _ => (rows / 4).max(64),
+            };
+            self.rows.reserve_exact(room);
         }
         let known = match size {
             Some(size) => {
