@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod listen;
+pub mod manual;
 pub mod net;
 pub mod observe;
 pub mod protocol;

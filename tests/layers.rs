@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["route"],
     &["backend"],
     &["demo"],
-    &["protocol", "net", "tls", "observe", "state"],
+    &["protocol", "net", "tls", "observe", "state", "manual"],
 ];
 
 /// Every file of `src` by its path below it, with comments taken out.

@@ -6,6 +6,8 @@
 mod banner;
 mod check;
 mod explain;
+mod help;
+mod man;
 mod probe;
 mod run;
 mod schema;
@@ -29,7 +31,12 @@ const WRONG: u8 = 2;
 /// An IMAP and POP3 gateway: ends TLS, routes each user to the right mail store, relays IMAP and
 /// serves POP3 from IMAP.
 #[derive(Debug, Parser)]
-#[command(name = "gatepost", version, max_term_width = 100)]
+#[command(
+    name = "gatepost",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Args {
     /// The settings
     #[arg(
@@ -69,6 +76,13 @@ enum Command {
     /// Look at a mail port as a client would: greeting, capabilities, certificate, login, timing;
     /// exit code 1 if one of them is not well
     Probe(probe::Args),
+    /// Read the manual: a topic, a command, or the list of both
+    Help {
+        /// A topic like `tls`, or a command like `explain`
+        topic: Option<String>,
+    },
+    /// Write the man page, gatepost(1)
+    Man,
     /// Write the JSON Schema of proxy.yaml: for editors, charts and other tools
     Schema,
     /// Write a completion script for a shell
@@ -115,6 +129,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             explain::explain(&args.config, &user, protocol, form)
         }
         Command::Probe(args) => probe::probe(&args),
+        Command::Help { topic } => help::help(topic.as_deref(), Args::command()),
+        Command::Man => man::man(Args::command()),
         Command::Schema => schema::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -197,11 +213,16 @@ fn no_file(path: &Path) -> String {
     )
 }
 
-/// Colours on a terminal, unless `NO_COLOR` is set to something (no-color.org).
+/// Colours of what goes to standard error.
 fn colour() -> Colour {
+    colour_of(io::stderr().is_terminal())
+}
+
+/// Colours on a terminal, unless `NO_COLOR` is set to something (no-color.org).
+fn colour_of(terminal: bool) -> Colour {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    match io::stderr().is_terminal() && !no_color && !dumb {
+    match terminal && !no_color && !dumb {
         true => Colour::Yes,
         false => Colour::No,
     }
