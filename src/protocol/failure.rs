@@ -18,7 +18,8 @@ pub enum Side {
 }
 
 /// Why a login failed. The strings are for the operator's log, never for the client, but for those
-/// of `NotAllowed` and `Maintenance`, which an operator wrote for the user, and `Refused::alert`.
+/// of `NotAllowed`, `Declined` and `Maintenance`, which an operator wrote for the user, and
+/// `Refused::alert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The name or the password is wrong, or they cannot be valid (empty, control characters).
@@ -40,6 +41,15 @@ pub enum Failure {
     },
     /// No entry of the map matches. Told exactly as `Credentials`.
     NoRoute,
+    /// A lookup service turned the login down, in words for the user.
+    Declined {
+        /// Its words, cut to one line.
+        text: String,
+        /// What they mean: wrong credentials, or not now.
+        code: Code,
+        /// After how many seconds the user may try again; none: the connection ends.
+        wait: Option<u32>,
+    },
     /// A source of the map did not answer.
     MapUnavailable {
         /// What went wrong.
@@ -135,7 +145,8 @@ impl Failure {
             Failure::Credentials
             | Failure::Aborted
             | Failure::PrivacyRequired
-            | Failure::NotAllowed { .. } => Side::Client,
+            | Failure::NotAllowed { .. }
+            | Failure::Declined { .. } => Side::Client,
             Failure::TooMany { .. }
             | Failure::NoRoute
             | Failure::MapUnavailable { .. }
@@ -164,11 +175,11 @@ impl Failure {
             | Failure::TimedOut { .. } => "UNAVAILABLE",
             Failure::HostTls { .. } | Failure::HostSetup { .. } => "CONTACTADMIN",
             Failure::HostProtocol { .. } | Failure::Loop => "SERVERBUG",
-            Failure::Refused { code, .. } => code.as_str(),
+            Failure::Refused { code, .. } | Failure::Declined { code, .. } => code.as_str(),
         }
     }
 
-    /// Whether the client's name or password was found wrong, by us or by the host: such failures
+    /// Whether the client's name or password was found wrong, by us, by a lookup service or by the host: such failures
     /// are delayed, counted, and never tried on another host.
     pub fn is_credentials(&self) -> bool {
         matches!(
@@ -176,6 +187,10 @@ impl Failure {
             Failure::Credentials
                 | Failure::Aborted
                 | Failure::NoRoute
+                | Failure::Declined {
+                    code: Code::AuthenticationFailed,
+                    ..
+                }
                 | Failure::Refused {
                     code: Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired,
                     ..
@@ -194,6 +209,7 @@ impl fmt::Display for Failure {
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
             Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),
             Failure::NoRoute => f.write_str("no entry of the users map matches"),
+            Failure::Declined { text, .. } => write!(f, "declined by the lookup service: {text:?}"),
             Failure::MapUnavailable { cause } => write!(f, "users map not available: {cause}"),
             Failure::Maintenance { .. } => f.write_str("backend in maintenance"),
             Failure::Unreachable { cause } => write!(f, "host not reached: {cause}"),

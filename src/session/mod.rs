@@ -200,9 +200,14 @@ impl Session<'_> {
                 Err(failure) => failure,
             };
             failed += 1;
+            let (wait, last) = match failure {
+                Failure::Declined { wait, .. } => (wait.unwrap_or(0), wait.is_none()),
+                _ => (0, false),
+            };
+            let wait = Duration::from_secs(wait.into());
             if failure.is_credentials() {
                 let tables = &self.gateway.tables;
-                let delay = tables.failed(&self.gateway.limits, self.ip());
+                let delay = tables.failed(&self.gateway.limits, self.ip()).max(wait);
                 match over {
                     None => {}
                     Some(Over::Said(said)) => return Err(gone(stream, said).await),
@@ -211,9 +216,12 @@ impl Session<'_> {
                     }
                 }
                 sleep_until((shown + delay).min(deadline)).await;
+            } else if !wait.is_zero() {
+                sleep_until((shown + wait).min(deadline)).await;
             }
             server.reject(&failure);
-            if failed >= self.gateway.limits.logins_per_session {
+            // A lookup service that names no wait allows no further try, as nginx has it.
+            if last || failed >= self.gateway.limits.logins_per_session {
                 return Err(leave(stream, &mut *server, Farewell::TooManyFailures).await);
             }
         }

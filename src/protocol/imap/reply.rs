@@ -48,6 +48,9 @@ fn words(failure: &Failure) -> String {
                 .map_or(default.into(), |own| text(own, default));
         }
         Failure::Maintenance { text: own } => return text(own, code_words(Code::Unavailable)),
+        Failure::Declined {
+            text: own, code, ..
+        } => return text(own, code_words(*code)),
         Failure::TooMany { .. } => code_words(Code::Limit),
         Failure::MapUnavailable { .. } | Failure::Unreachable { .. } | Failure::TimedOut { .. } => {
             code_words(Code::Unavailable)
@@ -107,6 +110,20 @@ mod tests {
         String::from_utf8(super::failure(&tag, failure, "S1")).unwrap()
     }
 
+    fn declined(code: Code) -> Failure {
+        Failure::Declined {
+            text: "call 555-0100".into(),
+            code,
+            wait: None,
+        }
+    }
+
+    #[test]
+    fn a_lookup_service_speaks_to_the_user() {
+        let said = said(&declined(Code::AuthenticationFailed));
+        assert_eq!(said, "a1 NO [AUTHENTICATIONFAILED] call 555-0100 (S1)\r\n");
+    }
+
     #[test]
     fn each_failure_has_its_code() {
         let cause = String::new;
@@ -122,6 +139,8 @@ mod tests {
             (Failure::HostTls { cause: cause() }, "CONTACTADMIN"),
             (Failure::HostSetup { cause: cause() }, "CONTACTADMIN"),
             (Failure::Loop, "SERVERBUG"),
+            (declined(Code::AuthenticationFailed), "AUTHENTICATIONFAILED"),
+            (declined(Code::Unavailable), "UNAVAILABLE"),
             (
                 Failure::HostProtocol {
                     expected: "a greeting",

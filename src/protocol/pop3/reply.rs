@@ -59,6 +59,10 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
         ),
         Failure::TooMany { .. } => (InUse, "too many sessions or attempts, try again later"),
         Failure::Maintenance { text } => (SysTemp, text.as_str()),
+        Failure::Declined { text, code, .. } => match code {
+            Code::Unavailable => (SysTemp, text.as_str()),
+            _ => (Auth, text.as_str()),
+        },
         Failure::MapUnavailable { .. } | Failure::Unreachable { .. } | Failure::TimedOut { .. } => {
             (
                 SysTemp,
@@ -194,6 +198,14 @@ mod tests {
         Failure::Refused { code, alert: None }
     }
 
+    fn declined(code: Code) -> Failure {
+        Failure::Declined {
+            text: "call 555-0100".into(),
+            code,
+            wait: Some(3),
+        }
+    }
+
     /// The table of the architecture, row by row.
     #[test]
     fn every_failure_has_its_code() {
@@ -228,6 +240,8 @@ mod tests {
                 "[SYS/PERM]",
             ),
             (Failure::Loop, "[SYS/PERM]"),
+            (declined(Code::AuthenticationFailed), "[AUTH]"),
+            (declined(Code::Unavailable), "[SYS/TEMP]"),
             (refused(Code::AuthenticationFailed), "[AUTH]"),
             (refused(Code::AuthorizationFailed), "[AUTH]"),
             (refused(Code::Expired), "[AUTH]"),
