@@ -1,5 +1,5 @@
-//! How many: connections in all and of one address, sessions of one user, and the penalty that
-//! grows with an address's failed logins.
+//! How many: connections in all and of one address, sessions of one user; what failed logins cost
+//! is told by [`Penalties`].
 //!
 //! Counts are held by guards, so whatever ends a session gives its place back. Addresses of IPv6
 //! count by /64: a subscriber has that many. Tables are bounded; what is counted is the real client.
@@ -7,21 +7,14 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::time::Instant;
 
+pub use self::penalties::{Penalties, Try};
 use super::config::Limits;
 
-/// Longest delay of a failed login's answer.
-const DELAY_MAX: Duration = Duration::from_secs(15);
-
-/// An address's failures are forgotten after this long without a new one.
-const FAILURES_FORGOTTEN: Duration = Duration::from_secs(600);
-
-/// Most addresses whose failures are remembered; past it those that are due go, then any.
-const FAILURES_MAX: usize = 100_000;
+mod penalties;
+mod ways;
 
 /// The live counts of the process.
 #[derive(Default)]
@@ -30,13 +23,8 @@ pub struct Tables {
     per_ip: Count<IpAddr>,
     per_user: Count<String>,
     per_user_ip: Count<(String, IpAddr)>,
-    failures: DashMap<IpAddr, Failures>,
-}
-
-#[derive(Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Instant,
+    /// What failed logins cost.
+    pub penalties: Penalties,
 }
 
 /// A limit that is reached, by the name of its key in proxy.yaml.
@@ -90,38 +78,6 @@ impl Tables {
             tables: self.clone(),
             key,
         })
-    }
-
-    /// Notes a failed login; how long its answer is to be held back.
-    pub fn failed(&self, limits: &Limits, ip: IpAddr) -> Duration {
-        let base = limits.failure_delay;
-        if trusted(limits, ip) {
-            return base.min(DELAY_MAX);
-        }
-        let now = Instant::now();
-        if self.failures.len() >= FAILURES_MAX {
-            self.failures
-                .retain(|_, f| now.duration_since(f.last) < FAILURES_FORGOTTEN);
-            if self.failures.len() >= FAILURES_MAX {
-                self.failures.clear();
-            }
-        }
-        let mut entry = self.failures.entry(bucket(ip)).or_insert(Failures {
-            count: 0,
-            last: now,
-        });
-        if now.duration_since(entry.last) >= FAILURES_FORGOTTEN {
-            entry.count = 0;
-        }
-        let doublings = entry.count.min(16);
-        entry.count = entry.count.saturating_add(1);
-        entry.last = now;
-        base.saturating_mul(1 << doublings).min(DELAY_MAX)
-    }
-
-    /// Forgets an address's failures: somebody there knows a password.
-    pub fn succeeded(&self, ip: IpAddr) {
-        self.failures.remove(&bucket(ip));
     }
 
     /// Connections at the moment.
@@ -267,23 +223,5 @@ mod tests {
         assert_eq!(log_in("192.0.2.1").err(), Some("per_user"));
         drop(a);
         assert!(log_in("2001:db8::3").is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_are_answered_later_each_time() {
-        let tables = Tables::default();
-        let limits = Limits {
-            trusted: vec!["10.0.0.0/8".parse().unwrap()],
-            ..Limits::default()
-        };
-        let seconds = |address: &str| tables.failed(&limits, ip(address)).as_secs();
-        let of_stranger = || seconds("192.0.2.1");
-        let delays: Vec<u64> = (0..5).map(|_| of_stranger()).collect();
-        assert_eq!(delays, [2, 4, 8, 15, 15]);
-        assert_eq!([seconds("10.0.0.1"), seconds("10.0.0.1")], [2, 2]);
-        tables.succeeded(ip("192.0.2.1"));
-        assert_eq!(seconds("192.0.2.1"), 2);
-        tokio::time::advance(FAILURES_FORGOTTEN).await;
-        assert_eq!(seconds("192.0.2.1"), 2);
     }
 }

@@ -70,6 +70,14 @@ pub(super) struct Translated {
 struct Facts {
     backend: Option<String>,
     host: Option<String>,
+    /// Set once the penalties let it pass.
+    tried: Option<limits::Try>,
+}
+
+/// A login that failed, and how long its answer is held back, counted from when it was shown.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) delay: Duration,
 }
 
 impl Session<'_> {
@@ -81,14 +89,21 @@ impl Session<'_> {
         told: Option<u8>,
         shown: Instant,
         client: &mut dyn Dialogue,
-    ) -> Result<Accepted, Failure> {
+    ) -> Result<Accepted, Failed> {
         let mut facts = Facts::default();
         let result = self.log_in(login, told, &mut facts, client).await;
         self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
-        if result.is_ok() {
-            self.gateway.tables.succeeded(self.ip());
+        let penalties = &self.gateway.tables.penalties;
+        let mut delay = Duration::ZERO;
+        match (facts.tried, &result) {
+            (Some(tried), Ok(_)) => tried.succeeded(penalties),
+            (Some(tried), Err(failure)) if failure.is_credentials() => {
+                delay = tried.failed(penalties, &self.gateway.limits);
+            }
+            (Some(tried), Err(_)) => tried.forgiven(penalties),
+            (None, _) => {}
         }
-        result
+        result.map_err(|failure| Failed { failure, delay })
     }
 
     async fn log_in(
@@ -98,6 +113,9 @@ impl Session<'_> {
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
+        let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
+        let met = |limit| Failure::TooMany { limit };
+        tables.penalties.address(limits, self.ip()).map_err(met)?;
         let ask = route::Ask {
             user: &login.user,
             protocol: self.front.protocol,
@@ -109,7 +127,11 @@ impl Session<'_> {
             host,
             ..
         } = match self.gateway.router.route(ask).await {
-            Err(Failure::NoRoute) => return Err(self.nowhere(login).await),
+            Err(Failure::NoRoute) => {
+                let name = self.gateway.router.full_name(&login.user).canonical();
+                facts.tried = Some(self.admit(&name, login)?);
+                return Err(self.nowhere(login).await);
+            }
             route => route?,
         };
         facts.backend = Some(backend.clone());
@@ -120,10 +142,8 @@ impl Session<'_> {
             });
         }
         let canonical = user.canonical();
-        let tables = &self.gateway.tables;
-        let place = tables
-            .log_in(&self.gateway.limits, &canonical, self.ip())
-            .map_err(|limit| Failure::TooMany { limit })?;
+        facts.tried = Some(self.admit(&canonical, login)?);
+        let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
         let target = self
             .gateway
             .backends
@@ -225,6 +245,14 @@ impl Session<'_> {
                 _counted: counted,
             },
         })
+    }
+
+    /// Whether this user's logins from here are still judged.
+    fn admit(&self, canonical: &str, login: &Login) -> Result<limits::Try, Failure> {
+        let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
+        penalties
+            .admit(limits, canonical, self.ip(), &login.credentials)
+            .map_err(|limit| Failure::TooMany { limit })
     }
 
     /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host

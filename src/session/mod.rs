@@ -33,7 +33,7 @@ pub use authenticate::Authenticator;
 pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
-use login::{Bridge, Far};
+use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
@@ -186,7 +186,7 @@ impl Session<'_> {
             };
             let attempted = self.attempt(&login, told, shown, &mut asked).await;
             let over = asked.over;
-            let failure = match attempted {
+            let Failed { failure, delay } = match attempted {
                 Ok(accepted) => {
                     let handover = server.accept(accepted.welcome);
                     return Ok(Bridge {
@@ -197,7 +197,7 @@ impl Session<'_> {
                         idle: self.idle(),
                     });
                 }
-                Err(failure) => failure,
+                Err(failed) => failed,
             };
             failed += 1;
             let (wait, last) = match failure {
@@ -206,8 +206,7 @@ impl Session<'_> {
             };
             let wait = Duration::from_secs(wait.into());
             if failure.is_credentials() {
-                let tables = &self.gateway.tables;
-                let delay = tables.failed(&self.gateway.limits, self.ip()).max(wait);
+                let delay = delay.max(wait);
                 match over {
                     None => {}
                     Some(Over::Said(said)) => return Err(gone(stream, said).await),
