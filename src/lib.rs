@@ -13,4 +13,5 @@ pub mod observe;
 pub mod protocol;
 pub mod route;
 pub mod session;
+pub mod state;
 pub mod tls;

@@ -14,6 +14,7 @@ use crate::listen::{self, Listener, TlsMode};
 use crate::observe::SessionIds;
 use crate::observe::metrics::{self, Metrics};
 use crate::session::{Authenticator, Front, Gateway, Registry, Upgrade, limits};
+use crate::state::State;
 use crate::tls;
 
 /// Why the gateway did not start.
@@ -58,6 +59,8 @@ impl App {
         let authenticate = authenticate
             .transpose()
             .map_err(|problems| StartError::new("read the passwords", said(problems)))?;
+        let state =
+            State::open(&config.state).map_err(|error| StartError::new("open the state", error))?;
         let registry = Arc::new(Registry::default());
         let names = config.backends.keys();
         let gateway = Arc::new(ArcSwap::from_pointee(Gateway {
@@ -69,6 +72,7 @@ impl App {
             tables: Arc::new(limits::Tables::default()),
             registry: registry.clone(),
             maildrops: Arc::default(),
+            state,
             ids: SessionIds::new(),
             metrics: metrics::Gateway::new(),
             backend_metrics: names

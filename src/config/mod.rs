@@ -33,7 +33,7 @@ pub use problem::{Code, Colour, Problem, Problems, Severity};
 pub use schema_json::schema as json_schema;
 
 use crate::route::Pin;
-use crate::{admin, backend, listen, observe, route, session, tls};
+use crate::{admin, backend, listen, observe, route, session, state, tls};
 use check::Report;
 use node::{Kind, Mark, Node};
 use raw::Raw;
@@ -59,6 +59,8 @@ pub struct Config {
     pub authenticate: Option<session::authenticate::Config>,
     /// The admin port, if any.
     pub admin: Option<admin::Config>,
+    /// Where moves, drains, weights and the like are kept.
+    pub state: state::Config,
     /// The log.
     pub log: observe::Config,
     /// Worker threads; none: the cores the process may use.
@@ -174,6 +176,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         timeouts: rest::timeouts(root),
         authenticate: rest::authenticate(root, report),
         admin,
+        state: rest::state(root, report),
         log: rest::log(root, report),
         threads: root.get("threads").count(),
     }

@@ -18,8 +18,8 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
 /// Listeners, endpoints and `protocols:` of mail submission.
 pub(super) const SUBMISSION: Option<&str> = Some("submission");
 
-/// `state:` other than `memory`.
-pub(super) const STATE: Option<&str> = Some("state outside the process");
+/// `state:` on Redis.
+pub(super) const STATE: Option<&str> = Some("state on Redis");
 
 /// What is not there yet at a place.
 pub(super) fn pending(place: &str) -> Option<&'static str> {

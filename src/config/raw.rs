@@ -13,7 +13,7 @@ use super::value;
 use crate::session::Rate;
 
 /// A value of the file that may not be there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Raw<'a>(Option<&'a Node>);
 
 impl<'a> From<&'a Node> for Raw<'a> {

@@ -12,6 +12,7 @@ use crate::admin;
 use crate::observe::{self, Format, Level, Output};
 use crate::protocol::Secret;
 use crate::session::{Limits, Timeouts, authenticate};
+use crate::state;
 use crate::tls::{self, Pair, Version};
 
 /// `tls:`. Each pair is loaded once, to see that certificate and key belong together.
@@ -215,6 +216,38 @@ pub(super) fn admin(root: Raw<'_>, report: &mut Report<'_>) -> Option<admin::Con
         report.add(raw.get("bind").mark(), Code::E052, message, wrong);
     }
     Some(admin::Config { bind, token })
+}
+
+/// `state:`
+pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
+    let raw = root.get("state");
+    let beside = if raw.is_map() { raw } else { Raw::default() };
+    let url = if raw.is_map() { raw.get("url") } else { raw };
+    let password = secret(beside, "password", "password_file", report);
+    let text = url.text().unwrap_or("memory");
+    let redis = text.starts_with("redis");
+    for key in ["password", "password_file", "prefix"] {
+        if beside.get(key).is_there() && !redis {
+            let message = format!("`{key}` is for a Redis");
+            let expected = "expected `url: redis://host:6379/0` beside it";
+            report.say(beside.get(key).mark(), Code::E016, message, expected);
+        }
+    }
+    match text.strip_prefix("file://") {
+        Some(path) => state::Config::File(path.into()),
+        None if !redis => state::Config::Memory,
+        None => match Secret::new(text.as_bytes()) {
+            Ok(url) => state::Config::Redis(state::config::Redis {
+                url,
+                password,
+                prefix: match beside.get("prefix").text() {
+                    Some(prefix) => prefix.to_owned(),
+                    None => state::config::Redis::PREFIX.to_owned(),
+                },
+            }),
+            Err(_) => state::Config::Memory,
+        },
+    }
 }
 
 /// `log:`

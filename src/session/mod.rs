@@ -46,6 +46,7 @@ use crate::protocol::{
     imap, pop3,
 };
 use crate::route::Router;
+use crate::state::State;
 use converse::{Asked, Over, Said, converse, show_certificate};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
@@ -66,6 +67,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     /// What maildrops held the last time.
     pub maildrops: Arc<MaildropCache>,
+    /// What is remembered beyond a session.
+    pub state: Arc<State>,
     /// Their ids.
     pub ids: SessionIds,
     /// What is counted of all of them.

@@ -1,0 +1,192 @@
+//! Small notes that outlive the process: what was begun and must be finished or undone after a crash.
+//!
+//! A note is a key and octets. A call that returns `Ok` has made its change durable: in a file of
+//! its own beside the state's file, or on Redis (as durable as that is set up to be).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+
+use super::file;
+
+/// Longest key in octets.
+pub const KEY_MAX: usize = 2048;
+
+/// Largest value in octets.
+pub const VALUE_MAX: usize = 16 * 1024 * 1024;
+
+/// Notes by key. Keys are any text; give each purpose a prefix of its own (`pop3-delete/…`).
+#[derive(Clone, Debug)]
+pub struct Journal(Kept);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    /// One file a note, named by the key's SHA-256.
+    Files(PathBuf),
+}
+
+impl Journal {
+    /// Notes in a directory, which is made if it is not there. Blocks.
+    pub fn in_directory(path: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&path)?;
+        for entry in std::fs::read_dir(&path)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(file::is_unfinished) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Journal(Kept::Files(path)))
+    }
+
+    /// Keeps a value under a key, in place of what was there.
+    ///
+    /// # Errors
+    /// It is not kept; what was there may still be.
+    pub async fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
+        if key.len() > KEY_MAX || value.len() > VALUE_MAX {
+            return Err(io::Error::other("the note is too large"));
+        }
+        match &self.0 {
+            Kept::Files(dir) => {
+                let path = path_of(dir, key);
+                let mut content = HEAD.to_vec();
+                content.extend(format!("{} {}\n{key}\n", key.len(), value.len()).as_bytes());
+                content.extend(value);
+                blocking(move || file::replace(&path, &content)).await
+            }
+        }
+    }
+
+    /// The value of a key, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub async fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match &self.0 {
+            Kept::Files(dir) => {
+                let path = path_of(dir, key);
+                let note = blocking(move || read(&path)).await?;
+                Ok(note.map(|(_, value)| value))
+            }
+        }
+    }
+
+    /// Forgets a key; fine where there is none.
+    ///
+    /// # Errors
+    /// It may still be there.
+    pub async fn remove(&self, key: &str) -> io::Result<()> {
+        match &self.0 {
+            Kept::Files(dir) => {
+                let path = path_of(dir, key);
+                blocking(move || file::remove(&path)).await
+            }
+        }
+    }
+
+    /// The keys that begin so, sorted. Reads every note: for after a start.
+    ///
+    /// # Errors
+    /// Some note cannot be read, or is damaged.
+    pub async fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+        match &self.0 {
+            Kept::Files(dir) => {
+                let (dir, prefix) = (dir.clone(), prefix.to_owned());
+                blocking(move || {
+                    let mut keys = Vec::new();
+                    for entry in std::fs::read_dir(&dir)? {
+                        let name = entry?.file_name();
+                        if name.to_str().is_none_or(file::is_unfinished) {
+                            continue;
+                        }
+                        // One that is removed meanwhile is none.
+                        let note = read(&dir.join(name))?;
+                        keys.extend(note.map(|(key, _)| key).filter(|k| k.starts_with(&prefix)));
+                    }
+                    keys.sort_unstable();
+                    Ok(keys)
+                })
+                .await
+            }
+        }
+    }
+}
+
+const HEAD: &[u8] = b"gatepost note 1\n";
+
+fn path_of(dir: &Path, key: &str) -> PathBuf {
+    use std::fmt::Write as _;
+    let digest = digest::digest(&digest::SHA256, key.as_bytes());
+    let mut name = String::with_capacity(64);
+    for octet in digest.as_ref() {
+        let _ = write!(name, "{octet:02x}");
+    }
+    dir.join(name)
+}
+
+fn read(path: &Path) -> io::Result<Option<(String, Vec<u8>)>> {
+    let Some(content) = file::read(path)? else {
+        return Ok(None);
+    };
+    let damaged = || io::Error::other(format!("{} is damaged", path.display()));
+    parse(&content).ok_or_else(damaged).map(Some)
+}
+
+fn parse(content: &[u8]) -> Option<(String, Vec<u8>)> {
+    let rest = content.strip_prefix(HEAD)?;
+    let end = rest.iter().position(|octet| *octet == b'\n')?;
+    let (sizes, rest) = rest.split_at_checked(end)?;
+    let (key, value) = std::str::from_utf8(sizes).ok()?.split_once(' ')?;
+    let (key, value): (usize, usize) = (key.parse().ok()?, value.parse().ok()?);
+    let (name, rest) = rest.get(1..)?.split_at_checked(key)?;
+    let found = rest.strip_prefix(b"\n")?;
+    let name = std::str::from_utf8(name).ok()?;
+    (found.len() == value).then(|| (name.to_owned(), found.to_vec()))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn notes_outlive_whoever_made_them() {
+        let dir = crate::state::tests::scratch("journal");
+        let journal = Journal::in_directory(dir.join("j")).unwrap();
+        journal.put("a/1", b"one\n\0").await.unwrap();
+        journal.put("a/2", b"").await.unwrap();
+        journal.put("b/\n1", b"x").await.unwrap();
+        journal.put("a/1", b"uno").await.unwrap();
+        drop(journal);
+        std::fs::write(dir.join("j/x.new-1-1"), b"half").unwrap();
+        let journal = Journal::in_directory(dir.join("j")).unwrap();
+        assert_eq!(journal.list("a/").await.unwrap(), ["a/1", "a/2"]);
+        assert_eq!(journal.list("").await.unwrap().len(), 3);
+        assert_eq!(journal.get("a/1").await.unwrap().unwrap(), b"uno");
+        assert_eq!(journal.get("a/2").await.unwrap().unwrap(), b"");
+        assert_eq!(journal.get("b/\n1").await.unwrap().unwrap(), b"x");
+        assert_eq!(journal.get("c").await.unwrap(), None);
+        journal.remove("a/1").await.unwrap();
+        journal.remove("a/1").await.unwrap();
+        assert_eq!(journal.get("a/1").await.unwrap(), None);
+        let path = path_of(&dir.join("j"), "a/2");
+        for damage in [
+            &b""[..],
+            b"gatepost note 1\n3 9\na/2\n",
+            b"gatepost note 1\n9 0\na/2\n",
+        ] {
+            std::fs::write(&path, damage).unwrap();
+            assert!(journal.get("a/2").await.is_err());
+            assert!(journal.list("").await.is_err());
+        }
+        assert!(journal.put(&"k".repeat(KEY_MAX + 1), b"").await.is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
