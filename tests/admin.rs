@@ -15,6 +15,7 @@ use gatepost::session::registry::{Entry, LoggedIn, Registry};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 #[tokio::test]
 async fn health_readiness_and_metrics() {
@@ -330,6 +331,7 @@ struct Port {
     address: SocketAddr,
     gateway: Arc<Fake>,
     serving: tokio::task::JoinHandle<()>,
+    stop: watch::Sender<bool>,
 }
 
 impl Port {
@@ -341,11 +343,13 @@ impl Port {
             sessions: Arc::default(),
         });
         let token = token.map(|token| Secret::new(token.as_bytes()).unwrap());
-        let serving = tokio::spawn(admin::serve(listener, token, gateway.clone()));
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(admin::serve(listener, token, gateway.clone(), stopped));
         Port {
             address,
             gateway,
             serving,
+            stop,
         }
     }
 
@@ -403,4 +407,20 @@ impl Drop for Port {
 fn status_of(answer: &str) -> u16 {
     let word = answer.split(' ').nth(1);
     word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn told_to_stop_it_lets_go_of_connections_and_of_the_socket() {
+    let mut port = Port::open(None).await;
+    let mut kept = TcpStream::connect(port.address).await.unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", port.address);
+    kept.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 15];
+    kept.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200 OK");
+    port.stop.send(true).unwrap();
+    (&mut port.serving).await.unwrap();
+    // Kept alive, and closed in order: an end, no reset.
+    kept.read_to_end(&mut answer).await.unwrap();
+    assert!(TcpStream::connect(port.address).await.is_err());
 }

@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use config::Config;
 pub use gateway::{Backend, Gateway, Host, HostState, Readiness};
@@ -50,21 +50,34 @@ const BUFFER: usize = 16 * 1024;
 /// How long to wait after an accept that failed, as when descriptors have run out.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
-/// Serves the admin port for ever; drop the future to stop. Connections being served end with it.
-pub async fn serve(listener: TcpListener, token: Option<Secret>, gateway: Arc<dyn Gateway>) {
+/// Serves the admin port until `stop` changes; then lets go of the socket and returns when the answers
+/// that are due are given. Drop the future to end at once.
+pub async fn serve(
+    listener: impl Into<Arc<TcpListener>>,
+    token: Option<Secret>,
+    gateway: Arc<dyn Gateway>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let listener = listener.into();
     let access = Arc::new(Access::new(token));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
+    let stopped = stop.clone();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.changed() => break,
         };
         while connections.try_join_next().is_some() {}
-        match listener.accept().await {
+        match accepted {
             Ok((stream, client)) => {
-                let (access, gateway) = (access.clone(), gateway.clone());
+                let (access, gateway, stop) = (access.clone(), gateway.clone(), stopped.clone());
                 connections.spawn(async move {
-                    connection(stream, client, access, gateway).await;
+                    connection(stream, client, access, gateway, stop).await;
                     drop(place);
                 });
             }
@@ -74,6 +87,8 @@ pub async fn serve(listener: TcpListener, token: Option<Secret>, gateway: Arc<dy
             }
         }
     }
+    drop(listener);
+    connections.join_all().await;
 }
 
 async fn connection(
@@ -81,6 +96,7 @@ async fn connection(
     client: SocketAddr,
     access: Arc<Access>,
     gateway: Arc<dyn Gateway>,
+    mut stop: watch::Receiver<bool>,
 ) {
     // An answer is one write; a client that waits for it should not wait for ours to be joined.
     let _ = stream.set_nodelay(true);
@@ -100,9 +116,15 @@ async fn connection(
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), answering);
     let mut connection = std::pin::pin!(connection);
+    let over = async {
+        tokio::select! {
+            () = tokio::time::sleep(CONNECTION) => {}
+            _ = stop.changed() => {}
+        }
+    };
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = tokio::time::sleep(CONNECTION) => {
+        () = over => {
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(LAST_ANSWER, connection).await {
                 Ok(outcome) => outcome,

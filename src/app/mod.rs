@@ -5,7 +5,9 @@
 mod build;
 mod control;
 mod drain;
+mod notify;
 mod signals;
+mod sockets;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use tokio::sync::watch as channel;
 
 use crate::admin::{self, Readiness};
 use crate::config::Config;
-use crate::listen::{self, Listener};
+use crate::listen::Listener;
 use crate::observe;
 use crate::observe::metrics::Metrics;
 use crate::session::{Gateway, Registry};
@@ -25,6 +27,7 @@ use crate::{backend, tls};
 
 use build::StartError;
 use signals::{Signals, Wish};
+use sockets::Legacy;
 
 /// Serves until SIGTERM or SIGINT, then drains; calls `ready` once every listener serves.
 ///
@@ -35,6 +38,7 @@ pub fn run(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), String> {
 }
 
 fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
+    let legacy = Legacy::take();
     let log = observe::init(&config.log).map_err(|e| StartError::new("open the log", e))?;
     let metrics = Metrics::install().map_err(|e| StartError::new("set up metrics", e))?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -45,7 +49,7 @@ fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(|error| StartError::new("start the runtime", error))?;
-    let served = runtime.block_on(serve(config, &log, metrics, ready));
+    let served = runtime.block_on(serve(config, legacy, &log, metrics, ready));
     // Sessions that did not finish in time are ended with the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     served
@@ -53,6 +57,7 @@ fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
 
 async fn serve(
     config: Config,
+    legacy: Legacy,
     log: &observe::Handle,
     metrics: Metrics,
     ready: Box<dyn FnOnce()>,
@@ -60,33 +65,48 @@ async fn serve(
     let mut signals = Signals::new().map_err(|e| StartError::new("watch for signals", e))?;
     let app = Arc::new(App::build(&config, metrics)?);
     let (stop, stopped) = channel::channel(false);
+    // The admin port tells of a drain, so it stays open for that.
+    let (_hand_over, handed_over) = channel::channel(false);
     let mut sockets = Vec::new();
     for listener in &app.listeners {
         let bind = listener.config.bind;
         let doing = || format!("listen on {} ({bind})", listener.config.name);
-        let socket = listen::bind(bind).map_err(|e| StartError::new(doing(), e))?;
+        let socket = legacy
+            .sockets
+            .open(bind)
+            .map_err(|e| StartError::new(doing(), e))?;
         sockets.push((listener.clone(), socket));
     }
     if let Some(admin) = &config.admin {
         let doing = || format!("listen on admin ({})", admin.bind);
-        let socket = listen::bind(admin.bind).map_err(|e| StartError::new(doing(), e))?;
-        tokio::spawn(admin::serve(socket, admin.token.clone(), app.clone()));
+        let socket = legacy
+            .sockets
+            .open(admin.bind)
+            .map_err(|e| StartError::new(doing(), e))?;
+        let admin = admin::serve(socket, admin.token.clone(), app.clone(), handed_over);
+        tokio::spawn(admin);
     }
     tokio::spawn(watch::upkeep(app.metrics.clone()));
     tokio::spawn(watch::certificates(app.clone()));
     if let Some(authenticator) = app.gateway.load().authenticate.clone() {
         tokio::spawn(watch::passwords(authenticator));
     }
+    legacy.tell_unused();
     for (listener, socket) in sockets {
         tokio::spawn(listener.serve(socket, stopped.clone()));
     }
     app.set_readiness(Readiness::Ready);
     tracing::info!(target: "gatepost", event = "ready", listeners = app.listeners.len());
     ready();
+    notify::ready();
+    tokio::spawn(notify::watchdog());
     while signals.next().await == Wish::Reload {
+        notify::reloading();
         log.reopen();
+        notify::ready();
     }
     app.set_readiness(Readiness::Draining);
+    notify::stopping(config.timeouts.drain_delay + config.timeouts.drain);
     tokio::select! {
         () = drain::drain(&app, &config, stop) => {}
         () = signals.stop() => {

@@ -68,8 +68,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Accepts until `stop` changes; closes the socket then.
-    pub async fn serve(self: Arc<Self>, socket: TcpListener, mut stop: watch::Receiver<bool>) {
+    /// Accepts until `stop` changes; lets go of the socket then.
+    pub async fn serve(self: Arc<Self>, socket: Arc<TcpListener>, mut stop: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
