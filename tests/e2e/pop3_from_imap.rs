@@ -5,6 +5,7 @@ use crate::support::gateway::Settings;
 use crate::support::mail::{crlf_ended, mailbox, samples};
 use crate::support::need::{DOVECOT, needs};
 use crate::support::pop3::unstuffed;
+use crate::support::scratch::own;
 use crate::support::{ALICE, BOB, Dovecot, Pop3, Stage};
 
 /// Dovecot's own POP3 does not stuff a dot that is the very first octet of a message.
@@ -125,6 +126,57 @@ fn deletes_exactly(stage: &Stage) {
     assert_eq!(imap.uids(), left);
     let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
     assert!(native.ok("STAT").starts_with("16 "));
+}
+
+/// Dovecot is told what was known, and names what is gone: a changed mailbox is not searched.
+#[test]
+fn a_changed_mailbox_is_resynced() {
+    needs!(DOVECOT);
+    let stage = Stage::on(
+        |scratch, pki| {
+            let raw = scratch.dir("raw");
+            own(&raw);
+            let dovecot = Dovecot::with(scratch, pki, &format!("rawlog_dir = {}", raw.display()));
+            dovecot.deliver(ALICE.name, &mailbox(20));
+            dovecot
+        },
+        |dovecot, _| Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)),
+    );
+    let poll = || {
+        let mut ours = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+        let listed = (ours.lines("UIDL"), ours.lines("LIST"));
+        ours.ok("QUIT");
+        listed
+    };
+    assert_eq!(poll().0.len(), 20);
+    // The first change has Dovecot keep what it needs for the next one.
+    for gone in ["13", "2,7,20"] {
+        let mut imap = stage.dovecot.inbox(ALICE);
+        imap.command(&format!("UID STORE {gone} +FLAGS.SILENT (\\Deleted)"))
+            .ok();
+        imap.command(&format!("UID EXPUNGE {gone}")).ok();
+        imap.command_with_literal("APPEND INBOX", b"Subject: new\r\n\r\nnew\r\n")
+            .ok();
+        let mut native = Pop3::logged_in(stage.dovecot.pop3, ALICE);
+        assert_eq!(poll(), (native.lines("UIDL"), native.lines("LIST")));
+        native.ok("QUIT");
+    }
+    let logs = std::fs::read_dir(stage.scratch.join("raw")).unwrap();
+    let log: String = logs
+        .map(|file| {
+            String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned()
+        })
+        .collect();
+    assert!(log.contains("(QRESYNC ("), "{log}");
+    assert!(log.contains("* VANISHED (EARLIER) 2,7,20"), "{log}");
+    assert_eq!(log.matches("UID SEARCH").count(), 1, "{log}");
+    // And what QUIT removes is what was marked.
+    let mut ours = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    ours.ok("DELE 1");
+    ours.ok("DELE 18");
+    ours.ok("QUIT");
+    let left = [3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 21];
+    assert_eq!(stage.dovecot.inbox(ALICE).uids(), left);
 }
 
 #[test]

@@ -27,6 +27,10 @@ pub(crate) struct Host {
     /// Whether UID MOVE is known; what was moved is in `trash`.
     pub(crate) moves: bool,
     pub(crate) esearch: bool,
+    /// Whether QRESYNC is offered; whether it was enabled on this connection. The model has no
+    /// memory: all UIDs that are not there have vanished (RFC 7162 §3.2.5.1 lets it say too much).
+    pub(crate) qresync: bool,
+    pub(crate) enabled: bool,
     pub(crate) trash: Vec<u32>,
     /// In the place of the model's answer: the beginning of a command, and the answer. `$T` is the
     /// tag, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
@@ -61,6 +65,8 @@ impl Host {
             uid_plus: true,
             moves: false,
             esearch: false,
+            qresync: false,
+            enabled: false,
             trash: Vec::new(),
             rules: Vec::new(),
             delay: Duration::ZERO,
@@ -81,6 +87,7 @@ impl Host {
             (self.uid_plus, "UIDPLUS"),
             (self.moves, "MOVE"),
             (self.esearch, "ESEARCH"),
+            (self.qresync, "QRESYNC"),
         ] {
             if has {
                 all.push(name.into());
@@ -213,17 +220,34 @@ impl Host {
         let words: Vec<&str> = command.split(' ').collect();
         let mut status = "OK done".to_owned();
         match words.as_slice() {
-            ["SELECT", ..] => out.extend_from_slice(
-                format!(
-                    "* FLAGS (\\Seen \\Deleted)\r\n* {} EXISTS\r\n* 0 RECENT\r\n\
-                     * OK [PERMANENTFLAGS (\\Seen \\Deleted \\*)] all\r\n\
-                     * OK [UIDVALIDITY {}] v\r\n* OK [UIDNEXT {}] n\r\n",
-                    self.mail.len(),
-                    self.uid_validity,
-                    self.uid_next
-                )
-                .as_bytes(),
-            ),
+            ["SELECT", _, "(QRESYNC", ..] if !self.enabled => status = "BAD not enabled".into(),
+            ["SELECT", _, since @ ..] => {
+                out.extend_from_slice(
+                    format!(
+                        "* FLAGS (\\Seen \\Deleted)\r\n* {} EXISTS\r\n* 0 RECENT\r\n\
+                         * OK [PERMANENTFLAGS (\\Seen \\Deleted \\*)] all\r\n\
+                         * OK [UIDVALIDITY {}] v\r\n* OK [UIDNEXT {}] n\r\n",
+                        self.mail.len(),
+                        self.uid_validity,
+                        self.uid_next
+                    )
+                    .as_bytes(),
+                );
+                if self.qresync {
+                    out.extend_from_slice(b"* OK [HIGHESTMODSEQ 77] m\r\n");
+                }
+                if since.first() == Some(&"(QRESYNC") {
+                    let same = format!("(QRESYNC ({} 77))", self.uid_validity);
+                    let missing: Vec<u32> = (1..self.uid_next)
+                        .filter(|uid| since.join(" ") == same && !self.mail.contains_key(uid))
+                        .collect();
+                    self.vanished("(EARLIER) ", &missing, &mut out);
+                }
+            }
+            ["ENABLE", "QRESYNC"] if self.qresync => {
+                self.enabled = true;
+                out.extend_from_slice(b"* ENABLED QRESYNC\r\n");
+            }
             ["STATUS", name, ..] => out.extend_from_slice(
                 format!(
                     "* STATUS {name} (MESSAGES {} UIDNEXT {} UIDVALIDITY {})\r\n",
@@ -302,13 +326,27 @@ impl Host {
 
     fn expunge(&mut self, which: impl Fn(u32) -> bool, out: &mut Vec<u8>) {
         let mut sequence = 1;
+        let mut gone = Vec::new();
         for uid in self.uids() {
             if self.mail[&uid].deleted && which(uid) {
                 self.mail.remove(&uid);
+                if self.enabled {
+                    gone.push(uid);
+                    continue;
+                }
                 out.extend_from_slice(format!("* {sequence} EXPUNGE\r\n").as_bytes());
             } else {
                 sequence += 1;
             }
+        }
+        self.vanished("", &gone, out);
+    }
+
+    fn vanished(&self, earlier: &str, uids: &[u32], out: &mut Vec<u8>) {
+        let list: Vec<String> = uids.iter().map(u32::to_string).collect();
+        if !list.is_empty() {
+            let line = format!("* VANISHED {earlier}{}\r\n", list.join(","));
+            out.extend_from_slice(line.as_bytes());
         }
     }
 
@@ -322,6 +360,9 @@ impl Host {
             if items.contains("RFC822.SIZE") {
                 let size = mail.size.unwrap_or(octets.len() as u64);
                 out.extend_from_slice(format!(" RFC822.SIZE {size}").as_bytes());
+            }
+            if items.contains("EMAILID") {
+                out.extend_from_slice(format!(" EMAILID (M{uid})").as_bytes());
             }
             if items.contains("BODY.PEEK[]<") {
                 let part = items.split(['<', '>']).nth(1).expect("a part");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepost::protocol::Welcome;
 use gatepost::protocol::imap::snapshot::Snapshot;
-use gatepost::protocol::pop3::config::{Settings, Sizes};
+use gatepost::protocol::pop3::config::{Settings, Sizes, UidlFormat};
 use gatepost::session::translate::{First, Terms, open, prepare, serve};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
 use tokio::time::Instant;
@@ -125,9 +125,12 @@ async fn changes_are_found() {
         ("UIDNEXT went back", |host| host.uid_next -= 1),
     ];
     let first = poll(Host::with(THREE), None, LIST).await;
-    for esearch in [false, true] {
+    let mut resync = Host::with(THREE);
+    resync.qresync = true;
+    let resync = poll(resync, None, LIST).await;
+    for (esearch, first) in [(false, &first), (true, &first), (true, &resync)] {
         for (name, change) in changes {
-            let mut host = again(&first);
+            let mut host = again(first);
             host.esearch = esearch;
             change(&mut host);
             let fresh = poll(host.clone(), None, LIST).await;
@@ -138,6 +141,141 @@ async fn changes_are_found() {
             assert!(warm.host.log.len() <= 6, "{name}: {:?}", warm.host.log);
         }
     }
+}
+
+/// Ids that the host gives are kept with the list, or asked for again with it.
+#[tokio::test(start_paused = true)]
+async fn emailids_stay_with_their_messages() {
+    let play = |cached| Play {
+        settings: Settings {
+            uidl: UidlFormat::parse("{emailid}").expect("a format"),
+            ..Settings::default()
+        },
+        cached,
+        ..Play::default()
+    };
+    let uidl = "UIDL\r\nQUIT\r\n";
+    let run =
+        async |host, cached, commands| play(cached).run(host, commands).await.expect("opened");
+    let first = run(Host::with(THREE), None, "DELE 2\r\nQUIT\r\n").await;
+    let second = run(again(&first), first.served.remainder.clone(), uidl).await;
+    assert_eq!(second.text(), "+OK 2 messages\n1 M1\n2 M3\n.\n+OK bye\n");
+    assert_eq!(second.host.log, [STATUS, "LOGOUT"]);
+    let mut host = again(&second);
+    add(&mut host, b"new\r\n");
+    let third = run(host, second.served.remainder.clone(), uidl).await;
+    assert_eq!(
+        third.text(),
+        "+OK 3 messages\n1 M1\n2 M3\n3 M4\n.\n+OK bye\n"
+    );
+    // Known from sessions that needed none.
+    let without = poll(Host::with(THREE), None, LIST).await;
+    let with = run(again(&without), without.served.remainder.clone(), uidl).await;
+    assert!(with.text().contains("\n3 M3\n"), "{}", with.text());
+}
+
+/// Where the host keeps QRESYNC it names what is gone, and nothing is searched for.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_resyncs_names_the_gone() {
+    let seen = |rules: &[(&str, &str)]| {
+        let mut host = Host::with(&[ONE, TWO, b"c\r\n", b"d\r\n"]);
+        host.qresync = true;
+        host.rules = (rules.iter())
+            .map(|(command, answer)| ((*command).into(), (*answer).into()))
+            .collect();
+        host
+    };
+    let first = poll(seen(&[]), None, LIST).await;
+    let changed = |rules: &[(&str, &str)]| {
+        let mut host = seen(rules);
+        host.mail.remove(&1);
+        host.mail.remove(&3);
+        add(&mut host, b"five\r\n");
+        host
+    };
+    const WANT: &str = "+OK 3 messages (34 octets)\n1 25\n2 3\n3 6\n.\n";
+    const ENABLE: &str = "ENABLE QRESYNC";
+    const SINCE: &str = "SELECT \"INBOX\" (QRESYNC (1700000000 77))";
+    const NEW: &str = "UID FETCH 5:* (UID RFC822.SIZE)";
+    let cached = || first.served.remainder.clone();
+    let warm = poll(changed(&[]), cached(), LIST).await;
+    assert!(warm.text().starts_with(WANT), "{}", warm.text());
+    assert_eq!(warm.host.log, [STATUS, ENABLE, SINCE, NEW, "LOGOUT"]);
+    // What QUIT removed is told by VANISHED as well; none of it is verified by another command.
+    let delete = "DELE 1\r\nDELE 3\r\nQUIT\r\n";
+    let quit = poll(changed(&[]), cached(), delete).await;
+    assert!(quit.text().ends_with("+OK bye, deleted messages removed\n"));
+    assert_eq!(quit.host.uids(), [4]);
+    assert_eq!(
+        quit.host.log[4..],
+        [
+            "UID STORE 2,5 +FLAGS.SILENT (\\Deleted)",
+            "UID EXPUNGE 2,5",
+            "LOGOUT"
+        ]
+    );
+    let next = poll(again(&quit), quit.served.remainder.clone(), LIST).await;
+    assert_eq!(next.host.log, [STATUS, "LOGOUT"]);
+    // Whatever is odd drops what was known, and the whole list is fetched.
+    let all = "UID FETCH 1:* (UID RFC822.SIZE)".to_owned();
+    let head = "* 3 EXISTS\r\n* OK [UIDVALIDITY 1700000000] x\r\n* OK [UIDNEXT 6] x\r\n";
+    for (name, command, answer) in [
+        ("ENABLE refused", ENABLE, "$T BAD x\r\n".to_owned()),
+        ("SELECT refused", SINCE, "$T BAD x\r\n".into()),
+        ("nothing vanished", SINCE, format!("{head}$T OK x\r\n")),
+        (
+            "too few",
+            SINCE,
+            format!("{head}* VANISHED (EARLIER) 1\r\n$T OK x\r\n"),
+        ),
+        (
+            "too many",
+            SINCE,
+            format!("{head}* VANISHED (EARLIER) 1:4294967295\r\n$T OK x\r\n"),
+        ),
+        (
+            "nonsense",
+            SINCE,
+            format!("{head}* VANISHED (EARLIER) x,,3:a,*\r\n$T OK x\r\n"),
+        ),
+        (
+            "a message that was never there",
+            SINCE,
+            format!(
+                "{head}* VANISHED (EARLIER) 1,3\r\n* 9 FETCH (UID 1 FLAGS ())\r\n* 9 FETCH (UID 999 RFC822.SIZE 1)\r\n$T OK x\r\n"
+            ),
+        ),
+        ("new ones refused", NEW, "$T NO x\r\n".into()),
+        (
+            "another mailbox",
+            SINCE,
+            format!("{head}* OK [UIDVALIDITY 5] x\r\n$T OK x\r\n"),
+        ),
+    ] {
+        let warm = poll(changed(&[(command, &answer)]), cached(), LIST).await;
+        assert!(warm.text().starts_with(WANT), "{name}: {}", warm.text());
+        assert!(warm.host.log.contains(&all), "{name}: {:?}", warm.host.log);
+    }
+    // A host that tells no HIGHESTMODSEQ by itself is asked to keep it, when something changes.
+    for answer in ["$MODEL", "$T BAD x\r\n"] {
+        let mut host = again(&poll(Host::with(THREE), None, LIST).await);
+        let cached = poll(host.clone(), None, LIST).await.served.remainder;
+        host.qresync = true;
+        host.mail.remove(&2);
+        let host = host.rule("SELECT \"INBOX\" (CONDSTORE)", answer);
+        let session = poll(host, cached, LIST).await;
+        assert!(
+            session
+                .text()
+                .starts_with("+OK 2 messages (32 octets)\n1 29\n2 3\n")
+        );
+        let left = session.served.remainder.expect("certain");
+        assert_eq!(left.mod_seq, Some(77), "{answer}");
+    }
+    // Gone in the middle of a session: numbered or named, the listing stays.
+    let host = changed(&[("UID FETCH 2 (UID BODY", "* VANISHED 4\r\n$MODEL")]);
+    let session = poll(host, cached(), "RETR 1\r\nSTAT\r\nQUIT\r\n").await;
+    assert!(session.text().ends_with(".\n+OK 3 34\n+OK bye\n"));
 }
 
 /// STATUS and SELECT may disagree, STATUS may be refused, or say less than it should.

@@ -9,6 +9,8 @@ pub(super) struct Facts {
     pub(super) exists: u32,
     pub(super) uid_validity: Option<u64>,
     pub(super) uid_next: Option<u64>,
+    /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1), as it was told last.
+    pub(super) mod_seq: Option<u64>,
     pub(super) uid_sticky: Sticky,
     pub(super) read_only: bool,
     /// PERMANENTFLAGS were told, and whether \Deleted is one of them.
@@ -48,6 +50,7 @@ pub(super) struct Can {
     pub(super) uid_plus: bool,
     pub(super) moves: bool,
     pub(super) esearch: bool,
+    pub(super) qresync: bool,
 }
 
 impl Can {
@@ -61,6 +64,7 @@ impl Can {
             can.uid_plus |= is("UIDPLUS");
             can.moves |= is("MOVE");
             can.esearch |= is("ESEARCH");
+            can.qresync |= is("QRESYNC");
         }
         can
     }

@@ -6,7 +6,7 @@ use super::facts::{Can, Selected, Sticky};
 use super::fetch;
 use super::mailbox::{Mailbox, Sent, What};
 use super::status::{Said, Status, split_word};
-use super::uid_set::{number, number64};
+use super::uid_set::{UidSet, number, number64};
 
 impl Mailbox {
     /// A whole response.
@@ -41,6 +41,8 @@ impl Mailbox {
             self.facts.can = Some(Can::of(tail.split(|&b| b == b' ')));
         } else if is("STATUS") {
             self.status(tail);
+        } else if is("VANISHED") {
+            self.vanished(tail);
         } else if is("LIST") {
             self.listed(tail);
         } else if is("BYE") {
@@ -65,6 +67,30 @@ impl Mailbox {
         }
     }
 
+    /// `* VANISHED (EARLIER) set`: gone since the mailbox was seen last; `* VANISHED set`: gone just
+    /// now, in place of EXPUNGE (RFC 7162 §3.2.10).
+    fn vanished(&mut self, text: &[u8]) {
+        let earlier = text
+            .get(..9)
+            .filter(|word| word.eq_ignore_ascii_case(b"(EARLIER)"));
+        let mut set = UidSet::new();
+        set.read(match earlier {
+            Some(word) => text.get(word.len()..).unwrap_or_default().trim_ascii(),
+            None => text.trim_ascii(),
+        });
+        set.normalise();
+        if earlier.is_none() {
+            let count = u32::try_from(set.count()).unwrap_or(u32::MAX);
+            self.facts.exists = self.facts.exists.saturating_sub(count);
+            if let Some(updating) = &mut self.updating {
+                updating.vanished(&set);
+            }
+        }
+        if let Some(opening) = &mut self.opening {
+            opening.vanished(&set);
+        }
+    }
+
     /// `* OK [CODE …]` and the like. Texts are for nobody here.
     pub(super) fn untagged(&mut self, said: &Said<'_>) {
         if said.has("UIDVALIDITY") {
@@ -75,6 +101,10 @@ impl Mailbox {
             self.facts.uid_validity = told;
         } else if said.has("UIDNEXT") {
             self.facts.uid_next = number64(said.argument.trim_ascii());
+        } else if said.has("HIGHESTMODSEQ") {
+            self.facts.mod_seq = number64(said.argument.trim_ascii());
+        } else if said.has("NOMODSEQ") {
+            self.facts.mod_seq = None;
         } else if said.has("UIDNOTSTICKY") {
             self.facts.uid_sticky = Sticky::No;
         } else if said.has("PERMANENTFLAGS") {
@@ -107,7 +137,7 @@ impl Mailbox {
         match what {
             What::Nothing => {}
             What::Select => self.selected(&said),
-            What::Status | What::Rows | What::Search | What::Hidden => {
+            What::Status | What::Enable | What::Rows | What::Search | What::Hidden => {
                 self.opening_answer(&what, &said);
             }
             What::Capability => {
@@ -124,6 +154,9 @@ impl Mailbox {
 
     pub(super) fn selected(&mut self, said: &Said<'_>) {
         if said.status != Status::Ok {
+            if self.resync_refused() {
+                return;
+            }
             self.facts.selected = Selected::Refused;
             if self.opening.is_some() {
                 return self.refuse(said.failure());

@@ -77,6 +77,8 @@ pub(super) enum What {
     Status,
     /// CAPABILITY.
     Capability,
+    /// ENABLE QRESYNC.
+    Enable,
     /// UID FETCH of a list: rows go to the snapshot.
     Rows,
     /// UID SEARCH of the opening.
@@ -304,6 +306,11 @@ impl Mailbox {
 
     /// Selects the mailbox, unless it is.
     pub(super) fn select(&mut self) {
+        self.select_with("");
+    }
+
+    /// The same with parameters (RFC 4466 §2.1), a blank before them.
+    pub(super) fn select_with(&mut self, parameters: &str) {
         if self.facts.selected != Selected::No {
             return;
         }
@@ -312,6 +319,7 @@ impl Mailbox {
         self.send(What::Select, |out| {
             out.extend_from_slice(b"SELECT ");
             out.extend_from_slice(&name);
+            out.extend_from_slice(parameters.as_bytes());
         });
     }
 

@@ -3,7 +3,8 @@
 //! One burst in the common case. A list that was cached needs only STATUS if UIDVALIDITY, UIDNEXT
 //! and the number of messages are what they were: nothing was added (RFC 9051 §2.3.1.1), so the set
 //! is a part of the cached one, and as large. Otherwise SELECT, the new rows and, if some are gone,
-//! a search for those that are left.
+//! a search for those that are left. A host that keeps QRESYNC (RFC 7162 §3.2.5) says in the answer
+//! to SELECT which are gone.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -26,7 +27,10 @@ pub(super) struct Opening {
     cached: Option<Arc<Snapshot>>,
     pub(super) builder: Builder,
     hidden: UidSet,
+    /// Gone since `cached`, as the host says.
+    vanished: UidSet,
     stage: Stage,
+    selecting: Selecting,
     /// Commands whose answers are still to come.
     outstanding: u32,
     /// Whether the list was asked for a second time after a refusal.
@@ -46,6 +50,14 @@ struct Counts {
     uid_validity: Option<u64>,
 }
 
+/// How SELECT was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selecting {
+    Plain,
+    /// With parameters (RFC 4466 §2.1): a host that refuses them is asked without.
+    Extended,
+}
+
 /// How far it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -57,6 +69,8 @@ enum Stage {
     All,
     /// SELECT and the rows from this UID on.
     From(u64),
+    /// As before, and SELECT brings those of the older ones that vanished.
+    Resync(u64),
     /// As before, and a search for what is left of the older ones.
     Left(u64),
     /// The number of rows was not that of EXISTS: a search for all.
@@ -71,7 +85,9 @@ impl Opening {
             cached,
             builder: Builder::default(),
             hidden: UidSet::new(),
+            vanished: UidSet::new(),
             stage: Stage::All,
+            selecting: Selecting::Plain,
             outstanding: 0,
             retried: false,
             sizes_asked: false,
@@ -87,6 +103,13 @@ impl Opening {
             ..Self::new(Some(snapshot))
         }
     }
+
+    /// These are gone.
+    pub(super) fn vanished(&mut self, set: &UidSet) {
+        for &(first, last) in set.ranges() {
+            self.vanished.push(first, last);
+        }
+    }
 }
 
 impl Mailbox {
@@ -96,6 +119,10 @@ impl Mailbox {
         };
         if opening.stage == Stage::Again {
             return self.open_select();
+        }
+        let emailids = self.wanted.needs == Needs::EmailId;
+        if emailids && !(opening.cached.as_ref()).is_some_and(|cached| cached.has_email_ids()) {
+            opening.cached = None;
         }
         // Flags may change without any of the three numbers; who hides by flag needs the whole way.
         if opening.cached.is_some() && self.wanted.hide_deleted == HideDeleted::No {
@@ -116,6 +143,7 @@ impl Mailbox {
         if let Some(opening) = &mut self.opening {
             opening.cached = None;
             opening.anomaly = false;
+            opening.vanished = UidSet::new();
             opening.builder = Builder::default();
             opening.builder.expect(self.facts.exists);
             opening.stage = Stage::All;
@@ -137,15 +165,29 @@ impl Mailbox {
     /// SELECT, the rows from `next` on, and what is left of the others where one line tells it.
     fn open_delta(&mut self, cached: &Snapshot) {
         let next = cached.uid_next;
-        let esearch = self.facts.can.is_some_and(|can| can.esearch);
+        let can = self.facts.can.unwrap_or_default();
+        let resync = cached.mod_seq.filter(|_| can.qresync);
+        let esearch = can.esearch && resync.is_none();
         if let Some(opening) = &mut self.opening {
             opening.builder = Builder::from(cached);
-            opening.stage = match esearch {
-                true => Stage::Left(next),
-                false => Stage::From(next),
+            opening.stage = match (resync, esearch) {
+                (Some(_), _) => Stage::Resync(next),
+                (None, true) => Stage::Left(next),
+                (None, false) => Stage::From(next),
             };
         }
-        self.open_select();
+        if let Some(mod_seq) = resync {
+            // ENABLE must come first (RFC 7162 §3.2.5).
+            self.send_opening(What::Enable, |out| {
+                out.extend_from_slice(b"ENABLE QRESYNC");
+            });
+            self.open_select_with(&format!(" (QRESYNC ({} {mod_seq}))", cached.uid_validity));
+        } else if can.qresync {
+            // A mailbox that changes: from now on the host keeps what tells how (RFC 7162 §3.1.8).
+            self.open_select_with(" (CONDSTORE)");
+        } else {
+            self.open_select();
+        }
         self.send_rows(|out| {
             let _ = write!(out, "{}:*", next.min(u32::MAX.into()));
         });
@@ -178,6 +220,32 @@ impl Mailbox {
         }
     }
 
+    fn open_select_with(&mut self, parameters: &str) {
+        self.select_with(parameters);
+        if let Some(opening) = &mut self.opening {
+            opening.selecting = Selecting::Extended;
+            opening.outstanding += 1;
+        }
+    }
+
+    /// A host that offers QRESYNC and refuses it is asked as one that does not. Whether that is so.
+    pub(super) fn resync_refused(&mut self) -> bool {
+        let Some(opening) = &mut self.opening else {
+            return false;
+        };
+        if opening.selecting == Selecting::Plain {
+            return false;
+        }
+        opening.selecting = Selecting::Plain;
+        self.facts.selected = Selected::No;
+        opening.anomaly = true;
+        opening.outstanding = opening.outstanding.saturating_sub(1);
+        if opening.outstanding == 0 {
+            self.settle();
+        }
+        true
+    }
+
     fn send_opening(&mut self, what: What, command: impl FnOnce(&mut Vec<u8>)) {
         self.send(what, command);
         if let Some(opening) = &mut self.opening {
@@ -205,7 +273,9 @@ impl Mailbox {
         let Some(uid) = row.uid else { return };
         match opening.stage {
             // `n:*` names the last message even where that is below n (RFC 9051 §9 `seq-range`).
-            Stage::From(next) | Stage::Left(next) if u64::from(uid) < next => {
+            Stage::From(next) | Stage::Left(next) | Stage::Resync(next)
+                if u64::from(uid) < next =>
+            {
                 let known = opening.cached.as_ref().and_then(|cached| {
                     let at = cached.index_of(uid)?;
                     cached.get(at)
@@ -269,6 +339,8 @@ impl Mailbox {
                 opening.hidden = std::mem::take(&mut self.found);
             }
             What::Hidden => return self.refuse(said.failure()),
+            // A host that did not mean it may leave out what vanished.
+            What::Enable => opening.anomaly |= said.status != Status::Ok,
             What::Search => {
                 self.found.normalise();
                 if said.status != Status::Ok {
@@ -342,6 +414,8 @@ impl Mailbox {
                 snapshot: cached,
                 access: None,
             }));
+        } else if self.wanted.needs == Needs::EmailId {
+            self.open_all();
         } else {
             self.open_delta(&cached);
         }
@@ -363,6 +437,14 @@ impl Mailbox {
         }
         let mut count = opening.builder.settle();
         match opening.stage {
+            Stage::Resync(_) => {
+                opening.vanished.normalise();
+                opening.builder.remove(&opening.vanished);
+                count = opening.builder.settle();
+                if count != exists {
+                    return self.open_all();
+                }
+            }
             Stage::Left(next) => {
                 // What is new was not searched for.
                 self.found
@@ -438,7 +520,8 @@ impl Mailbox {
         let mut builder = opening.builder;
         builder.hide(opening.hidden);
         let uid_validity = self.facts.uid_validity.unwrap_or_default();
-        let snapshot = builder.finish(uid_validity, self.facts.uid_next, complete);
+        let mut snapshot = builder.finish(uid_validity, self.facts.uid_next, complete);
+        snapshot.mod_seq = self.facts.mod_seq;
         self.events.push_back(Event::Opened(Opened {
             snapshot: Arc::new(snapshot),
             access: self.access(),

@@ -56,6 +56,9 @@ pub struct Snapshot {
     pub uid_next: u64,
     /// Whether UIDNEXT was told by the host.
     pub uid_next_told: bool,
+    /// HIGHESTMODSEQ when the mailbox was selected, before the list was asked for (RFC 7162
+    /// §3.1.2.1): what changed since then, the host can tell.
+    pub mod_seq: Option<u64>,
     /// Whether every message is known.
     pub complete: Complete,
     /// Whether the sizes are those of what is really sent.
@@ -114,6 +117,11 @@ impl Snapshot {
             .filter(|id| !id.is_empty())
     }
 
+    /// Whether it tells the EMAILIDs of its messages.
+    pub fn has_email_ids(&self) -> bool {
+        self.email_ids.is_some() || self.is_empty()
+    }
+
     /// The set of the messages at the given places (ascending), in ranges as long as they may be: a
     /// range spans only UIDs that are meant or certainly do not exist.
     pub fn set(&self, indices: impl Iterator<Item = usize>) -> UidSet {
@@ -154,8 +162,12 @@ impl Snapshot {
     pub fn without(&self, gone: &UidSet) -> Snapshot {
         let mut builder = Builder::default();
         builder.rows.reserve_exact(self.rows.len());
-        let left = self.iter().filter(|message| !gone.contains(message.uid));
-        left.for_each(|message| builder.push(message.uid, Some(message.size), None));
+        for (index, message) in self.iter().enumerate() {
+            if !gone.contains(message.uid) {
+                let id = self.email_id(index);
+                builder.push(message.uid, Some(message.size), id);
+            }
+        }
         builder
             .finish(self.uid_validity, None, self.complete)
             .with_next(self)
@@ -191,6 +203,7 @@ impl Snapshot {
     fn with_next(mut self, other: &Snapshot) -> Snapshot {
         self.uid_next = self.uid_next.max(other.uid_next);
         self.uid_next_told = other.uid_next_told;
+        self.mod_seq = other.mod_seq;
         self.measured = other.measured;
         self
     }
@@ -340,6 +353,11 @@ impl Builder {
         self.rows.retain(|row| there.contains(row.0));
     }
 
+    /// Drops every row whose UID is in the set, after [`Builder::settle`].
+    pub fn remove(&mut self, gone: &UidSet) {
+        self.rows.retain(|row| !gone.contains(row.0));
+    }
+
     /// Makes the snapshot.
     pub fn finish(
         mut self,
@@ -381,6 +399,7 @@ impl Builder {
             uid_validity,
             uid_next: uid_next.unwrap_or(0).max(beyond),
             uid_next_told: uid_next.is_some(),
+            mod_seq: None,
             complete,
             measured: Measured::No,
             rows: self.rows,

@@ -117,6 +117,15 @@ impl Updating {
         !self.acted
     }
 
+    /// These went, as the host tells: of others' it is known that they are not ours.
+    pub(super) fn vanished(&mut self, set: &UidSet) {
+        let others = set.minus(&self.delete).count();
+        let ours = set.count().saturating_sub(others);
+        if self.acted {
+            self.gone = self.gone.saturating_add(ours);
+        }
+    }
+
     /// A message went, as the host tells.
     pub(super) fn expunged(&mut self) {
         self.gone = self.gone.saturating_add(u64::from(self.acted));
