@@ -101,26 +101,40 @@ impl Listener {
             client: peer::canonical(sender),
             local: peer::canonical(local),
         };
-        let entered = gateway.tables.enter(limits);
+        let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
+            gateway.metrics.refused(metrics::Refused::limit(limit));
+            tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
+            self.turn_away(tcp);
+        };
+        let place = match gateway.tables.enter(limits) {
+            Ok(place) => place,
+            Err(limit) => return refuse(&tcp, itself.client, limit),
+        };
         let (peer, place) = match self.config.owes_header(itself.client.ip()) {
             false => {
                 let ip = itself.client.ip();
-                (itself, entered.and_then(|place| place.at(limits, ip)))
+                (itself, place.at(limits, ip))
             }
             // Boxed: connections without a load balancer do not pay for it.
-            true => match Box::pin(peer::told(&mut tcp, gateway.timeouts.proxy_header)).await {
-                Ok(Speaks::ForClient(peer)) => {
-                    let ip = peer.client.ip();
-                    (peer, entered.and_then(|place| place.at(limits, ip)))
+            true => {
+                let told = Box::pin(peer::told(&mut tcp, gateway.timeouts.proxy_header));
+                match place.unless_told_to_go(told).await {
+                    Ok(Speaks::ForClient(peer)) => {
+                        let ip = peer.client.ip();
+                        (peer, place.at(limits, ip))
+                    }
+                    // Health checks are no client's connections.
+                    Ok(Speaks::ForItself) => (itself, Ok(place)),
+                    Err(error) => {
+                        gateway.metrics.refused(match error.kind() {
+                            io::ErrorKind::QuotaExceeded => metrics::Refused::Connections,
+                            _ => metrics::Refused::ProxyHeader,
+                        });
+                        tracing::debug!(%sender, listener = %self.config.name, %error, "no PROXY header");
+                        return;
+                    }
                 }
-                // Health checks are no client's connections.
-                Ok(Speaks::ForItself) => (itself, entered),
-                Err(error) => {
-                    gateway.metrics.refused(metrics::Refused::ProxyHeader);
-                    tracing::debug!(%sender, listener = %self.config.name, %error, "no PROXY header");
-                    return;
-                }
-            },
+            }
         };
         let client = peer.client;
         if !self.config.allows(client.ip()) {
@@ -129,21 +143,19 @@ impl Listener {
         }
         let place = match place {
             Ok(place) => place,
-            Err(limit) => {
-                gateway.metrics.refused(metrics::Refused::limit(limit));
-                tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
-                return self.turn_away(&tcp);
-            }
+            Err(limit) => return refuse(&tcp, client, limit),
         };
         prepare(&tcp, gateway.timeouts.keepalive);
         let stream = match self.config.tls {
             TlsMode::Upgrade => Stream::Tcp(tcp),
             TlsMode::Implicit => {
-                match session::start_tls(Stream::Tcp(tcp), Some(&self.tls)).await {
+                let handshake = session::start_tls(Stream::Tcp(tcp), Some(&self.tls));
+                match place.unless_told_to_go(handshake).await {
                     Ok(stream) => stream,
                     Err(error) => {
                         gateway.metrics.refused(match error.kind() {
                             io::ErrorKind::TimedOut => metrics::Refused::TlsTimeout,
+                            io::ErrorKind::QuotaExceeded => metrics::Refused::Connections,
                             _ => metrics::Refused::TlsHandshake,
                         });
                         tracing::debug!(%client, listener = %self.config.name, %error, "tls handshake failed");

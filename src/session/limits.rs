@@ -4,6 +4,7 @@
 //! Counts are held by guards, so whatever ends a session gives its place back. Addresses of IPv6
 //! count by /64: a subscriber has that many. Tables are bounded; what is counted is the real client.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 pub use self::penalties::{Penalties, Try};
+use self::waiting::{Ticket, Waiting};
 use super::config::Limits;
 
 mod penalties;
+mod waiting;
 mod ways;
 
 /// The live counts of the process.
 #[derive(Default)]
 pub struct Tables {
     connections: AtomicUsize,
+    waiting: Waiting,
     per_ip: Count<IpAddr>,
     per_user: Count<String>,
     per_user_ip: Count<(String, IpAddr)>,
@@ -31,19 +35,23 @@ pub struct Tables {
 pub type Reached = &'static str;
 
 impl Tables {
-    /// Takes a place for a connection, whoever it is from.
+    /// Takes a place for a connection, whoever it is from. When all are taken the oldest connection
+    /// that waits for its client to log in makes room; its place is counted until it is gone.
     ///
     /// # Errors
     /// The limit that is reached.
     pub fn enter(self: &Arc<Self>, limits: &Limits) -> Result<Connection, Reached> {
-        let place = Connection {
+        let mut place = Connection {
             tables: self.clone(),
             ip: None,
+            ticket: None,
         };
-        match self.connections.fetch_add(1, Ordering::Relaxed) < limits.connections {
-            true => Ok(place),
-            false => Err("connections"),
+        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
+        if taken >= limits.connections && !self.waiting.make_room() {
+            return Err("connections");
         }
+        place.ticket = Some(self.waiting.arrive());
+        Ok(place)
     }
 
     /// Takes a place for a connection from an address.
@@ -106,6 +114,8 @@ fn bucket(ip: IpAddr) -> IpAddr {
 pub struct Connection {
     tables: Arc<Tables>,
     ip: Option<IpAddr>,
+    /// Until login.
+    ticket: Option<Ticket>,
 }
 
 impl Connection {
@@ -124,10 +134,56 @@ impl Connection {
         self.ip = Some(ip);
         Ok(self)
     }
+
+    /// Comes back when the connection is to make room for another: it should be gone at once. Never,
+    /// once it is logged in.
+    pub async fn told_to_go(&self) {
+        match &self.ticket {
+            Some(ticket) => ticket.told_to_go().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Goes on with a connection's beginning, unless it is to make room meanwhile.
+    ///
+    /// # Errors
+    /// Those of the beginning; `QuotaExceeded`: it is to go.
+    pub async fn unless_told_to_go<T>(
+        &self,
+        beginning: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        tokio::select! {
+            begun = beginning => begun,
+            () = self.told_to_go() => {
+                Err(io::Error::new(io::ErrorKind::QuotaExceeded, "made room"))
+            }
+        }
+    }
+
+    /// Its client has shown credentials; whether it may go on, or was told to go just now.
+    pub fn busy(&self) -> bool {
+        let waiting = &self.tables.waiting;
+        self.ticket.as_ref().is_none_or(|it| waiting.leave(it))
+    }
+
+    /// The login failed: it waits for its client again.
+    pub fn idle(&self) {
+        if let Some(ticket) = &self.ticket {
+            self.tables.waiting.come_back(ticket);
+        }
+    }
+
+    /// It is logged in: it need not make room any more.
+    pub fn settled(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.tables.waiting.leave(&ticket);
+        }
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.settled();
         self.tables.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(ip) = self.ip {
             self.tables.per_ip.give(&ip);
@@ -199,6 +255,7 @@ mod tests {
         assert_eq!(full.err(), Some("per_ip"));
         assert_eq!(tables.connections(), 2);
         let _c = tables.connect(&limits, ip("192.0.2.2")).unwrap();
+        assert!([&a, &_b, &_c].iter().all(|it| it.busy()));
         let full = tables.connect(&limits, ip("192.0.2.3"));
         assert_eq!(full.err(), Some("connections"));
         drop(a);
@@ -223,5 +280,38 @@ mod tests {
         assert_eq!(log_in("192.0.2.1").err(), Some("per_user"));
         drop(a);
         assert!(log_in("2001:db8::3").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_that_waits_for_its_client_makes_room() {
+        let tables = Arc::new(Tables::default());
+        let limits = Limits {
+            connections: 3,
+            ..Limits::default()
+        };
+        let enter = || tables.enter(&limits);
+        let told = async |it: &Connection| {
+            let second = std::time::Duration::from_secs(1);
+            tokio::time::timeout(second, it.told_to_go()).await.is_ok()
+        };
+        let (mut a, b, c) = (enter().unwrap(), enter().unwrap(), enter().unwrap());
+        // One is logged in, one asks its host.
+        assert!(a.busy() && b.busy());
+        a.settled();
+        let d = enter().unwrap();
+        assert!(!told(&a).await && !told(&b).await && told(&c).await && !told(&d).await);
+        assert!(!c.busy(), "too late");
+        drop(c);
+        // Its login failed; it is older than the newest.
+        b.idle();
+        let e = enter().unwrap();
+        assert!(told(&b).await && !told(&d).await);
+        drop(b);
+        let f = enter().unwrap();
+        assert!(told(&d).await);
+        drop(d);
+        assert!(e.busy() && f.busy());
+        assert_eq!(enter().err(), Some("connections"));
+        assert_eq!(tables.connections(), 3);
     }
 }

@@ -115,7 +115,9 @@ impl Session<'_> {
     ) -> Result<Accepted, Failure> {
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
         let met = |limit| Failure::TooMany { limit };
-        tables.penalties.address(limits, self.ip()).map_err(met)?;
+        let typed = self.gateway.router.full_name(&login.user).canonical();
+        let penalties = &tables.penalties;
+        penalties.user(limits, &typed, self.ip()).map_err(met)?;
         let ask = route::Ask {
             user: &login.user,
             protocol: self.front.protocol,
@@ -128,9 +130,13 @@ impl Session<'_> {
             ..
         } = match self.gateway.router.route(ask).await {
             Err(Failure::NoRoute) => {
-                let name = self.gateway.router.full_name(&login.user).canonical();
-                facts.tried = Some(self.admit(&name, login)?);
+                facts.tried = Some(self.admit(&typed, login)?);
                 return Err(self.nowhere(login).await);
+            }
+            // A lookup service may look at the password, too.
+            Err(failure) if failure.is_credentials() => {
+                facts.tried = self.admit(&typed, login).ok();
+                return Err(failure);
             }
             route => route?,
         };

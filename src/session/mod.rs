@@ -110,7 +110,7 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
     let Arrival {
         stream,
         peer,
-        place: _place,
+        mut place,
         accepted,
     } = arrival;
     let entry = gateway.registry.enter(
@@ -126,8 +126,11 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
         gateway: &gateway,
     };
     // Boxed: what a login needs is freed before the long, idle part of a session begins.
-    let ended = match Box::pin(session.until_login(stream, accepted)).await {
-        Ok(bridge) => session.serve(bridge).await,
+    let ended = match Box::pin(session.until_login(stream, accepted, &place)).await {
+        Ok(bridge) => {
+            place.settled();
+            session.serve(bridge).await
+        }
         Err(ended) => ended,
     };
     session.log_end(&ended);
@@ -143,7 +146,12 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Greets and converses until a login is accepted.
-    async fn until_login(&self, mut stream: Stream, accepted: Instant) -> Result<Bridge, Ended> {
+    async fn until_login(
+        &self,
+        mut stream: Stream,
+        accepted: Instant,
+        place: &limits::Connection,
+    ) -> Result<Bridge, Ended> {
         let deadline = accepted + self.gateway.timeouts.login;
         let mut server = server(self.front, self.gateway, &stream, &self.live.id);
         show_certificate(&stream, &mut *server);
@@ -166,6 +174,7 @@ impl Session<'_> {
                 reason = self.live.end_asked() => {
                     return Err(leave(stream, &mut *server, reason).await);
                 }
+                () = place.told_to_go() => return Err(make_room(stream, &mut *server).await),
             };
             if let Some(tls) = stream.tls() {
                 let _ = self.live.tls.set(tls.version);
@@ -179,6 +188,9 @@ impl Session<'_> {
                 }
                 other => return Err(gone(stream, other).await),
             };
+            if !place.busy() {
+                return Err(make_room(stream, &mut *server).await);
+            }
             let shown = Instant::now();
             let told = server.ttl();
             let mut asked = Asked {
@@ -203,13 +215,14 @@ impl Session<'_> {
                 Err(failed) => failed,
             };
             failed += 1;
+            // What is left is to wait.
+            place.idle();
             let (wait, last) = match failure {
                 Failure::Declined { wait, .. } => (wait.unwrap_or(0), wait.is_none()),
                 _ => (0, false),
             };
-            let wait = Duration::from_secs(wait.into());
+            let wait = delay.max(Duration::from_secs(wait.into()));
             if failure.is_credentials() {
-                let delay = delay.max(wait);
                 match over {
                     None => {}
                     Some(Over::Said(said)) => return Err(gone(stream, said).await),
@@ -217,9 +230,14 @@ impl Session<'_> {
                         return Err(leave(stream, &mut *server, Farewell::Timeout).await);
                     }
                 }
-                sleep_until((shown + delay).min(deadline)).await;
-            } else if !wait.is_zero() {
-                sleep_until((shown + wait).min(deadline)).await;
+            }
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = sleep_until((shown + wait).min(deadline)) => {}
+                    () = place.told_to_go() => {
+                        return Err(make_room(stream, &mut *server).await);
+                    }
+                }
             }
             server.reject(&failure);
             // A lookup service that names no wait allows no further try, as nginx has it.
@@ -393,6 +411,18 @@ async fn leave(mut stream: Stream, server: &mut dyn Server, reason: Farewell) ->
     .await;
     linger(stream).await;
     Ended::farewell(reason)
+}
+
+/// Says goodbye if that can be done at once, and closes: somebody else needs the place now.
+async fn make_room(mut stream: Stream, server: &mut dyn Server) -> Ended {
+    let words = server.farewell(Farewell::TooMany);
+    // The first poll comes before the clock is looked at.
+    let _: Result<io::Result<()>, _> = timeout(Duration::ZERO, async {
+        stream.write_all(&words).await?;
+        stream.flush().await
+    })
+    .await;
+    Ended::new(EndedBy::Gateway, "made room")
 }
 
 /// Closes without a reset: what the client has not read yet would be lost if octets of its own were

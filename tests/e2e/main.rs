@@ -14,6 +14,7 @@
 
 mod support;
 
+mod abuse;
 mod check;
 mod clients;
 mod failures;

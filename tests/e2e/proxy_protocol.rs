@@ -64,7 +64,7 @@ impl Balanced {
 
 /// Text or octets.
 #[derive(Clone, Copy)]
-enum Version {
+pub(crate) enum Version {
     V1,
     V2,
 }
@@ -72,7 +72,7 @@ enum Version {
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A header of a client on the way to an address that exists nowhere here.
-fn of(version: Version, client: &str) -> Vec<u8> {
+pub(crate) fn of(version: Version, client: &str) -> Vec<u8> {
     let client: SocketAddr = client.parse().unwrap();
     let (ip, port) = (client.ip(), client.port());
     let to = match ip {

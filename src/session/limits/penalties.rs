@@ -42,7 +42,7 @@ const REACHED: Reached = "failed_logins";
 
 /// Failures of addresses and users, and who is known where.
 ///
-/// It is asked in three places: [`address`](Penalties::address) before anything is looked up,
+/// It is asked in three places: [`user`](Penalties::user) before anything is looked up,
 /// [`admit`](Penalties::admit) before a password is shown to anybody, and [`Try::failed`],
 /// [`Try::forgiven`] or [`Try::succeeded`] once it is known what came of it.
 pub struct Penalties {
@@ -107,11 +107,24 @@ impl Penalties {
         }
     }
 
+    /// Whether logins of a user from an address are still judged; nothing is counted.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn user(&self, limits: &Limits, canonical: &str, ip: IpAddr) -> Result<(), Reached> {
+        self.address(limits, ip)?;
+        let (user, here) = self.hashes(canonical, self.hash_of_address(ip));
+        if trusted(limits, ip) || self.knows(here) {
+            return Ok(());
+        }
+        judge(self.users.get(user), limits.failed_per_user, self.now())
+    }
+
     /// Whether logins from an address are still judged.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn address(&self, limits: &Limits, ip: IpAddr) -> Result<(), Reached> {
+    fn address(&self, limits: &Limits, ip: IpAddr) -> Result<(), Reached> {
         if trusted(limits, ip) {
             return Ok(());
         }
@@ -133,10 +146,9 @@ impl Penalties {
     ) -> Result<Try, Reached> {
         self.address(limits, ip)?;
         let now = self.now();
-        let user = self.keys.hash_one(("user", canonical));
         let address = self.hash_of_address(ip);
+        let (user, here) = self.hashes(canonical, address);
         let from_anywhere = self.digest(canonical, credentials);
-        let here = self.keys.hash_one((user, address));
         let mut it = Try {
             trusted: trusted(limits, ip),
             address,
@@ -146,11 +158,7 @@ impl Penalties {
             here,
             charged: Charged::Never,
         };
-        let known = self
-            .known
-            .get(here)
-            .is_some_and(|mark| mark.age(now) < KNOWN);
-        if it.trusted || known {
+        if it.trusted || self.knows(here) {
             return Ok(it);
         }
         let rate = limits.failed_per_user;
@@ -163,6 +171,20 @@ impl Penalties {
             },
         };
         Ok(it)
+    }
+
+    /// Whether the user logged in from there lately.
+    fn knows(&self, here: u64) -> bool {
+        let now = self.now();
+        self.known
+            .get(here)
+            .is_some_and(|mark| mark.age(now) < KNOWN)
+    }
+
+    /// Of the user, and of the user at this address.
+    fn hashes(&self, canonical: &str, address: u64) -> (u64, u64) {
+        let user = self.keys.hash_one(("user", canonical));
+        (user, self.keys.hash_one((user, address)))
     }
 
     fn hash_of_address(&self, ip: IpAddr) -> u64 {
