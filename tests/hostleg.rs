@@ -10,6 +10,8 @@
 mod certificates;
 #[path = "hostleg/exchange.rs"]
 mod exchange;
+#[path = "hostleg/health.rs"]
+mod health;
 #[path = "hostleg/scripted.rs"]
 mod scripted;
 

@@ -86,6 +86,7 @@ async fn serve(
         let admin = admin::serve(socket, admin.token.clone(), app.clone(), handed_over);
         tokio::spawn(admin);
     }
+    app.gateway.load().backends.start();
     tokio::spawn(watch::upkeep(app.metrics.clone()));
     tokio::spawn(watch::certificates(app.clone()));
     if let Some(authenticator) = app.gateway.load().authenticate.clone() {

@@ -1,12 +1,14 @@
 //! One login on one host: reach it, log in, and say what a failure means for the next attempt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::config::{Endpoint, ForwardClient, Security, Target};
-use super::host::{Change, Host};
+use super::config::{Config, Endpoint, ForwardClient, Security, Target};
+use super::health::{By, Change};
+use super::host::Host;
 use super::login::{Patience, play};
 use super::{Answering, Backend, Connected, Dialogue, Request, dial};
 use crate::demo;
@@ -42,6 +44,7 @@ impl Backend {
         host: &Arc<Host>,
         request: &Request<'_>,
         dialogue: &mut dyn Dialogue,
+        patience: &mut Instant,
     ) -> Result<Connected, Failed> {
         let mut dialogue = Heard {
             dialogue,
@@ -55,27 +58,17 @@ impl Backend {
             .map_err(|failure| (failure, self.if_full(host, request)))?;
         host.ask(endpoint.protocol)
             .map_err(|failure| (failure, Then::Skipped))?;
-        let _turn = match host.gate.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let turn = timeout(self.config.login_timeout, host.gate.acquire()).await;
-                let late = Failure::TimedOut { state: "queue" };
-                let turn = turn.ok().and_then(Result::ok);
-                let turn = turn.ok_or((late, Then::Elsewhere))?;
-                // While this one waited, others may have found the host down.
-                host.ask(endpoint.protocol)
-                    .map_err(|failure| (failure, Then::Skipped))?;
-                turn
-            }
-        };
+        let queued = Instant::now();
+        let turn = timeout(self.config.login_timeout, host.turn(endpoint.protocol)).await;
+        let turn = turn.map_err(|_| (Failure::TimedOut { state: "queue" }, Then::Elsewhere))?;
+        let _turn = turn.map_err(|failure| (failure, Then::Skipped))?;
+        // That others were before is nothing this host is blamed for.
+        *patience += queued.elapsed();
 
         let login = HostLogin {
             user,
             credentials,
-            starttls: match endpoint.security {
-                Security::StartTls => StartTls::Yes,
-                Security::Clear | Security::Implicit => StartTls::No,
-            },
+            starttls: starttls(endpoint),
             seed: unpredictable(),
             origin: self.told_in_login(endpoint.protocol, request),
             // A relayed client's commands stay with whoever relays: they are its own.
@@ -84,37 +77,16 @@ impl Backend {
                 _ => Vec::new(),
             },
         };
-        let played = match endpoint.protocol {
-            Protocol::Imap => {
-                let mut client = imap::client::Client::new(login, host.profile());
-                let played = self
-                    .log_in(
-                        endpoint,
-                        &mut client,
-                        request.origin.as_ref(),
-                        &mut dialogue,
-                    )
-                    .await;
-                host.learn(client.learned());
-                played
-            }
-            Protocol::Pop3 => {
-                let mut client = pop3::client::Client::new(login, host.pop3_profile());
-                let played = self
-                    .log_in(
-                        endpoint,
-                        &mut client,
-                        request.origin.as_ref(),
-                        &mut dialogue,
-                    )
-                    .await;
-                host.learn_pop3(client.learned());
-                played
-            }
-        };
+        let waits = Waits::of(&self.config, *patience);
+        let errand = Errand::LogIn(Box::new(login), request.origin.as_ref());
+        let played = self
+            .visit(host, endpoint, errand, waits, &mut dialogue)
+            .await;
         match played {
             Ok((stream, welcome)) => {
-                self.report(host, host.reached(endpoint.protocol), None);
+                host.gate.answered();
+                let change = host.reached(endpoint.protocol, By::Login);
+                self.report(host, endpoint.protocol, change, None);
                 let moved_from = seat.pin(&self.pins, request.user.canonical());
                 Ok(Connected {
                     stream,
@@ -131,18 +103,17 @@ impl Backend {
                     // The client is in the middle of a talk with this host.
                     Challenges::Some => Then::GiveUp,
                 };
-                match (then, &failure) {
-                    (Then::Again, _) => {
-                        self.report(
-                            host,
-                            host.not_reached(endpoint.protocol, &failure),
-                            Some(&failure),
-                        );
+                let change = match (then, &failure) {
+                    (Then::Again, _) => host.not_reached(endpoint.protocol, By::Login, &failure),
+                    (_, Failure::Refused { .. }) => {
+                        host.gate.answered();
+                        host.reached(endpoint.protocol, By::Login)
                     }
-                    // It was there and is not any more: the next login will see.
-                    (_, Failure::Unreachable { .. } | Failure::TimedOut { .. }) => {}
-                    _ => self.report(host, host.reached(endpoint.protocol), None),
-                }
+                    // It was there and is not any more, or it says what it should not: the next
+                    // login will see, and the next probe.
+                    _ => Change::None,
+                };
+                self.report(host, endpoint.protocol, change, Some(&failure));
                 tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), %failure, ?then);
                 Err((failure, then))
             }
@@ -178,16 +149,55 @@ impl Backend {
         }
     }
 
-    /// From nothing to a logged-in stream. A failure says whether credentials were sent before it.
+    /// One connection to an endpoint: what was learned of it is used and renewed.
+    pub(super) async fn visit(
+        &self,
+        host: &Host,
+        endpoint: &Endpoint,
+        errand: Errand<'_>,
+        waits: Waits,
+        dialogue: &mut dyn Dialogue,
+    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+        let (starttls, seed) = (starttls(endpoint), unpredictable());
+        match endpoint.protocol {
+            Protocol::Imap => {
+                let known = host.profile();
+                let (mut client, origin) = match errand {
+                    Errand::LogIn(login, it) => (imap::client::Client::new(*login, known), it),
+                    Errand::Look => (imap::client::Client::look(starttls, seed, known), None),
+                };
+                let played = self
+                    .log_in(endpoint, &mut client, origin, waits, dialogue)
+                    .await;
+                host.learn(client.learned());
+                played
+            }
+            Protocol::Pop3 => {
+                let known = host.pop3_profile();
+                let (mut client, origin) = match errand {
+                    Errand::LogIn(login, it) => (pop3::client::Client::new(*login, known), it),
+                    Errand::Look => (pop3::client::Client::look(starttls, seed, known), None),
+                };
+                let played = self
+                    .log_in(endpoint, &mut client, origin, waits, dialogue)
+                    .await;
+                host.learn_pop3(client.learned());
+                played
+            }
+        }
+    }
+
+    /// From nothing to a stream whose conversation is played. A failure says whether credentials were
+    /// sent before it.
     async fn log_in(
         &self,
         endpoint: &Endpoint,
         client: &mut dyn Client,
         origin: Option<&Origin>,
+        waits: Waits,
         dialogue: &mut dyn Dialogue,
     ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
         let kept = |failure| (failure, Credentials::Kept);
-        let config = &self.config;
         let late = |state| move |_| Failure::TimedOut { state };
         let (mut stream, name) = match &endpoint.target {
             Target::Demo => {
@@ -196,11 +206,12 @@ impl Backend {
                 (Stream::Memory(ours), "demo")
             }
             Target::Network { host, port } => {
-                let tcp = dial::dial(host, *port, config.connect_timeout, &self.around).await;
+                let limit = waits.connect.min(waits.left());
+                let tcp = dial::dial(host, *port, limit, &self.around).await;
                 (Stream::Tcp(tcp.map_err(kept)?), host.as_str())
             }
         };
-        let greeting = Instant::now() + config.greeting_timeout;
+        let greeting = (Instant::now() + waits.greeting).min(waits.greeted_by);
         // The built-in store is in the process: nothing stands between it and us.
         if let (Stream::Tcp(_), Some(header)) = (&stream, self.told_first(origin)) {
             let written = timeout_at(greeting, stream.write_all(&header)).await;
@@ -225,7 +236,7 @@ impl Backend {
         };
         let patience = Patience {
             greeting,
-            login: config.login_timeout,
+            login: waits.login,
         };
         let played = play(
             stream,
@@ -274,15 +285,60 @@ impl Backend {
         }
     }
 
-    fn report(&self, host: &Host, change: Change, failure: Option<&Failure>) {
-        let (backend, host) = (self.name(), host.name());
+    pub(super) fn report(
+        &self,
+        host: &Host,
+        protocol: Protocol,
+        change: Change,
+        failure: Option<&Failure>,
+    ) {
+        let (backend, host, protocol) = (self.name(), host.name(), protocol.as_str());
         match (change, failure) {
             (Change::WentDown, Some(failure)) => {
-                tracing::warn!(event = "host_down", backend, host, %failure);
+                tracing::warn!(target: "gatepost", event = "host_down", backend, host, protocol, %failure);
             }
-            (Change::CameBack, _) => tracing::info!(event = "host_up", backend, host),
+            (Change::CameBack { after }, _) => {
+                let seconds = after.as_secs_f64();
+                tracing::info!(target: "gatepost", event = "host_up", backend, host, protocol, down_for = seconds);
+            }
             _ => {}
         }
+    }
+}
+
+/// What an endpoint is visited for.
+pub(super) enum Errand<'a> {
+    /// To log in, for this client.
+    LogIn(Box<HostLogin>, Option<&'a Origin>),
+    /// To see what it can do.
+    Look,
+}
+
+/// How long a visit may take.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    /// For the connection.
+    pub(super) connect: Duration,
+    /// From there to the greeting.
+    pub(super) greeting: Duration,
+    /// For both, the end.
+    pub(super) greeted_by: Instant,
+    /// From the greeting to the end.
+    pub(super) login: Duration,
+}
+
+impl Waits {
+    fn of(config: &Config, greeted_by: Instant) -> Self {
+        Waits {
+            connect: config.connect_timeout,
+            greeting: config.greeting_timeout,
+            greeted_by,
+            login: config.login_timeout,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.greeted_by.saturating_duration_since(Instant::now())
     }
 }
 
@@ -306,8 +362,8 @@ impl Dialogue for Heard<'_> {
 }
 
 /// Whether the host has seen credentials of this login.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Credentials {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
     Kept,
     Sent,
 }
@@ -339,6 +395,13 @@ fn endpoint(host: &Host, protocol: Protocol) -> Result<&Endpoint, Failed> {
         let cause = format!("host {} has no {protocol} endpoint", host.name());
         (Failure::HostSetup { cause }, Then::GiveUp)
     })
+}
+
+fn starttls(endpoint: &Endpoint) -> StartTls {
+    match endpoint.security {
+        Security::StartTls => StartTls::Yes,
+        Security::Clear | Security::Implicit => StartTls::No,
+    }
 }
 
 /// A number nobody can foresee, for the tags of one login.

@@ -1,23 +1,21 @@
 //! One mail server as the gateway sees it: whether it can be reached, how many sessions it carries,
 //! what was learned about it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::config::{Config, HostConfig};
+use super::gate::Gate;
+use super::health::{By, Change, Health};
 use super::seat::Seat;
 use crate::observe::metrics;
 use crate::protocol::imap::client::Profile;
 use crate::protocol::sasl::Mechanisms;
 use crate::protocol::{Failure, Protocol, pop3};
-
-/// How long a host that could not be reached is left alone: it is asked at most twice a second,
-/// however many users want it, and everybody else is answered at once.
-pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// A mail server of a backend.
 pub struct Host {
@@ -26,9 +24,10 @@ pub struct Host {
     max_sessions: u32,
     sessions: AtomicU32,
     /// Logins in flight.
-    pub(super) gate: Semaphore,
-    /// Of each endpoint: a POP3 port that refuses says nothing about IMAP.
-    reach: Mutex<[Reach; Protocol::ALL.len()]>,
+    pub(super) gate: Gate,
+    pub(super) health: Health,
+    /// What became of the test account's logins here.
+    pub(super) test_login: Mutex<TestLogin>,
     profile: Mutex<Option<Profile>>,
     pop3_profile: Mutex<Option<pop3::client::Profile>>,
     pub(super) metrics: metrics::Host,
@@ -53,36 +52,24 @@ impl State {
     }
 }
 
-#[derive(Clone)]
-enum Reach {
-    Up,
-    Down {
-        /// When it may be asked again.
-        again: Instant,
-        why: Failure,
-    },
-}
-
-/// What became of a host by a report; worth a line in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    None,
-    WentDown,
-    CameBack,
+/// What became of the test account's logins on a host.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TestLogin {
+    /// When it was last let in.
+    pub(super) accepted: Option<Instant>,
+    /// Since when it is called wrong, if it is.
+    pub(super) refused: Option<Instant>,
 }
 
 impl Host {
     pub(super) fn new(config: HostConfig, backend: &Config) -> Self {
-        let in_flight = match usize::try_from(backend.logins_in_flight) {
-            Ok(0) | Err(_) => Semaphore::MAX_PERMITS,
-            Ok(n) => n,
-        };
         Host {
             weight: AtomicU32::new(config.weight),
             max_sessions: backend.max_sessions,
             sessions: AtomicU32::new(0),
-            gate: Semaphore::new(in_flight),
-            reach: Mutex::new([Reach::Up, Reach::Up]),
+            gate: Gate::new(backend.logins_in_flight),
+            health: Health::new(backend.health.as_ref()),
+            test_login: Mutex::default(),
             profile: Mutex::new(None),
             pop3_profile: Mutex::new(None),
             metrics: metrics::Host::new(&backend.name, &config.name),
@@ -128,61 +115,61 @@ impl Host {
 
     /// Why it was last found down, while it is.
     pub fn last_failure(&self) -> Option<Failure> {
-        lock(&self.reach).iter().find_map(|reach| match reach {
-            Reach::Up => None,
-            Reach::Down { why, .. } => Some(why.clone()),
-        })
+        self.health.last_failure()
     }
 
-    /// May its endpoint be asked now? Of one that is down, one login in each [`PAUSE`] may ask; the
-    /// others hear why it is down.
+    /// May its endpoint be asked now? If not: why it is down.
     pub(super) fn ask(&self, endpoint: Protocol) -> Result<(), Failure> {
-        let now = Instant::now();
-        self.reach_of(endpoint, |reach| match reach {
-            Reach::Up => Ok(()),
-            Reach::Down { again, .. } if *again <= now => {
-                *again = now + PAUSE;
-                Ok(())
-            }
-            Reach::Down { why, .. } => Err(why.clone()),
-        })
+        self.health.ask(endpoint, Instant::now())
     }
 
     /// An endpoint answered.
-    pub(super) fn reached(&self, endpoint: Protocol) -> Change {
-        let old = self.reach_of(endpoint, |reach| std::mem::replace(reach, Reach::Up));
-        match (old, self.state()) {
-            (Reach::Up, _) => Change::None,
-            (Reach::Down { .. }, state) => {
-                if state == State::Up {
-                    self.metrics.up();
+    pub(super) fn reached(&self, endpoint: Protocol, by: By) -> Change {
+        let endpoints = Protocol::ALL.into_iter();
+        let was_gone = (endpoints.filter(|it| self.config.endpoint(*it).is_some()))
+            .all(|endpoint| self.health.is_down(endpoint));
+        let change = self.health.good(endpoint, by, Instant::now());
+        if let Change::CameBack { .. } = change {
+            if was_gone {
+                self.gate.begin_cold();
+            }
+            if self.state() == State::Up {
+                self.metrics.up();
+            }
+        }
+        change
+    }
+
+    /// A connection to an endpoint did not come about, or a probe found it unwell.
+    pub(super) fn not_reached(&self, endpoint: Protocol, by: By, why: &Failure) -> Change {
+        let change = self.health.bad(endpoint, by, why, Instant::now());
+        if change == Change::WentDown {
+            self.metrics.down();
+        }
+        change
+    }
+
+    /// Waits for a turn to log in to an endpoint; not on an endpoint that goes down meanwhile: then
+    /// why it did.
+    pub(super) async fn turn(&self, endpoint: Protocol) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Some(turn) = self.gate.try_turn() {
+            return Ok(turn);
+        }
+        let mut turn = pin!(self.gate.turn());
+        loop {
+            let mut fell = pin!(self.health.fell().notified());
+            fell.as_mut().enable();
+            self.ask(endpoint)?;
+            tokio::select! {
+                biased;
+                () = fell => {}
+                turn = &mut turn => {
+                    // While this one waited, others may have found the host down.
+                    self.ask(endpoint)?;
+                    return turn.ok_or(Failure::TimedOut { state: "queue" });
                 }
-                Change::CameBack
             }
         }
-    }
-
-    /// A connection to an endpoint did not come about.
-    pub(super) fn not_reached(&self, endpoint: Protocol, why: &Failure) -> Change {
-        let down = Reach::Down {
-            again: Instant::now() + PAUSE,
-            why: why.clone(),
-        };
-        match self.reach_of(endpoint, |reach| std::mem::replace(reach, down)) {
-            Reach::Up => {
-                self.metrics.down();
-                Change::WentDown
-            }
-            Reach::Down { .. } => Change::None,
-        }
-    }
-
-    fn reach_of<T>(&self, endpoint: Protocol, look: impl FnOnce(&mut Reach) -> T) -> T {
-        let [imap, pop3] = &mut *lock(&self.reach);
-        look(match endpoint {
-            Protocol::Imap => imap,
-            Protocol::Pop3 => pop3,
-        })
     }
 
     /// What it can be logged in to by for a client of this protocol, if that is known.
@@ -250,6 +237,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     pub(in crate::backend) fn host(name: &str, max_sessions: u32) -> Arc<Host> {
@@ -270,8 +259,8 @@ pub(super) mod tests {
     async fn a_host_that_is_down_is_asked_twice_a_second() {
         let host = host("a", 0);
         let why = Failure::TimedOut { state: "connect" };
-        assert_eq!(host.not_reached(Protocol::Imap, &why), Change::WentDown);
-        assert_eq!(host.not_reached(Protocol::Imap, &why), Change::None);
+        let down = host.not_reached(Protocol::Imap, By::Login, &why);
+        assert_eq!(down, Change::WentDown);
         assert_eq!(host.state(), State::Down);
         let mut asked = 0;
         for _ in 0..100 {
@@ -282,12 +271,30 @@ pub(super) mod tests {
             }
         }
         assert_eq!(asked, 10);
-        assert_eq!(host.reached(Protocol::Imap), Change::CameBack);
-        assert_eq!(host.ask(Protocol::Imap), Ok(()));
+        host.reached(Protocol::Imap, By::Login);
+        assert_eq!(host.state(), State::Up);
         assert_eq!(host.last_failure(), None);
-        host.not_reached(Protocol::Pop3, &why);
-        assert_eq!(host.ask(Protocol::Imap), Ok(()));
-        assert_eq!(host.ask(Protocol::Pop3), Err(why));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_turn_hears_at_once_that_the_host_is_down() {
+        let host = host("a", 0);
+        let all: Vec<_> = std::iter::from_fn(|| host.gate.try_turn()).collect();
+        assert_eq!(all.len(), 200);
+        let waiting = {
+            let host = host.clone();
+            tokio::spawn(async move { host.turn(Protocol::Imap).await.map(drop) })
+        };
+        let other = {
+            let host = host.clone();
+            tokio::spawn(async move { host.turn(Protocol::Pop3).await.map(drop) })
+        };
+        tokio::task::yield_now().await;
+        let why = Failure::TimedOut { state: "greeting" };
+        host.not_reached(Protocol::Imap, By::Login, &why);
+        assert_eq!(waiting.await.unwrap(), Err(why));
+        drop(all);
+        assert_eq!(other.await.unwrap(), Ok(()));
     }
 
     #[test]

@@ -3,33 +3,37 @@
 //!
 //! [`Backend::connect`] is the story: who may, which hosts in which order, one attempt after the
 //! other until one says yes or there is no sense in asking on. An attempt is in `attempt`, its
-//! parts in `dial`, `tls` and `login`; what is known of a host in [`host`], of its
-//! users' sessions in `seat`.
+//! parts in `dial`, `tls` and `login`; what is known of a host in [`host`] and `health`, of its
+//! users' sessions in `seat`; `probe` looks at hosts between the logins.
 
 pub(crate) mod attempt;
 pub mod balance;
 pub mod config;
 mod dial;
+mod gate;
+mod health;
 pub mod host;
 mod login;
 pub mod master;
+mod probe;
 mod seat;
 mod tls;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 pub use config::Config;
 pub use dial::Surroundings;
 pub use host::Host;
 pub use seat::Seat;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::attempt::Then;
 use self::config::{Balance, Failover, Security};
-use self::host::PAUSE;
+use self::health::PAUSE;
 use self::seat::Pins;
 use self::tls::HostTls;
 use crate::net::Stream;
@@ -66,6 +70,11 @@ impl Backends {
         self.0.get(name)
     }
 
+    /// Starts what runs beside the logins, for each: see [`Backend::start`].
+    pub fn start(&self) {
+        self.0.values().for_each(Backend::start);
+    }
+
     /// In order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
         self.0.values()
@@ -82,6 +91,8 @@ pub struct Backend {
     /// None: no endpoint needs it.
     tls: Option<HostTls>,
     around: Surroundings,
+    /// What runs beside the logins; ends with the backend.
+    beside: Mutex<JoinSet<()>>,
 }
 
 impl Backend {
@@ -106,7 +117,26 @@ impl Backend {
             metrics: metrics::Backend::new(&config.name),
             config,
             around,
+            beside: Mutex::default(),
         })
+    }
+
+    /// Starts what runs beside the logins, once: the probes of its hosts. It ends when the backend is
+    /// dropped, or by [`stop`](Self::stop). To be called within a runtime.
+    pub fn start(self: &Arc<Self>) {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if !beside.is_empty() {
+            return;
+        }
+        for host in self.hosts.load().iter() {
+            self.watch(host, &mut beside);
+        }
+    }
+
+    /// Ends what runs beside the logins; those that are under way go on.
+    pub fn stop(&self) {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.abort_all();
     }
 
     /// Its name in the map.
@@ -159,7 +189,15 @@ impl Backend {
     ) -> Result<Connected, Refusal> {
         self.admit(&request)?;
         let begun = Instant::now();
-        let deadline = begun + self.config.retry_for;
+        let Config {
+            connect_timeout,
+            greeting_timeout,
+            retry_for,
+            ..
+        } = self.config;
+        let deadline = begun + retry_for;
+        // However many hosts are silent: their user is told within the time that one may take.
+        let mut patience = begun + (connect_timeout + greeting_timeout).max(retry_for);
         let mut asked = false;
         let mut hosts = self.preference(request.user, request.host)?;
         loop {
@@ -168,7 +206,11 @@ impl Backend {
                 cause: "the backend has no host".into(),
             });
             for host in hosts {
-                let (failure, then) = match self.attempt(&host, &request, dialogue).await {
+                if asked && Instant::now() >= patience {
+                    return Err(last);
+                }
+                let attempt = self.attempt(&host, &request, dialogue, &mut patience);
+                let (failure, then) = match attempt.await {
                     Ok(connected) => {
                         self.metrics.connected(begun.elapsed());
                         return Ok(connected);

@@ -140,6 +140,11 @@ impl UserName {
         Ok(UserName(text.into()))
     }
 
+    /// Stands where no name is told.
+    pub fn nobody() -> Self {
+        UserName("nobody".into())
+    }
+
     /// The name as it was typed.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -39,6 +39,14 @@ impl Protocol {
             Protocol::Pop3 => "pop3",
         }
     }
+
+    /// What a client says that wants nothing more: LOGOUT (RFC 9051 §6.1.3), QUIT (RFC 1939 §5, §6).
+    pub fn leave(self) -> &'static [u8] {
+        match self {
+            Protocol::Imap => b"gone LOGOUT\r\n",
+            Protocol::Pop3 => b"QUIT\r\n",
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -366,6 +374,30 @@ pub struct HostLogin {
     /// Whole commands to be sent behind the login in the same burst, if the host bears pipelining
     /// and the login needs no further turn. Their tags are the caller's business. Empty: none.
     pub behind: Vec<u8>,
+}
+
+impl HostLogin {
+    /// Of nobody: for a look at what a host can do, which ends before it.
+    pub fn nobody(starttls: StartTls, seed: u64) -> Self {
+        HostLogin {
+            user: UserName::nobody(),
+            credentials: Credentials::Certificate,
+            starttls,
+            seed,
+            origin: None,
+            behind: Vec::new(),
+        }
+    }
+}
+
+/// How far a [`Client`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// To the accepted login.
+    LogIn,
+    /// Until it is known what the host can do: asked anew, whatever was remembered. No credentials
+    /// are sent, and the [`Welcome`] is empty.
+    Look,
 }
 
 /// Who a client is, as it is told to a host.

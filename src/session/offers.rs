@@ -7,8 +7,9 @@
 //! one backend under the names they bear, and each of its hosts has offered it to us. Where the gateway
 //! checks passwords itself, passwords are all there is.
 //!
-//! A host is known once somebody has tried to log in to it: until then only the operator's list can
-//! announce tokens, though one that is shown all the same is relayed.
+//! A host is known once it was probed, moments after the start, or somebody has tried to log in to
+//! it: until then only the operator's list can announce tokens, though one that is shown all the
+//! same is relayed.
 
 use super::{Front, Gateway};
 use crate::protocol::Protocol;

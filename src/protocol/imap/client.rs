@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::protocol::sasl::{self, Relayed, relayed};
 use crate::protocol::{
-    self, Behind, Credentials, Failure, HostLogin, HostStep, READ_CHUNK, Welcome,
+    self, Behind, Credentials, Failure, Goal, HostLogin, HostStep, READ_CHUNK, StartTls, Welcome,
 };
 
 /// Most octets a host may say before it answered the login: the promised bound of a connection
@@ -40,6 +40,7 @@ const MAX_GREETING: usize = 1024;
 /// An IMAP host's login conversation.
 pub struct Client {
     login: HostLogin,
+    goal: Goal,
     /// What an earlier login found out; looked at once the greeting is known.
     remembered: Option<Profile>,
     state: State,
@@ -135,6 +136,7 @@ impl Client {
             tags: Tags::new(login.seed),
             pipelining: Pipelining::Kept,
             login,
+            goal: Goal::LogIn,
             remembered,
             state: State::Greeting,
             due: None,
@@ -148,6 +150,14 @@ impl Client {
             alert: None,
             bye: None,
             secrecy: Secrecy::Kept,
+        }
+    }
+
+    /// One that ends when it is known what the host can do.
+    pub fn look(starttls: StartTls, seed: u64, remembered: Option<Profile>) -> Self {
+        Client {
+            goal: Goal::Look,
+            ..Client::new(HostLogin::nobody(starttls, seed), remembered)
         }
     }
 
@@ -327,6 +337,11 @@ impl Client {
 
     /// Capabilities are known: tells who the client is, if the host wants to hear it, and logs in.
     fn identify(&mut self, can: &Capabilities) {
+        if self.goal == Goal::Look {
+            self.state = State::Over;
+            self.due = Some(Due::Done(Box::default()));
+            return;
+        }
         let origin = self.login.origin.take().filter(|_| can.has("ID"));
         let Some(origin) = origin else {
             return self.log_in(can, None);

@@ -12,7 +12,9 @@ use says::{Can, Offered, Status, code, shown};
 use super::xclient;
 use crate::protocol::line::{Lines, Octets, TooLong};
 use crate::protocol::sasl::{self, Mechanism, Relayed, relayed};
-use crate::protocol::{Behind, Code, Failure, HostLogin, HostStep, Secret, StartTls, Welcome};
+use crate::protocol::{
+    Behind, Code, Failure, Goal, HostLogin, HostStep, Secret, StartTls, Welcome,
+};
 
 /// Longest line taken from a host. RFC 1939 §3 has 512; some put whole notices into one.
 const LONGEST_LINE: usize = 4 * 1024;
@@ -26,6 +28,7 @@ const LONGEST_AUTH: usize = 255;
 /// A POP3 conversation with a host up to its yes or no.
 pub struct Client {
     login: HostLogin,
+    goal: Goal,
     lines: Lines,
     talk: Talk,
     out: Option<Octets>,
@@ -129,6 +132,7 @@ impl Client {
             introduction: None,
             introduced: Asked::No,
             login,
+            goal: Goal::LogIn,
             lines: Lines::new(LONGEST_LINE),
             talk: Talk::Greeting,
             out: None,
@@ -136,6 +140,14 @@ impl Client {
             xclient: Offered::No,
             sent: Sent::Nothing,
             behind: Behind::NotSent,
+        }
+    }
+
+    /// One that ends when it is known what the host can do.
+    pub fn look(starttls: StartTls, seed: u64, remembered: Option<Profile>) -> Self {
+        Client {
+            goal: Goal::Look,
+            ..Client::new(HostLogin::nobody(starttls, seed), remembered)
         }
     }
 
@@ -286,7 +298,7 @@ impl Client {
         if self.xclient == Offered::Yes {
             self.introduction = self.login.origin.as_ref().map(xclient::command);
         }
-        match self.known() {
+        match self.known().filter(|_| self.goal == Goal::LogIn) {
             Some(can) => {
                 self.can = can;
                 self.source = Source::Memory;
@@ -309,6 +321,10 @@ impl Client {
     }
 
     fn log_in(&mut self) {
+        if self.goal == Goal::Look {
+            self.talk = Talk::Over(Some(HostStep::Done(Box::default())));
+            return;
+        }
         if let Some(relayed) = self.relayed {
             let mechanism = relayed.mechanism();
             return match self.can.sasl.has(mechanism) {

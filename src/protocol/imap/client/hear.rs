@@ -4,7 +4,7 @@ use super::capability::{Capabilities, Pipelining};
 use super::response::{self, Kind, Response, Status, is, sanitise, status, word};
 use super::{Attempt, Burst, Client, Due, MAX_GREETING, MAX_UNTAGGED, State};
 use crate::protocol::sasl::Relayed;
-use crate::protocol::{Code, Failure, StartTls, Welcome};
+use crate::protocol::{Code, Failure, Goal, StartTls, Welcome};
 
 impl Client {
     /// Takes one whole response; `early`: it began before our last command went out.
@@ -96,7 +96,7 @@ impl Client {
             self.state = State::StartTls(tag);
             return;
         }
-        if self.capabilities.is_none() {
+        if self.capabilities.is_none() && self.goal == Goal::LogIn {
             let known = self.known().and_then(|profile| profile.before.clone());
             // A mechanism that is not among them may have come since.
             let needed = self.login.credentials.relayed();

@@ -747,3 +747,47 @@ proptest::proptest! {
         client.step();
     }
 }
+
+/// A look: the host's lines, what is said, and the mechanisms it offers or how it fails.
+#[test]
+fn a_look_sends_no_credentials() {
+    for (host, said, want) in [
+        (
+            &["+OK hi", "+OK", "SASL PLAIN XOAUTH2", "."][..],
+            "CAPA\r\n",
+            Ok("PLAIN XOAUTH2"),
+        ),
+        (&["+OK hi", "-ERR what"], "CAPA\r\n", Ok("")),
+        (&["-ERR [SYS/TEMP] later"], "", Err("Refused")),
+    ] {
+        let remembered = Profile {
+            greeting: b"+OK hi".to_vec(),
+            can: Some(Can::NOTHING),
+        };
+        let mut client = Client::look(StartTls::No, 1, Some(remembered));
+        let mut script = host.iter();
+        let mut wrote = String::new();
+        let end = loop {
+            match client.step() {
+                HostStep::Read => match script.next() {
+                    Some(line) => client.receive(format!("{line}\r\n").as_bytes()),
+                    None => client.closed(),
+                },
+                HostStep::Write(bytes) => wrote += std::str::from_utf8(&bytes).unwrap(),
+                HostStep::Done(_) => break Ok(()),
+                HostStep::Failed(failure) => break Err(format!("{failure:?}")),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wrote, said);
+        assert!(!client.credentials_sent());
+        match want {
+            Err(failure) => assert!(end.unwrap_err().starts_with(failure)),
+            Ok(names) => {
+                let can = client.learned().unwrap().mechanisms().unwrap();
+                let can: Vec<&str> = can.iter().map(Mechanism::name).collect();
+                assert_eq!((end, can.join(" ").as_str()), (Ok(()), names));
+            }
+        }
+    }
+}
