@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::net::descriptors;
 use crate::protocol::Failure;
 
 /// How long an address may take before the next one is tried beside it (RFC 8305 §5).
@@ -94,7 +95,11 @@ async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
         let started = waiting.next().map(|to| {
             tries.spawn(async move {
                 let tried = TcpStream::connect(to).await;
-                tried.map_err(|error| format!("connect {to}: {error}"))
+                let tcp = tried.map_err(|error| format!("connect {to}: {error}"))?;
+                match descriptors::is_reserved(&tcp) {
+                    false => Ok(tcp),
+                    true => Err(format!("connect {to}: too many open files")),
+                }
             });
         });
         let stagger = async {

@@ -168,11 +168,7 @@ pub(super) fn limits(root: Raw<'_>) -> Limits {
 
 /// Two descriptors a session, and 256 for everything else.
 fn what_the_file_limit_allows() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))?;
-    let soft: usize = line.split_whitespace().nth(3)?.parse().ok()?;
+    let soft = crate::net::descriptors::limit()?;
     Some((soft.saturating_sub(256) / 2).max(1))
 }
 

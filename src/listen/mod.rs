@@ -2,9 +2,10 @@
 //! the PROXY header, the listener's `allow`, the limits, the TLS handshake.
 //!
 //! Each connection is a task of its own from the first moment, so a client that dribbles through
-//! its handshake keeps nobody else waiting. When descriptors run out accepting backs off; sessions
-//! that live go on.
+//! its handshake keeps nobody else waiting. When descriptors run out accepting rests (`accept`);
+//! sessions that live go on.
 
+mod accept;
 pub mod config;
 mod peer;
 
@@ -21,16 +22,14 @@ use tokio::time::{Instant, sleep};
 
 pub use config::{Config, TlsMode};
 
+use self::accept::Rests;
 use self::peer::Speaks;
 use crate::net::{Peer, Stream};
-use crate::observe::metrics;
+use crate::observe::metrics::{self, AcceptError};
 use crate::session::{self, Arrival, Front, Gateway, Upgrade};
 
 /// Connections the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 4096;
-
-/// How long accepting rests when descriptors or memory run out.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Opens a listening socket. `[::]` takes IPv4 as well.
 ///
@@ -70,6 +69,7 @@ pub struct Listener {
 impl Listener {
     /// Accepts until `stop` changes; lets go of the socket then.
     pub async fn serve(self: Arc<Self>, socket: Arc<TcpListener>, mut stop: watch::Receiver<bool>) {
+        let mut rests = Rests::new(&self.config.name);
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
@@ -77,15 +77,51 @@ impl Listener {
             };
             match accepted {
                 Ok((tcp, client)) => {
+                    let tcp = self.with_room(tcp, &mut rests, &mut stop).await;
                     let listener = self.clone();
                     tokio::spawn(async move { listener.welcome(tcp, client).await });
                 }
-                // The client was gone before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    self.gateway.load().metrics.refused(metrics::Refused::Other);
-                    tracing::warn!(listener = %self.config.name, %error, "cannot accept");
-                    sleep(ACCEPT_REST).await;
+                    let trouble = accept::trouble(&error);
+                    self.metrics.accept_failed(trouble);
+                    // The client was gone before it was accepted: that costs nothing.
+                    if trouble != AcceptError::Aborted {
+                        rests.begin(&error);
+                        sleep(accept::REST).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where descriptors run out the connection just accepted waits for one that is not of the
+    /// reserve, those behind it in the kernel: nobody is turned away. At the end of all accepting it
+    /// is served with what there is.
+    async fn with_room(
+        &self,
+        mut tcp: TcpStream,
+        rests: &mut Rests,
+        stop: &mut watch::Receiver<bool>,
+    ) -> TcpStream {
+        let mut waited = false;
+        loop {
+            tcp = match accept::unreserved(tcp) {
+                Ok(tcp) => {
+                    rests.end();
+                    return tcp;
+                }
+                Err(tcp) => tcp,
+            };
+            if !waited {
+                waited = true;
+                self.metrics.accept_failed(AcceptError::Descriptors);
+            }
+            rests.begin(&"too many open files");
+            tokio::select! {
+                () = sleep(accept::REST) => {}
+                _ = stop.changed() => {
+                    stop.mark_changed();
+                    return tcp;
                 }
             }
         }

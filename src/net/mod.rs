@@ -1,5 +1,7 @@
 //! Byte streams: one type for clear text, TLS and the built-in store, and who is at the other end.
 
+pub mod descriptors;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

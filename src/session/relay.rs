@@ -39,6 +39,9 @@ const HALF_CLOSED_IDLE: Duration = Duration::from_secs(5);
 /// A session that was asked to end waits this long for a message boundary.
 const GOODBYE_WAIT: Duration = Duration::from_secs(30);
 
+/// The same where the gateway drains: no end of its own, the drain has one.
+const DRAIN_WAIT: Duration = Duration::from_secs(24 * 3600);
+
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -70,7 +73,11 @@ pub(super) async fn relay(
             && let Poll::Ready(reason) = asked.as_mut().poll(cx)
         {
             relay.leaving = Some(Leaving::Waiting(reason));
-            timer.as_mut().reset(Instant::now() + GOODBYE_WAIT);
+            let wait = match reason {
+                Farewell::Shutdown => DRAIN_WAIT,
+                _ => GOODBYE_WAIT,
+            };
+            timer.as_mut().reset(Instant::now() + wait);
         }
         loop {
             match relay.poll(cx, live) {
@@ -96,7 +103,12 @@ pub(super) async fn relay(
             }
         }
     });
-    ended.await
+    let ended = ended.await;
+    if let Some(Leaving::Said(_)) = relay.leaving {
+        drop(relay.host);
+        super::linger(relay.client).await;
+    }
+    ended
 }
 
 struct Relay {

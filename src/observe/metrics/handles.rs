@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 
-use super::{PROTOCOLS, of};
+use super::{AcceptError, PROTOCOLS, of};
 use crate::protocol::Protocol;
 
 /// A listener's counts.
 #[derive(Clone)]
 pub struct Listener {
     connections: Counter,
+    accept_errors: [Counter; AcceptError::ALL.len()],
 }
 
 impl Listener {
@@ -19,12 +20,30 @@ impl Listener {
         let connections =
             metrics::counter!("gatepost_connections_total", "listener" => name.to_owned());
         connections.absolute(0);
-        Listener { connections }
+        let accept_errors = AcceptError::ALL.map(|error| {
+            let count = metrics::counter!(
+                "gatepost_accept_errors_total", "listener" => name.to_owned(), "error" => error.as_str()
+            );
+            count.absolute(0);
+            count
+        });
+        Listener {
+            connections,
+            accept_errors,
+        }
     }
 
     /// A connection was accepted.
     pub fn connection(&self) {
         self.connections.increment(1);
+    }
+
+    /// A connection could not be accepted when it came.
+    pub fn accept_failed(&self, error: AcceptError) {
+        let place = AcceptError::ALL.iter().position(|known| *known == error);
+        if let Some(count) = place.and_then(|place| self.accept_errors.get(place)) {
+            count.increment(1);
+        }
     }
 }
 

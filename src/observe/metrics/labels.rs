@@ -78,6 +78,20 @@ impl Refused {
 }
 
 labels! {
+    /// Why a connection was not accepted when it came.
+    AcceptError {
+        /// No file descriptor was left: it waits.
+        Descriptors = "descriptors",
+        /// The kernel had no memory for it: it waits.
+        Memory = "memory",
+        /// It was gone already.
+        Aborted = "aborted",
+        /// Something else: it waits.
+        Other = "other",
+    }
+}
+
+labels! {
     /// What happened to a message of a translated POP3 session.
     Pop3Action {
         /// It was retrieved whole.

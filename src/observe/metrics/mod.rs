@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use handles::{Backend, Counted, Host, Listener};
-pub use labels::{Outcome, Pop3Action, Refused};
+pub use labels::{AcceptError, Outcome, Pop3Action, Refused};
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -73,6 +73,10 @@ fn recorder() -> Result<PrometheusRecorder, String> {
 fn describe() {
     use metrics::{describe_counter as counter, describe_gauge as gauge};
     counter!("gatepost_connections_total", "Connections accepted.");
+    counter!(
+        "gatepost_accept_errors_total",
+        "Connections that could not be accepted when they came."
+    );
     gauge!("gatepost_sessions", "Sessions that are logged in.");
     counter!("gatepost_logins_total", "Login attempts by their result.");
     metrics::describe_histogram!(
@@ -293,6 +297,7 @@ mod tests {
         let lines = exposed(|| {
             let listener = Listener::new("imaps://0.0.0.0:993");
             listener.connection();
+            listener.accept_failed(AcceptError::Descriptors);
             let backend = Backend::new("old");
             let host = Host::new("old", "10.0.0.5");
             let live = (backend.session(Protocol::Imap), host.session());
@@ -315,6 +320,7 @@ mod tests {
         });
         for want in [
             r#"gatepost_connections_total{listener="imaps://0.0.0.0:993"} 1"#,
+            r#"gatepost_accept_errors_total{listener="imaps://0.0.0.0:993",error="descriptors"} 1"#,
             r#"gatepost_sessions{protocol="imap",backend="old"} 1"#,
             r#"gatepost_sessions{protocol="pop3",backend="old"} 0"#,
             r#"gatepost_logins_total{protocol="imap",result="ok"} 1"#,

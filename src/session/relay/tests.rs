@@ -162,10 +162,45 @@ async fn without_a_boundary_the_session_ends_without_words() {
         relay,
     } = play(b"", b"", 1024);
     host.write_all(b"half a line").await.unwrap();
-    entry.end(Farewell::Shutdown);
+    entry.end(Farewell::Kicked);
     assert_eq!(all(client).await, b"half a line");
     let ended = relay.await.unwrap();
+    assert_eq!(ended, Ended::new(EndedBy::Gateway, "kicked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_its_boundary_as_long_as_it_takes() {
+    let Play {
+        mut client,
+        mut host,
+        entry,
+        relay,
+    } = play(b"", b"", 1024);
+    host.write_all(b"half ").await.unwrap();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    entry.end(Farewell::Shutdown);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    host.write_all(b"a line\n").await.unwrap();
+    assert_eq!(all(client).await, b"a line\n* BYE\r\n");
+    let ended = relay.await.unwrap();
     assert_eq!(ended, Ended::new(EndedBy::Gateway, "shutdown"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_told_goodbye_may_still_say_something() {
+    let Play {
+        mut client,
+        host,
+        entry,
+        relay,
+    } = play(b"", b"", 1024);
+    entry.end(Farewell::Shutdown);
+    client.read_exact(&mut [0; 7]).await.unwrap();
+    // Not refused with a reset, which could cost the client our last words.
+    client.write_all(b"DONE\r\n").await.unwrap();
+    drop(client);
+    assert_eq!(all(host).await, b"");
+    assert_eq!(relay.await.unwrap().by, EndedBy::Gateway);
 }
 
 #[tokio::test(start_paused = true)]
