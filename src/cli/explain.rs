@@ -5,18 +5,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{FAILED, WRONG, load, say, tell};
+use super::{FAILED, Form, WRONG, load, say, tell};
 use crate::protocol::{Protocol, UserName};
 use crate::route::{Ask, explain};
-
-/// How it is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
-}
 
 pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -> ExitCode {
     let (config, _) = match load(path) {

@@ -7,15 +7,22 @@ mod banner;
 mod check;
 mod explain;
 mod help;
+mod hosts;
 mod man;
+mod moves;
 mod probe;
+mod reload;
+mod remote;
 mod run;
 mod schema;
+mod sessions;
+mod table;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -76,6 +83,65 @@ enum Command {
     /// Look at a mail port as a client would: greeting, capabilities, certificate, login, timing;
     /// exit code 1 if one of them is not well
     Probe(probe::Args),
+    /// List the live sessions of the running gateway
+    Sessions(sessions::Which),
+    /// End sessions with a goodbye; exit code 1 if there is none
+    Kick(sessions::Whose),
+    /// List the backends and their hosts: state, weight, sessions
+    Backends {
+        /// The list as the admin API tells it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a host no new users; those with sessions there keep it
+    Drain {
+        /// `HOST`, or `BACKEND/HOST` where two backends have one of this name
+        host: String,
+        /// End the sessions that are left after this time
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        after: Option<Duration>,
+    },
+    /// Give a host users again
+    Undrain {
+        /// As for `drain`
+        host: String,
+    },
+    /// Change a host's share of the users
+    Weight {
+        /// As for `drain`
+        host: String,
+        /// Its weight; 0 gives it none
+        weight: u32,
+    },
+    /// Move users to another store: their sessions end with a goodbye, then they log in there
+    Move(moves::Move),
+    /// List who was moved
+    Moves {
+        /// The list as the admin API tells it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Undo a move: the user goes where the map says
+    Unmove {
+        /// The user
+        user: String,
+    },
+    /// Let a user's logins wait while mail is copied, at most 120 seconds
+    Hold {
+        /// The user
+        user: String,
+    },
+    /// End a hold
+    Release {
+        /// The user
+        user: String,
+    },
+    /// Let the running gateway read its settings anew: whole, or not at all
+    Reload {
+        /// What changed, or the list of problems, for machines
+        #[arg(long)]
+        json: bool,
+    },
     /// Read the manual: a topic, a command, or the list of both
     Help {
         /// A topic like `tls`, or a command like `explain`
@@ -120,15 +186,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             user,
             protocol,
             json,
-        } => {
-            let form = if json {
-                explain::Form::Json
-            } else {
-                explain::Form::Text
-            };
-            explain::explain(&args.config, &user, protocol, form)
-        }
+        } => explain::explain(&args.config, &user, protocol, Form::of(json)),
         Command::Probe(args) => probe::probe(&args),
+        Command::Sessions(which) => sessions::sessions(&args.config, &which),
+        Command::Kick(whose) => sessions::kick(&args.config, &whose),
+        Command::Backends { json } => hosts::backends(&args.config, Form::of(json)),
+        Command::Drain { host, after } => {
+            hosts::change(&args.config, &host, hosts::Change::Drain(after))
+        }
+        Command::Undrain { host } => hosts::change(&args.config, &host, hosts::Change::Undrain),
+        Command::Weight { host, weight } => {
+            hosts::change(&args.config, &host, hosts::Change::Weight(weight))
+        }
+        Command::Move(what) => moves::moved(&args.config, &what),
+        Command::Moves { json } => moves::moves(&args.config, Form::of(json)),
+        Command::Unmove { user } => moves::unmove(&args.config, &user),
+        Command::Hold { user } => moves::hold(&args.config, &user),
+        Command::Release { user } => moves::release(&args.config, &user),
+        Command::Reload { json } => reload::reload(&args.config, Form::of(json)),
         Command::Help { topic } => help::help(topic.as_deref(), Args::command()),
         Command::Man => man::man(Args::command()),
         Command::Schema => schema::schema(),
@@ -138,6 +213,30 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             let _ = io::stdout().write_all(&script);
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// How a result is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+}
+
+impl Form {
+    /// As `--json` asks.
+    fn of(json: bool) -> Self {
+        if json { Form::Json } else { Form::Text }
+    }
+}
+
+/// A time as proxy.yaml writes it: `30s`, `5m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("expected a time, like 15s".into()),
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{FAILED, WRONG, say, tell};
+use super::{FAILED, WRONG, duration, say, tell};
 use crate::protocol::{Protocol, Secret, UserName};
 use trust::Trust;
 use wire::Wire;
@@ -52,13 +52,6 @@ pub(super) struct Args {
     /// Longest wait for a target in all
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
     timeout: Duration,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err("expected a time, like 15s".into()),
-    }
 }
 
 /// How TLS comes in.

@@ -5,6 +5,7 @@
 //! (variables), `check` along `schema` (every key by itself), `leaf` (every value), the readers (`listeners`, `backends`, `users`, `rest`:
 //! what several keys mean together). Everything wrong is collected on the way: see [`problem`].
 
+mod admin_only;
 mod backends;
 mod check;
 mod files;

@@ -1,0 +1,459 @@
+//! The commands that ask the running gateway, against an admin port that plays a script: what they ask,
+//! what they print, how they end.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::{Value, json};
+
+/// A request as it came.
+#[derive(Debug)]
+struct Request {
+    line: String,
+    fields: Vec<String>,
+    body: String,
+}
+
+/// A port that gives these answers, one a connection, and tells what it was asked.
+fn scripted(answers: Vec<(u16, Value)>) -> (SocketAddr, Receiver<Request>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut lines = Vec::new();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if line.trim_end().is_empty() {
+                    break;
+                }
+                lines.push(line.trim_end().to_owned());
+            }
+            let line = lines.remove(0);
+            let length = lines.iter().find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            });
+            let mut octets = vec![0; length.unwrap_or(0)];
+            reader.read_exact(&mut octets).unwrap();
+            let body = body.to_string();
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+            let request = Request {
+                line,
+                fields: lines,
+                body: String::from_utf8(octets).unwrap(),
+            };
+            if tell.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+/// A directory with a proxy.yaml, removed at the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str, yaml: &str) -> Dir {
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("remote-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("proxy.yaml"), yaml).unwrap();
+        Dir(dir)
+    }
+
+    fn run(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .args(args)
+            .current_dir(&self.0)
+            .env_remove("GATEPOST_CONFIG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn settings(port: u16) -> String {
+    // On all addresses, and wrong elsewhere: the running gateway keeps its old settings.
+    format!(
+        "listeners: [half-way through an edit]\nadmin: {{ bind: 0.0.0.0:{port}, token: s3cret }}\n"
+    )
+}
+
+fn hosts() -> Value {
+    json!({"backends": [
+        {"name": "old", "hosts": [{"name": "h1", "state": "up", "weight": 1, "sessions": 2}]},
+        {"name": "new", "hosts": [{"name": "h2:1143", "state": "up", "weight": 1, "sessions": 1},
+                                  {"name": "h1", "state": "up", "weight": 1, "sessions": 0}]},
+    ]})
+}
+
+/// A command; the answers it gets; the requests it makes, with their bodies; what it prints; its exit code.
+struct Case {
+    args: &'static [&'static str],
+    input: &'static str,
+    answers: Vec<(u16, Value)>,
+    says: &'static str,
+    code: i32,
+}
+
+fn case(args: &'static [&'static str], answers: Vec<(u16, Value)>) -> Case {
+    Case {
+        args,
+        input: "",
+        answers,
+        says: "",
+        code: 0,
+    }
+}
+
+#[test]
+fn every_command_asks_says_and_ends_as_it_should() {
+    let null = Value::Null;
+    let moved = |user: &str| json!({"user": user, "backend": "new"});
+    let cases: Vec<(Case, Vec<(&str, Value)>)> = vec![
+        (
+            Case {
+                says: "no sessions\n",
+                ..case(&["sessions"], vec![(200, json!({"sessions": []}))])
+            },
+            vec![("GET /api/v1/sessions", null.clone())],
+        ),
+        (
+            Case {
+                says: "{\n  \"sessions\": []\n}\n",
+                ..case(
+                    &[
+                        "sessions",
+                        "a+b@x",
+                        "--protocol",
+                        "pop3",
+                        "--ip",
+                        "::1",
+                        "--backend",
+                        "old",
+                        "--host",
+                        "h1",
+                        "--json",
+                    ],
+                    vec![(200, json!({"sessions": []}))],
+                )
+            },
+            vec![(
+                "GET /api/v1/sessions?user=a%2Bb@x&backend=old&host=h1&protocol=pop3&ip=::1",
+                null.clone(),
+            )],
+        ),
+        (
+            Case {
+                says: "2 sessions ended\n",
+                ..case(&["kick", "alice"], vec![(200, json!({"ended": 2}))])
+            },
+            vec![("DELETE /api/v1/sessions?user=alice", null.clone())],
+        ),
+        (
+            Case {
+                says: "1 session ended\n",
+                ..case(&["kick", "--id", "x7/2"], vec![(200, json!({"ended": 1}))])
+            },
+            vec![("DELETE /api/v1/sessions/x7%2F2", null.clone())],
+        ),
+        (
+            Case {
+                says: "error: there is no session from 192.0.2.1\n\nnext: `gatepost sessions` lists those there are\n",
+                code: 1,
+                ..case(
+                    &["kick", "--ip", "192.0.2.1"],
+                    vec![(200, json!({"ended": 0}))],
+                )
+            },
+            vec![("DELETE /api/v1/sessions?ip=192.0.2.1", null.clone())],
+        ),
+        (
+            Case {
+                says: "BACKEND  HOST     STATE  WEIGHT  SESSIONS\nold      h1       up          1         2\n\
+                       new      h2:1143  up          1         1\nnew      h1       up          1         0\n",
+                ..case(&["backends"], vec![(200, hosts())])
+            },
+            vec![("GET /api/v1/backends", null.clone())],
+        ),
+        (
+            Case {
+                says: "new/h2:1143 is drained: new users go elsewhere, 1 session there now end after 5m\n",
+                ..case(
+                    &["drain", "h2:1143", "--after", "5m"],
+                    vec![(200, hosts()), (200, json!({}))],
+                )
+            },
+            vec![
+                ("GET /api/v1/backends", null.clone()),
+                (
+                    "PUT /api/v1/backends/new/hosts/h2:1143",
+                    json!({"state": "drain", "after": "300000ms"}),
+                ),
+            ],
+        ),
+        (
+            Case {
+                says: "old/h1 takes users again\n",
+                ..case(
+                    &["undrain", "old/h1"],
+                    vec![(200, hosts()), (200, json!({}))],
+                )
+            },
+            vec![
+                ("GET /api/v1/backends", null.clone()),
+                ("PUT /api/v1/backends/old/hosts/h1", json!({"state": "up"})),
+            ],
+        ),
+        (
+            Case {
+                says: "old/h1 has the weight 3\n",
+                ..case(
+                    &["weight", "old/h1", "3"],
+                    vec![(200, hosts()), (200, json!({}))],
+                )
+            },
+            vec![
+                ("GET /api/v1/backends", null.clone()),
+                ("PUT /api/v1/backends/old/hosts/h1", json!({"weight": 3})),
+            ],
+        ),
+        (
+            Case {
+                says: "error: several backends have a host h1\n\nnext: say which: old/h1, new/h1\n",
+                code: 2,
+                ..case(&["drain", "h1"], vec![(200, hosts())])
+            },
+            vec![("GET /api/v1/backends", null.clone())],
+        ),
+        (
+            Case {
+                says: "alice is moved to new, host h2\n",
+                ..case(
+                    &["move", "alice", "new", "--host", "h2"],
+                    vec![(200, json!({}))],
+                )
+            },
+            vec![(
+                "POST /api/v1/move",
+                json!({"user": "alice", "backend": "new", "host": "h2"}),
+            )],
+        ),
+        (
+            Case {
+                says: "error: no backend is named `nwe`\n",
+                code: 2,
+                ..case(
+                    &["move", "alice", "nwe"],
+                    vec![(400, json!({"error": "no backend is named `nwe`"}))],
+                )
+            },
+            vec![(
+                "POST /api/v1/move",
+                json!({"user": "alice", "backend": "nwe"}),
+            )],
+        ),
+        (
+            Case {
+                input: "alice new\n# and\nbob new\n",
+                says: "2 users are moved\n",
+                ..case(&["move", "--file", "-"], vec![(200, json!({}))])
+            },
+            vec![("POST /api/v1/move", json!([moved("alice"), moved("bob")]))],
+        ),
+        (
+            Case {
+                says: "USER   BACKEND  HOST\nalice  new      -\n",
+                ..case(&["moves"], vec![(200, json!({"moves": [moved("alice")]}))])
+            },
+            vec![("GET /api/v1/moves", null.clone())],
+        ),
+        (
+            Case {
+                says: "alice@x goes where the map says\n",
+                ..case(&["unmove", "alice@x"], vec![(200, json!({}))])
+            },
+            vec![("DELETE /api/v1/moves/alice@x", null.clone())],
+        ),
+        (
+            Case {
+                says: "error: nobody is moved by this name\n",
+                code: 1,
+                ..case(
+                    &["unmove", "bob"],
+                    vec![(404, json!({"error": "nobody is moved by this name"}))],
+                )
+            },
+            vec![("DELETE /api/v1/moves/bob", null.clone())],
+        ),
+        (
+            Case {
+                says: "logins of bob wait, at most 120 seconds, until `gatepost release bob`\n",
+                ..case(&["hold", "bob"], vec![(200, json!({}))])
+            },
+            vec![("POST /api/v1/hold", json!({"user": "bob"}))],
+        ),
+        (
+            Case {
+                says: "bob may log in\n",
+                ..case(&["release", "bob"], vec![(200, json!({}))])
+            },
+            vec![("POST /api/v1/release", json!({"user": "bob"}))],
+        ),
+        (
+            Case {
+                says: "reloaded\n  users\n",
+                ..case(&["reload"], vec![(200, json!({"changed": ["users"]}))])
+            },
+            vec![("POST /api/v1/reload", null.clone())],
+        ),
+        (
+            Case {
+                says: "error[E011]: p:3:5: no backend\nerror: the new settings are refused, the old ones stay in use\n\n\
+                       next: `gatepost check` shows each problem with its line\n",
+                code: 1,
+                ..case(
+                    &["reload"],
+                    vec![(
+                        422,
+                        json!([{"severity": "error", "code": "E011", "file": "p", "line": 3, "column": 5,
+                                       "message": "no backend", "expected": ""}]),
+                    )],
+                )
+            },
+            vec![("POST /api/v1/reload", null.clone())],
+        ),
+        (
+            Case {
+                says: "error: the running gateway does not know this command\n\n\
+                       next: it is older than this program; restart it, or use its own program\n",
+                code: 1,
+                ..case(
+                    &["moves"],
+                    vec![(404, json!({"error": "there is nothing at this path"}))],
+                )
+            },
+            vec![("GET /api/v1/moves", null.clone())],
+        ),
+    ];
+    for (case, asks) in cases {
+        let (address, told) = scripted(case.answers);
+        let dir = Dir::new(case.args[0], &settings(address.port()));
+        let output = dir.run(case.args, case.input);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(said, case.says, "{:?}", case.args);
+        assert_eq!(output.status.code(), Some(case.code), "{:?}", case.args);
+        for (line, body) in asks {
+            let request = told.recv().unwrap();
+            assert_eq!(request.line, format!("{line} HTTP/1.1"), "{:?}", case.args);
+            let has = |field: &str| request.fields.iter().any(|f| f.eq_ignore_ascii_case(field));
+            assert!(has("authorization: Bearer s3cret"), "{:?}", request.fields);
+            assert!(has(&format!("host: {address}")), "{:?}", request.fields);
+            let sent: Value = serde_json::from_str(&request.body).unwrap_or_default();
+            assert_eq!(sent, body, "{:?}", case.args);
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_with_a_next_step() {
+    let smallest =
+        "listeners: [\"imap://127.0.0.1:1143\"]\nbackends: { a: demo:// }\nusers: { \"*\": a }\n";
+    let without = Dir::new("without", smallest);
+    let output = without.run(&["sessions"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("proxy.yaml has no `admin`") && said.contains("next: add `admin:"),
+        "{said}"
+    );
+
+    // A port that nothing listens on.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let dead = Dir::new("dead", &format!("admin: {{ bind: 127.0.0.1:{port} }}\n"));
+    let output = dead.run(&["backends"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("no answer from the gateway") && said.contains("is it running"),
+        "{said}"
+    );
+
+    let (address, _told) = scripted(vec![(
+        401,
+        json!({"error": "the token is not the one of admin.token"}),
+    )]);
+    let stranger = Dir::new("stranger", &settings(address.port()));
+    let output = stranger.run(&["kick", "bob"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("does not take the admin token") && !said.contains("s3cret"),
+        "{said}"
+    );
+
+    let output = dead.run(&["-c", "nowhere.yaml", "sessions"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("there is no nowhere.yaml"), "{said}");
+
+    let bad = Dir::new("bad", "admin: { bind: nowhere }\n");
+    let output = bad.run(&["sessions"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("error[E020]"), "{said}");
+
+    let output = dead.run(&["move", "--file", "-"], "alice\nbob new\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("-:1: expected 2 or 3 words, got 1"), "{said}");
+}
+
+#[test]
+fn half_a_command_is_wrong() {
+    let dir = Dir::new("half", "");
+    for args in [
+        &["kick"][..],
+        &["kick", "bob", "--ip", "::1"],
+        &["move", "bob"],
+        &["move"],
+        &["weight", "h", "-1"],
+        &["drain", "h", "--after", "0s"],
+    ] {
+        let output = dir.run(args, "");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}
