@@ -8,12 +8,13 @@ use arc_swap::ArcSwap;
 use super::App;
 use super::watch::tell_expiries;
 use crate::admin::Readiness;
-use crate::backend::{Backends, Surroundings};
+use crate::backend::{Answered, Backends, Surroundings};
 use crate::config::Config;
 use crate::listen::{self, Listener, TlsMode};
 use crate::observe::SessionIds;
 use crate::observe::metrics::{self, Metrics};
-use crate::session::{Authenticator, Front, Gateway, Registry, Upgrade, limits};
+use crate::route::lookup;
+use crate::session::{Authenticator, Certificates, Front, Gateway, Registry, Upgrade, limits};
 use crate::state::State;
 use crate::tls;
 
@@ -62,10 +63,12 @@ impl App {
         let state =
             State::open(&config.state).map_err(|error| StartError::new("open the state", error))?;
         let registry = Arc::new(Registry::default());
-        let names = config.backends.keys();
+        let lookups = config.routes.lookups.iter().map(lookup::Config::name);
+        let names = config.backends.keys().cloned().chain(lookups);
         let gateway = Arc::new(ArcSwap::from_pointee(Gateway {
             router: config.router(),
             backends,
+            answered: Arc::new(Answered::new(around)),
             authenticate: authenticate.map(Arc::new),
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
@@ -76,7 +79,7 @@ impl App {
             ids: SessionIds::new(),
             metrics: metrics::Gateway::new(),
             backend_metrics: names
-                .map(|name| (name.clone(), metrics::Backend::new(name)))
+                .map(|name| (name.clone(), metrics::Backend::new(&name)))
                 .collect(),
         }));
         let mut listeners = Vec::new();
@@ -121,6 +124,10 @@ fn front(listener: &listen::Config, upgrade: &Upgrade) -> Front {
         upgrade: match listener.tls {
             TlsMode::Upgrade => Some(upgrade.clone()),
             TlsMode::Implicit => None,
+        },
+        certificates: match listener.client_ca {
+            Some(_) => Certificates::Asked,
+            None => Certificates::NotAsked,
         },
     }
 }

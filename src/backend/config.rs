@@ -132,7 +132,7 @@ pub struct Endpoint {
 }
 
 /// The security of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Security {
     /// `imap`, `pop3`: clear text.
     Clear,

@@ -39,7 +39,7 @@ impl Default for Surroundings {
 }
 
 /// Connects within `limit`, name resolution included.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     host: &str,
     port: u16,
     limit: Duration,

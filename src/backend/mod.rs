@@ -6,10 +6,11 @@
 //! parts in `dial`, `tls` and `login`; what is known of a host in [`host`] and `health`, of its
 //! users' sessions in `seat`; `probe` looks at hosts between the logins.
 
+mod answered;
 pub(crate) mod attempt;
 pub mod balance;
 pub mod config;
-mod dial;
+pub(crate) mod dial;
 mod gate;
 mod health;
 pub mod host;
@@ -17,12 +18,13 @@ mod login;
 pub mod master;
 mod probe;
 mod seat;
-mod tls;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use answered::Answered;
 use arc_swap::ArcSwap;
 pub use config::Config;
 pub use dial::Surroundings;

@@ -26,7 +26,7 @@ use super::config::{TlsConfig, Verify};
 use crate::protocol::Failure;
 
 /// What is needed to speak TLS with the hosts of one backend.
-pub(super) struct HostTls {
+pub(crate) struct HostTls {
     connector: TlsConnector,
     /// The name certificates must bear, instead of each host's own.
     name: Option<ServerName<'static>>,
@@ -34,7 +34,7 @@ pub(super) struct HostTls {
 
 impl HostTls {
     /// Reads the files that the settings name. The error says which one is wrong, and how.
-    pub(super) fn new(config: &TlsConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = Arc::new(Verifier::new(config, &provider)?);
         let builder = ClientConfig::builder_with_provider(provider)
@@ -61,7 +61,7 @@ impl HostTls {
 
     /// The handshake with a host of this name or address. A connection that breaks in it is
     /// `Unreachable`, a host that is not believed `HostTls`.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,

@@ -144,7 +144,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
     let listeners = listeners::read(root, report);
     let tls = rest::tls(root, report);
     let backends = backends::read(root, report);
-    let map = users::read(root, &backends, report);
+    let (map, lookups) = users::read(root, &backends, report);
     let admin = rest::admin(root, report);
     let admin_bind = admin
         .as_ref()
@@ -172,6 +172,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         routes: route::Config {
             map: Arc::new(map),
             default_domain: root.get("default_domain").text().map(Into::into),
+            lookups,
         },
         limits: rest::limits(root),
         timeouts: rest::timeouts(root),

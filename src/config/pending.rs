@@ -12,7 +12,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
         "backends.*.login_as.oauth2",
         "logging in to hosts by a token",
     ),
-    ("users_from[].http", "asking a lookup service"),
 ];
 
 /// Listeners, endpoints and `protocols:` of mail submission.

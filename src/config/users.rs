@@ -8,25 +8,33 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Uri;
 
 use super::check::Report;
 use super::node::{Kind, Mark, Node};
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::raw::Raw;
 use super::schema;
+use super::url;
 use super::value::Wrong;
 use super::yaml;
 use crate::backend;
+use crate::route::lookup::{self, own_header};
 use crate::route::rule::{self, Key, Template};
 use crate::route::table::Refused;
 use crate::route::{Destination, Map, Place};
 
-/// Reads the map and its files.
+/// `timeout` of a lookup service.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads the map and its files, and which lookup services are asked.
 pub(super) fn read(
     root: Raw<'_>,
     backends: &BTreeMap<String, backend::Config>,
     report: &mut Report<'_>,
-) -> Map {
+) -> (Map, Vec<lookup::Config>) {
     let mut map = Map::default();
     let place = Place {
         file: report.file.clone(),
@@ -37,6 +45,7 @@ pub(super) fn read(
         entry(key, value, &place, backends, report, &mut map);
     }
     let mut seen = HashSet::new();
+    let mut lookups = Vec::new();
     for source in root.get("users_from").items() {
         let (file, http) = (source.get("file"), source.get("http"));
         match (file.is_there(), http.is_there()) {
@@ -74,9 +83,70 @@ pub(super) fn read(
         {
             map_file(text, &path, backends, report, &mut map);
         }
+        if http.is_there() && !file.is_there() {
+            lookups.extend(lookup(source, backends, &place, report));
+        }
     }
     map.shrink();
-    map
+    (map, lookups)
+}
+
+/// A lookup service; none where something is wrong with its URLs.
+fn lookup(
+    source: Raw<'_>,
+    backends: &BTreeMap<String, backend::Config>,
+    place: &Place,
+    report: &mut Report<'_>,
+) -> Option<lookup::Config> {
+    let http = source.get("http");
+    let mut urls = Vec::new();
+    let each: Vec<Raw<'_>> = match http.text() {
+        Some(_) => vec![http],
+        None => http.items().collect(),
+    };
+    if each.is_empty() {
+        let message = "`http` is an empty list";
+        report.say(
+            http.mark(),
+            Code::E015,
+            message,
+            "expected at least one URL",
+        );
+    }
+    for url in each {
+        // What is no URL at all was reported where it stands.
+        let fine = |text: &&str| url::http_url(text).is_ok();
+        let Some(text) = url.text().filter(fine) else {
+            continue;
+        };
+        match text.parse::<Uri>() {
+            Ok(uri) => urls.push(uri),
+            Err(_) => {
+                let message = format!("{} cannot be used", quoted(text));
+                report.say(url.mark(), Code::E020, message, "expected a URL in ASCII");
+            }
+        }
+    }
+    let mut headers = Vec::new();
+    for (name, mark, value) in source.get("headers").entries() {
+        let Some(text) = value.text() else { continue };
+        match own_header(name, text) {
+            Ok(header) => headers.push(header),
+            Err(expected) => {
+                let message = format!("{} cannot be sent as a header", quoted(name));
+                report.say(mark, Code::E026, message, expected);
+            }
+        }
+    }
+    let config = lookup::Config {
+        urls,
+        timeout: source.get("timeout").duration().unwrap_or(LOOKUP_TIMEOUT),
+        cache: source.get("cache").duration().unwrap_or_default(),
+        headers,
+        backends: backends.keys().cloned().collect(),
+        place: place.at(http.mark().line),
+    };
+    (!config.urls.is_empty()).then_some(config)
 }
 
 fn entry(

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::lookup;
 use super::rule::Template;
 use super::table::Map;
 
@@ -13,6 +14,8 @@ pub struct Config {
     pub map: Arc<Map>,
     /// Added to names without a domain.
     pub default_domain: Option<String>,
+    /// The lookup services, in the order in which they are asked.
+    pub lookups: Vec<lookup::Config>,
 }
 
 impl Config {
@@ -28,7 +31,7 @@ impl Config {
         }
         Config {
             map: Arc::new(map),
-            default_domain: None,
+            ..Config::default()
         }
     }
 }

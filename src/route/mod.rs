@@ -6,6 +6,7 @@
 pub mod config;
 pub mod explain;
 mod index;
+pub mod lookup;
 pub mod rule;
 pub mod table;
 
@@ -13,10 +14,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use config::{Config, Destination, Entry, Place};
+pub use lookup::{Lookup, Server, Visit};
 pub use rule::Template;
 pub use table::{Found, How, Map};
 
-use crate::protocol::{Failure, Protocol, UserName};
+use crate::protocol::{Failure, Protocol, Secret, UserName};
 
 /// The answer to "where does this user go": a backend, the login to use there, and which entry of
 /// the map said so.
@@ -30,6 +32,10 @@ pub struct Route {
     pub host: Option<String>,
     /// The entry that matched.
     pub entry: Arc<Entry>,
+    /// The server that a lookup service named: it is the host then, and `backend` is the service.
+    pub server: Option<Server>,
+    /// The password that a lookup service gave, to log in with instead of what the client showed.
+    pub password: Option<Secret>,
 }
 
 /// Where logins of a listener can go, as far as is known before there is a name.
@@ -70,6 +76,7 @@ pub struct Pin {
 pub struct Router {
     config: Config,
     pins: HashMap<String, Arc<Entry>>,
+    lookups: Vec<Arc<Lookup>>,
 }
 
 /// What was decided for a name, for [`Router::route`] and for explaining.
@@ -81,6 +88,17 @@ pub struct Decision {
     pub matched: Option<(Arc<Entry>, Matched)>,
     /// The name to log in with; an error is for the log.
     pub login: Result<UserName, String>,
+    /// Whether that was the last word.
+    pub next: Next,
+}
+
+/// What comes after the entries of the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: an entry decides, or none does.
+    Decided,
+    /// Lookup services are asked, and then the default.
+    Lookups,
 }
 
 /// What kind of entry decided.
@@ -103,16 +121,41 @@ impl Router {
             };
             (pin.listener, Arc::new(entry))
         });
+        let lookups = config.lookups.iter().cloned();
         Router {
+            lookups: lookups
+                .map(|lookup| Arc::new(Lookup::new(lookup)))
+                .collect(),
             config,
             pins: pins.collect(),
         }
     }
 
+    /// The same, which goes on with what the lookup services of another router have said. For new
+    /// settings.
+    pub fn after(mut self, old: &Router) -> Self {
+        for lookup in &mut self.lookups {
+            let config = lookup.config();
+            if let Some(old) = old.lookups.iter().find(|old| config.is_same(old.config())) {
+                *lookup = Arc::new(Lookup::after(config.clone(), old));
+            }
+        }
+        self
+    }
+
+    /// The lookup services, in the order in which they are asked.
+    pub fn lookups(&self) -> &[Arc<Lookup>] {
+        &self.lookups
+    }
+
     /// Where logins of a listener can go.
     pub fn reach(&self, listener: &str) -> Reach<'_> {
         let entry = self.pins.get(listener).map(|entry| &entry.to);
-        let to = entry.or_else(|| self.config.map.only_default());
+        let only = match self.lookups.is_empty() {
+            true => self.config.map.only_default(),
+            false => None,
+        };
+        let to = entry.or(only);
         match (to, &self.config.default_domain) {
             (
                 Some(Destination::Backend {
@@ -128,13 +171,19 @@ impl Router {
     }
 
     /// Where a login goes. Fails with [`Failure::NoRoute`] where no entry matches (told as a wrong
-    /// password), with [`Failure::NotAllowed`] where the entry rejects.
-    #[allow(
-        clippy::unused_async,
-        reason = "sources of the map that are asked over the network come behind the same call"
-    )]
-    pub async fn route(&self, ask: Ask<'_>) -> Result<Route, Failure> {
-        let decision = self.decide(ask);
+    /// password), with [`Failure::NotAllowed`] where the entry rejects; where a lookup service is
+    /// asked, with [`Failure::Declined`] and [`Failure::MapUnavailable`].
+    pub async fn route(&self, ask: Ask<'_>, visit: &Visit<'_>) -> Result<Route, Failure> {
+        let mut decision = self.decide(ask);
+        if decision.next == Next::Lookups {
+            for lookup in &self.lookups {
+                let sent = lookup.ask(&decision.user, ask.protocol, visit).await?;
+                if let Some(sent) = sent {
+                    return Ok(sent.route(lookup, decision.user));
+                }
+            }
+            decision = self.by_default(decision.user);
+        }
         let Some((entry, _)) = decision.matched else {
             return Err(Failure::NoRoute);
         };
@@ -148,6 +197,8 @@ impl Router {
                     login,
                     host: host.clone(),
                     entry,
+                    server: None,
+                    password: None,
                 }),
                 Err(reason) => {
                     tracing::warn!(user = %ask.user, entry = %entry.key, line = entry.place.line, %reason, "no usable login");
@@ -157,7 +208,7 @@ impl Router {
         }
     }
 
-    /// The whole decision, also where it is a no.
+    /// The whole decision as far as the map makes it, also where it is a no.
     pub fn decide(&self, ask: Ask<'_>) -> Decision {
         let user = self.full_name(ask.user);
         if let Some(entry) = ask.listener.and_then(|name| self.pins.get(name)) {
@@ -165,31 +216,26 @@ impl Router {
                 login: Ok(user.clone()),
                 matched: Some((entry.clone(), Matched::Listener)),
                 user,
+                next: Next::Decided,
             };
         }
-        let map = &self.config.map;
-        let found = map.find(&user).or_else(|| map.default_entry());
-        let Some((found, entry)) = found.and_then(|f| f.entry().map(|entry| (f, entry))) else {
-            return Decision {
-                login: Ok(user.clone()),
-                matched: None,
-                user,
-            };
-        };
-        let login = match &entry.to {
-            Destination::Backend {
-                login: Some(template),
-                ..
-            } => template.fill(&user, found.groups.as_ref()),
-            Destination::Backend { login: None, .. } | Destination::Reject(_) => Ok(user.clone()),
-        };
-        let how = found.how;
-        drop(found);
-        Decision {
-            user,
-            matched: Some((Arc::new(entry), Matched::Map(how))),
-            login,
+        if let Some(decision) = self.config.map.find(&user).and_then(|f| decided(&f, &user)) {
+            return decision;
         }
+        match self.lookups.is_empty() {
+            true => self.by_default(user),
+            false => Decision {
+                next: Next::Lookups,
+                ..undecided(user)
+            },
+        }
+    }
+
+    /// What the default says, where neither an entry nor a lookup service says anything.
+    pub fn by_default(&self, user: UserName) -> Decision {
+        let found = self.config.map.default_entry();
+        let decision = found.and_then(|found| decided(&found, &user));
+        decision.unwrap_or_else(|| undecided(user))
     }
 
     /// The name with `default_domain`, where it has none. A name that gets too long by it stays as it
@@ -205,9 +251,43 @@ impl Router {
     }
 }
 
+fn decided(found: &Found<'_, '_>, user: &UserName) -> Option<Decision> {
+    let entry = found.entry()?;
+    let login = match &entry.to {
+        Destination::Backend {
+            login: Some(template),
+            ..
+        } => template.fill(user, found.groups.as_ref()),
+        Destination::Backend { login: None, .. } | Destination::Reject(_) => Ok(user.clone()),
+    };
+    Some(Decision {
+        user: user.clone(),
+        matched: Some((Arc::new(entry), Matched::Map(found.how))),
+        login,
+        next: Next::Decided,
+    })
+}
+
+fn undecided(user: UserName) -> Decision {
+    Decision {
+        login: Ok(user.clone()),
+        matched: None,
+        user,
+        next: Next::Decided,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Credentials;
+
+    const NOBODY: Visit<'_> = Visit {
+        credentials: &Credentials::Certificate,
+        client: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        attempt: 1,
+        tls: None,
+    };
 
     fn name(name: &str) -> UserName {
         UserName::new(name.as_bytes()).unwrap()
@@ -229,6 +309,7 @@ mod tests {
         let config = Config {
             map: Arc::new(map),
             default_domain: default_domain.map(Into::into),
+            lookups: Vec::new(),
         };
         let pin = Pin {
             listener: "pinned".into(),
@@ -256,7 +337,10 @@ mod tests {
             ],
             None,
         );
-        let route = router.route(ask(&name("Bob@OLD.example"))).await.unwrap();
+        let route = router
+            .route(ask(&name("Bob@OLD.example")), &NOBODY)
+            .await
+            .unwrap();
         assert_eq!(route.login.as_str(), "Bob@new.example");
         assert_eq!(route.backend, "b");
         assert_eq!(route.host.as_deref(), Some("h"));
@@ -264,9 +348,15 @@ mod tests {
             (route.entry.key.as_str(), route.entry.place.line),
             ("@old.example", 1)
         );
-        let route = router.route(ask(&name("Eve-Sales@x"))).await.unwrap();
+        let route = router
+            .route(ask(&name("Eve-Sales@x")), &NOBODY)
+            .await
+            .unwrap();
         assert_eq!(route.login.as_str(), "Eve");
-        let route = router.route(ask(&name("Eve@Typed"))).await.unwrap();
+        let route = router
+            .route(ask(&name("Eve@Typed")), &NOBODY)
+            .await
+            .unwrap();
         assert_eq!((route.login.as_str(), route.host), ("Eve@Typed", None));
     }
 
@@ -291,7 +381,7 @@ mod tests {
                 },
             ),
         ] {
-            let got = router.route(ask(&name(user))).await.unwrap_err();
+            let got = router.route(ask(&name(user)), &NOBODY).await.unwrap_err();
             assert_eq!(got, want, "{user}");
         }
     }
@@ -305,12 +395,12 @@ mod tests {
             ],
             Some("example.org"),
         );
-        let route = router.route(ask(&name("bob"))).await.unwrap();
+        let route = router.route(ask(&name("bob")), &NOBODY).await.unwrap();
         assert_eq!(
             (route.backend.as_str(), route.login.as_str()),
             ("org", "bob@example.org")
         );
-        let route = router.route(ask(&name("bob@x"))).await.unwrap();
+        let route = router.route(ask(&name("bob@x")), &NOBODY).await.unwrap();
         assert_eq!(
             (route.backend.as_str(), route.login.as_str()),
             ("rest", "bob@x")
@@ -350,7 +440,7 @@ mod tests {
             listener: Some("pinned"),
             ..ask(&user)
         };
-        let route = router.route(pinned).await.unwrap();
+        let route = router.route(pinned, &NOBODY).await.unwrap();
         assert_eq!(route.backend, "own");
         assert_eq!(
             (route.entry.key.as_str(), route.entry.place.line),
@@ -360,6 +450,6 @@ mod tests {
             listener: Some("other"),
             ..ask(&user)
         };
-        assert!(router.route(other).await.is_err());
+        assert!(router.route(other, &NOBODY).await.is_err());
     }
 }

@@ -1,14 +1,16 @@
 //! Logs in to a user's host again when the connection under a translated session was lost: the
 //! client need not notice.
 
+use std::sync::Arc;
+
 use super::translate::{Again, Connecting};
-use crate::backend::{Backends, Request, Seat};
+use crate::backend::{Backend, Request, Seat};
 use crate::net::Stream;
 use crate::protocol::{Credentials, Origin, Protocol, UserName};
 
 /// How a user's session logged in: all that is needed to do it once more.
 pub(super) struct Ticket {
-    pub(super) backend: String,
+    pub(super) backend: Arc<Backend>,
     /// The host it was: another one may hold other messages.
     pub(super) host: String,
     pub(super) user: UserName,
@@ -18,14 +20,13 @@ pub(super) struct Ticket {
 }
 
 /// Logs in on the same host.
-pub(super) struct SameHost<'a> {
-    pub(super) backends: &'a Backends,
+pub(super) struct SameHost {
     pub(super) ticket: Ticket,
     /// The place on the host of the connection that was made last.
     pub(super) seat: Option<Seat>,
 }
 
-impl Again<Stream> for SameHost<'_> {
+impl Again<Stream> for SameHost {
     fn again(&mut self, behind: Vec<u8>) -> Connecting<'_, Stream> {
         Box::pin(async move {
             self.seat = None;
@@ -44,7 +45,7 @@ impl Again<Stream> for SameHost<'_> {
                 origin: Some(origin.clone()),
                 behind: &behind,
             };
-            let connected = self.backends.get(backend)?.connect(request).await.ok()?;
+            let connected = backend.connect(request).await.ok()?;
             if connected.speaks != Protocol::Imap {
                 return None;
             }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
 use super::registry::{Filter, LoggedIn};
-use super::{Session, limits, maildrop_cache, translate};
+use super::{Certificates, Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
 use crate::backend::{Backend, Dialogue, Refusal, Request, Seat};
-use crate::net::Stream;
+use crate::net::{Stream, TlsFacts};
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
@@ -18,6 +19,7 @@ use crate::protocol::{
     UserName, Welcome, pop3,
 };
 use crate::route;
+use crate::route::lookup::{Certificate, VisitTls};
 
 /// How many gateways a login may pass behind us: what is left is told to the host.
 const TTL: u8 = 7;
@@ -65,6 +67,22 @@ pub(super) struct Translated {
     pub(super) ticket: Ticket,
 }
 
+/// Of what kind of visit an attempt is a part.
+pub(super) struct Visit {
+    /// Which attempt of the connection, from 1.
+    pub(super) attempt: u32,
+    /// The TTL that a gateway in front of us said.
+    pub(super) told: Option<u8>,
+    pub(super) tls: Option<Tls>,
+}
+
+/// The client's TLS.
+pub(super) struct Tls {
+    pub(super) facts: TlsFacts,
+    /// The one it has shown, verified.
+    pub(super) certificate: Option<CertificateDer<'static>>,
+}
+
 /// What is known of an attempt so far, for the log.
 #[derive(Default)]
 struct Facts {
@@ -81,17 +99,16 @@ pub(super) struct Failed {
 }
 
 impl Session<'_> {
-    /// One attempt. Whatever comes of it is logged here, once. `told` is the TTL a gateway in front
-    /// of us said; `client` answers what the host asks.
+    /// One attempt. Whatever comes of it is logged here, once. `client` answers what the host asks.
     pub(super) async fn attempt(
         &self,
         login: &Login,
-        told: Option<u8>,
+        visit: &Visit,
         shown: Instant,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failed> {
         let mut facts = Facts::default();
-        let result = self.log_in(login, told, &mut facts, client).await;
+        let result = self.log_in(login, visit, &mut facts, client).await;
         self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
         let penalties = &self.gateway.tables.penalties;
         let mut delay = Duration::ZERO;
@@ -109,7 +126,7 @@ impl Session<'_> {
     async fn log_in(
         &self,
         login: &Login,
-        told: Option<u8>,
+        visit: &Visit,
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
@@ -127,8 +144,15 @@ impl Session<'_> {
             backend,
             login: user,
             host,
+            server,
+            password,
             ..
-        } = match self.gateway.router.route(ask).await {
+        } = match self
+            .gateway
+            .router
+            .route(ask, &self.seen(login, visit))
+            .await
+        {
             Err(Failure::NoRoute) => {
                 facts.tried = Some(self.admit(&typed, login)?);
                 return Err(self.nowhere(login).await);
@@ -147,21 +171,43 @@ impl Session<'_> {
                 cause: "SCRAM cannot log in under another name".into(),
             });
         }
+        // What a lookup service gave takes the place of what it was given.
+        let given = password.map(Credentials::Password);
+        let credentials = match (&given, &login.credentials) {
+            (Some(_), Credentials::Scram(_)) => {
+                return Err(Failure::HostSetup {
+                    cause: "a lookup service gave a password for SCRAM, which it cannot check"
+                        .into(),
+                });
+            }
+            (Some(given), _) => given,
+            (None, shown) => shown,
+        };
         let canonical = user.canonical();
         facts.tried = Some(self.admit(&canonical, login)?);
         let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
-        let target = self
-            .gateway
-            .backends
-            .get(&backend)
-            .ok_or_else(|| Failure::HostSetup {
-                cause: format!("no backend {backend:?}"),
-            })?;
+        let target = &match &server {
+            Some(server) => {
+                let endpoint = server.endpoint(self.front.protocol);
+                let source = Arc::from(backend.as_str());
+                self.gateway.answered.get(&source, &endpoint)?
+            }
+            None => {
+                let found = self.gateway.backends.get(&backend).cloned();
+                found.ok_or_else(|| Failure::HostSetup {
+                    cause: format!("no backend {backend:?}"),
+                })?
+            }
+        };
         self.authenticate(login, target).await?;
         let settings = &target.config().pop3;
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
         let maildrop = maildrop_cache::Key {
-            backend: backend.clone(),
+            backend: match &server {
+                // One name for all servers of a service: a user's may be another one next time.
+                Some(server) => format!("{backend} {}:{}", server.host, server.port),
+                None => backend.clone(),
+            },
             user: user.to_string(),
             mailbox: settings.mailbox.clone(),
         };
@@ -175,9 +221,9 @@ impl Session<'_> {
         let request = Request {
             protocol: self.front.protocol,
             user: &user,
-            credentials: &login.credentials,
+            credentials,
             host: host.as_deref(),
-            origin: Some(self.origin(told)),
+            origin: Some(self.origin(visit.told)),
             behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
         };
         let mut connected = match target.connect_with(request, client).await {
@@ -228,11 +274,11 @@ impl Session<'_> {
                     maildrop,
                     _lease: lease,
                     ticket: Ticket {
-                        backend: backend.clone(),
+                        backend: target.clone(),
                         host: host.clone(),
                         user: user.clone(),
-                        credentials: login.credentials.clone(),
-                        origin: self.origin(told),
+                        credentials: credentials.clone(),
+                        origin: self.origin(visit.told),
                     },
                 };
                 (Far::Translated(Box::new(translated)), "translate")
@@ -259,6 +305,24 @@ impl Session<'_> {
         penalties
             .admit(limits, canonical, self.ip(), &login.credentials)
             .map_err(|limit| Failure::TooMany { limit })
+    }
+
+    /// The visit as sources of the map see it that are asked over the network.
+    fn seen<'a>(&self, login: &'a Login, visit: &'a Visit) -> route::Visit<'a> {
+        let tls = visit.tls.as_ref().map(|tls| VisitTls {
+            facts: tls.facts,
+            certificate: match (&tls.certificate, self.front.certificates) {
+                (Some(der), _) => Certificate::Verified(der),
+                (None, Certificates::Asked) => Certificate::None,
+                (None, Certificates::NotAsked) => Certificate::NotAsked,
+            },
+        });
+        route::Visit {
+            credentials: &login.credentials,
+            client: self.ip(),
+            attempt: visit.attempt,
+            tls,
+        }
     }
 
     /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host

@@ -37,7 +37,7 @@ use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
-use crate::backend::Backends;
+use crate::backend::{Answered, Backends};
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics};
@@ -55,6 +55,8 @@ pub struct Gateway {
     pub router: Router,
     /// The servers we log in to.
     pub backends: Backends,
+    /// Those that a lookup service names by address.
+    pub answered: Arc<Answered>,
     /// Checks passwords; none: the hosts do.
     pub authenticate: Option<Arc<Authenticator>>,
     /// Limits.
@@ -91,6 +93,17 @@ pub struct Front {
     pub clear_login: ClearLogin,
     /// TLS, where it is offered in mid-stream.
     pub upgrade: Option<Upgrade>,
+    /// Whether clients are asked for certificates.
+    pub certificates: Certificates,
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Yes: `client_ca`.
+    Asked,
+    /// No.
+    NotAsked,
 }
 
 /// A connection that is ready for its greeting.
@@ -193,13 +206,22 @@ impl Session<'_> {
             }
             let shown = Instant::now();
             let told = server.ttl();
+            let tls = stream.tls().map(|facts| login::Tls {
+                facts,
+                certificate: stream.certificate().cloned(),
+            });
             let mut asked = Asked {
                 stream: &mut stream,
                 server: &mut *server,
                 deadline,
                 over: None,
             };
-            let attempted = self.attempt(&login, told, shown, &mut asked).await;
+            let visit = login::Visit {
+                attempt: failed + 1,
+                told,
+                tls,
+            };
+            let attempted = self.attempt(&login, &visit, shown, &mut asked).await;
             let over = asked.over;
             let Failed { failure, delay } = match attempted {
                 Ok(accepted) => {
@@ -289,11 +311,7 @@ impl Session<'_> {
             session: self.live.id.clone(),
             idle,
         };
-        let again = again::SameHost {
-            backends: &self.gateway.backends,
-            ticket,
-            seat: None,
-        };
+        let again = again::SameHost { ticket, seat: None };
         let stop = self.live.end_asked();
         let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
         self.gateway.maildrops.put(maildrop, served.remainder);

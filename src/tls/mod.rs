@@ -12,6 +12,7 @@ mod pem;
 mod self_signed;
 mod tickets;
 mod watch;
+pub mod words;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

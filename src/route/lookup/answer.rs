@@ -1,0 +1,463 @@
+//! The answer of a lookup service: nginx's `auth_http` response headers and our additions, read as
+//! strictly as anything a stranger says. Pure: a status and headers in, a verdict out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue};
+
+use crate::backend::config::Security;
+use crate::protocol::{Code, Secret, UserName};
+
+/// Longest text of a refusal that goes on to the user.
+const TEXT: usize = 200;
+
+/// Longest `Auth-Wait` that is obeyed, in seconds: whoever waits holds a connection.
+const MAX_WAIT: u32 = 60;
+
+/// Longest `Auth-Cache` that is obeyed, in seconds: a day.
+const MAX_CACHE: u32 = 24 * 3600;
+
+/// What a service says of a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// `Auth-Status: OK`
+    Go(Answer),
+    /// Any other: words for the user.
+    No {
+        text: String,
+        code: Code,
+        wait: Option<u32>,
+    },
+    /// `Auth-Status: WAIT`: ask again after so many seconds.
+    Wait(u32),
+}
+
+/// Where a login goes, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) to: To,
+    /// `Auth-User`: the name to log in with.
+    pub(super) user: Option<UserName>,
+    /// `Auth-Pass`: the password to log in with.
+    pub(super) password: Option<Secret>,
+    /// `Auth-Cache`: how long the answer may be kept, instead of `cache:`.
+    pub(super) cache: Option<Duration>,
+}
+
+/// Where a login goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// `Auth-Server`, `Auth-Port`, `Auth-TLS`.
+    Server(Server),
+    /// `Auth-Backend`: a backend of the settings.
+    Backend(String),
+    /// `Auth-Backend: *`: wherever the next source or the default leads.
+    Next,
+}
+
+/// A mail server that an answer names; it speaks the protocol that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `Auth-TLS`; clear without it, as with nginx.
+    pub security: Security,
+}
+
+/// Reads an answer; an error says what is wrong with it, for the log. `known` tells whether a backend
+/// of this name is there.
+pub(super) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    known: &dyn Fn(&str) -> bool,
+) -> Result<Verdict, String> {
+    let said = |name: &'static str| once(headers, name);
+    let Some(verdict) = said("auth-status")? else {
+        return Err(format!("the answer ({status}) has no Auth-Status"));
+    };
+    let wait = said("auth-wait")?
+        .map(|wait| number("Auth-Wait", wait))
+        .transpose()?;
+    let wait = wait.filter(|wait| *wait > 0).map(|wait| wait.min(MAX_WAIT));
+    match verdict.as_bytes() {
+        // A status that says otherwise is not overruled by a header: who knows who added it.
+        b"OK" | b"WAIT" if !status.is_success() => Err(format!(
+            "the answer's status is {status}, its Auth-Status OK"
+        )),
+        b"OK" => go(headers, known).map(Verdict::Go),
+        b"WAIT" => match wait {
+            Some(wait) => Ok(Verdict::Wait(wait)),
+            None => Err("Auth-Status: WAIT without Auth-Wait".into()),
+        },
+        _ if !status.is_success() && !status.is_client_error() => {
+            Err(format!("the answer's status is {status}"))
+        }
+        text => {
+            // nginx has the code for SMTP only. That a code of 4xx is no word about the password is
+            // worth knowing everywhere: a client would ask its user for another one.
+            let code = said("auth-error-code")?.map_or(&b""[..], HeaderValue::as_bytes);
+            let code = match code.first() {
+                Some(b'4') => Code::Unavailable,
+                _ => Code::AuthenticationFailed,
+            };
+            let text = String::from_utf8_lossy(text);
+            let text = text.chars().filter(|c| !c.is_control()).take(TEXT);
+            Ok(Verdict::No {
+                text: text.collect(),
+                code,
+                wait,
+            })
+        }
+    }
+}
+
+fn go(headers: &HeaderMap, known: &dyn Fn(&str) -> bool) -> Result<Answer, String> {
+    let said = |name: &'static str| once(headers, name);
+    let to = match said("auth-backend")?.map(HeaderValue::to_str) {
+        Some(Ok("*")) => To::Next,
+        Some(Ok(name)) if known(name) => To::Backend(name.to_owned()),
+        Some(name) => {
+            let name = name.unwrap_or_default();
+            return Err(format!(
+                "Auth-Backend names no backend: {}",
+                shown(name.as_bytes())
+            ));
+        }
+        None => To::Server(server(headers)?),
+    };
+    let unfit = |name: &str| format!("{name} is none: empty, too long or with control characters");
+    let user = said("auth-user")?.map(|user| UserName::new(user.as_bytes()));
+    let password = said("auth-pass")?.map(|password| Secret::new(password.as_bytes()));
+    let cache = said("auth-cache")?
+        .map(|cache| number("Auth-Cache", cache))
+        .transpose()?;
+    Ok(Answer {
+        to,
+        user: user.transpose().map_err(|_| unfit("Auth-User"))?,
+        password: password.transpose().map_err(|_| unfit("Auth-Pass"))?,
+        cache: cache.map(|seconds| Duration::from_secs(seconds.min(MAX_CACHE).into())),
+    })
+}
+
+fn server(headers: &HeaderMap) -> Result<Server, String> {
+    let said = |name: &'static str| once(headers, name);
+    let host = said("auth-server")?.ok_or("the answer has no Auth-Server and no Auth-Backend")?;
+    let host = host
+        .to_str()
+        .ok()
+        .and_then(address)
+        .ok_or_else(|| format!("Auth-Server is no address: {}", shown(host.as_bytes())))?;
+    let port = said("auth-port")?.ok_or("the answer has no Auth-Port")?;
+    let port = number("Auth-Port", port)
+        .ok()
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port != 0)
+        .ok_or_else(|| format!("Auth-Port is no port: {}", shown(port.as_bytes())))?;
+    let security = match said("auth-tls")?.map(HeaderValue::as_bytes) {
+        None | Some(b"off") => Security::Clear,
+        Some(b"starttls") => Security::StartTls,
+        Some(b"implicit") => Security::Implicit,
+        Some(other) => {
+            let expected = "expected off, starttls or implicit";
+            return Err(format!("Auth-TLS is {}: {expected}", shown(other)));
+        }
+    };
+    Ok(Server {
+        host,
+        port,
+        security,
+    })
+}
+
+/// An address, or a name of letters, digits, `-`, `_` and dots.
+fn address(text: &str) -> Option<String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
+        let nowhere = ip.is_unspecified() || ip.is_multicast();
+        return (!nowhere).then(|| ip.to_string());
+    }
+    let fine = (1..=253).contains(&text.len())
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && label
+                    .bytes()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+        })
+        // What looks like an address and is none is no name either.
+        && !text.ends_with(|c: char| c.is_ascii_digit());
+    fine.then(|| text.to_ascii_lowercase())
+}
+
+/// A header that must not be said twice: which of them was meant?
+fn once<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a HeaderValue>, String> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(format!("the answer says {name} twice")),
+    }
+}
+
+fn number(name: &str, value: &HeaderValue) -> Result<u32, String> {
+    let text = value.to_str().ok();
+    let digits = text.filter(|text| text.bytes().all(|c| c.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| format!("{name} is no number: {}", shown(value.as_bytes())))
+}
+
+/// What a service said, for a log line.
+fn shown(octets: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(octets).chars().take(80).collect();
+    format!("{text:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, lines: &[(&'static str, &[u8])]) -> Result<Verdict, String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        read(status, &headers, &|name| name == "store")
+    }
+
+    fn went(lines: &[(&'static str, &[u8])]) -> Result<Answer, String> {
+        let lines = [&[("auth-status", &b"OK"[..])], lines].concat();
+        match answer(200, &lines)? {
+            Verdict::Go(answer) => Ok(answer),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_is_an_address_or_a_name_with_a_port() {
+        use Security::{Clear, Implicit, StartTls};
+        for (host, port, tls, want) in [
+            ("10.0.0.5", "143", None, Ok(("10.0.0.5", 143, Clear))),
+            ("10.0.0.5", "143", Some("off"), Ok(("10.0.0.5", 143, Clear))),
+            ("::1", "993", Some("implicit"), Ok(("::1", 993, Implicit))),
+            ("[::1]", "993", Some("implicit"), Ok(("::1", 993, Implicit))),
+            (
+                "Store-1.Example.net",
+                "143",
+                Some("starttls"),
+                Ok(("store-1.example.net", 143, StartTls)),
+            ),
+            ("localhost", "1", None, Ok(("localhost", 1, Clear))),
+            ("10.0.0.5", "0", None, Err("Auth-Port is no port: \"0\"")),
+            (
+                "10.0.0.5",
+                "65536",
+                None,
+                Err("Auth-Port is no port: \"65536\""),
+            ),
+            (
+                "10.0.0.5",
+                "+143",
+                None,
+                Err("Auth-Port is no port: \"+143\""),
+            ),
+            ("10.0.0.5", "", None, Err("Auth-Port is no port: \"\"")),
+            (
+                "10.0.0.5%0d",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"10.0.0.5%0d\""),
+            ),
+            (
+                "10.0.0.5:143",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"10.0.0.5:143\""),
+            ),
+            (
+                "10.0.0.555",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"10.0.0.555\""),
+            ),
+            (
+                "0.0.0.0",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"0.0.0.0\""),
+            ),
+            (
+                "unix:/run/x",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"unix:/run/x\""),
+            ),
+            (
+                "a b",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"a b\""),
+            ),
+            ("", "143", None, Err("Auth-Server is no address: \"\"")),
+            (
+                "a..b",
+                "143",
+                None,
+                Err("Auth-Server is no address: \"a..b\""),
+            ),
+            (
+                "10.0.0.5",
+                "143",
+                Some("on"),
+                Err("Auth-TLS is \"on\": expected off, starttls or implicit"),
+            ),
+        ] {
+            let mut lines = vec![
+                ("auth-server", host.as_bytes()),
+                ("auth-port", port.as_bytes()),
+            ];
+            lines.extend(tls.map(|tls| ("auth-tls", tls.as_bytes())));
+            let want = want
+                .map_err(str::to_owned)
+                .map(|(host, port, security)| Server {
+                    host: host.into(),
+                    port,
+                    security,
+                });
+            let got = went(&lines).map(|answer| match answer.to {
+                To::Server(server) => server,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(got, want, "{host} {port}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_name_a_backend_and_replace_the_login() {
+        let got = went(&[
+            ("auth-backend", b"store"),
+            ("auth-server", b"ignored:"),
+            ("auth-user", "bébé".as_bytes()),
+            ("auth-pass", b"p w\xE9%20"),
+            ("auth-cache", b"30"),
+        ]);
+        let got = got.unwrap();
+        assert_eq!(got.to, To::Backend("store".into()));
+        assert_eq!(got.user.unwrap().as_str(), "bébé");
+        assert_eq!(got.password.unwrap().reveal(), b"p w\xE9%20");
+        assert_eq!(got.cache, Some(Duration::from_secs(30)));
+        assert_eq!(went(&[("auth-backend", b"*")]).unwrap().to, To::Next);
+        for (lines, want) in [
+            (
+                &[("auth-backend", &b"stor"[..])][..],
+                "Auth-Backend names no backend: \"stor\"",
+            ),
+            (&[], "the answer has no Auth-Server and no Auth-Backend"),
+            (&[("auth-server", b"::1")], "the answer has no Auth-Port"),
+            (
+                &[("auth-backend", b"store"), ("auth-user", b"")],
+                "Auth-User is none: empty, too long or with control characters",
+            ),
+            (
+                &[("auth-backend", b"store"), ("auth-backend", b"*")],
+                "the answer says auth-backend twice",
+            ),
+            (
+                &[("auth-backend", b"store"), ("auth-cache", b"ever")],
+                "Auth-Cache is no number: \"ever\"",
+            ),
+        ] {
+            assert_eq!(went(lines).unwrap_err(), want);
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_ok_is_a_refusal_and_its_words() {
+        let no = |text: &str, code, wait| {
+            Ok(Verdict::No {
+                text: text.into(),
+                code,
+                wait,
+            })
+        };
+        let wrong = Code::AuthenticationFailed;
+        let text = ("auth-status", &b"Invalid login\tor password"[..]);
+        for (status, lines, want) in [
+            (
+                200,
+                &[text][..],
+                no("Invalid loginor password", wrong, None),
+            ),
+            (403, &[text], no("Invalid loginor password", wrong, None)),
+            (
+                200,
+                &[text, ("auth-wait", b"3")],
+                no("Invalid loginor password", wrong, Some(3)),
+            ),
+            (
+                200,
+                &[text, ("auth-wait", b"0")],
+                no("Invalid loginor password", wrong, None),
+            ),
+            (
+                200,
+                &[text, ("auth-wait", b"9999")],
+                no("Invalid loginor password", wrong, Some(60)),
+            ),
+            (
+                200,
+                &[("auth-status", b"later"), ("auth-error-code", b"451 4.3.0")],
+                no("later", Code::Unavailable, None),
+            ),
+            (
+                200,
+                &[("auth-status", b"never"), ("auth-error-code", b"535 5.7.8")],
+                no("never", wrong, None),
+            ),
+            (200, &[("auth-status", b"ok")], no("ok", wrong, None)),
+            (
+                200,
+                &[("auth-status", b"WAIT"), ("auth-wait", b"2")],
+                Ok(Verdict::Wait(2)),
+            ),
+            (
+                200,
+                &[("auth-status", b"WAIT")],
+                Err("Auth-Status: WAIT without Auth-Wait".into()),
+            ),
+            (
+                200,
+                &[],
+                Err("the answer (200 OK) has no Auth-Status".into()),
+            ),
+            (
+                404,
+                &[],
+                Err("the answer (404 Not Found) has no Auth-Status".into()),
+            ),
+            (
+                500,
+                &[text],
+                Err("the answer's status is 500 Internal Server Error".into()),
+            ),
+            (302, &[text], Err("the answer's status is 302 Found".into())),
+            (
+                403,
+                &[("auth-status", b"OK"), ("auth-backend", b"store")],
+                Err("the answer's status is 403 Forbidden, its Auth-Status OK".into()),
+            ),
+        ] {
+            assert_eq!(answer(status, lines), want, "{status} {lines:?}");
+        }
+        let long = "x".repeat(500);
+        let cut = answer(200, &[("auth-status", long.as_bytes())]);
+        assert_eq!(cut, no(&"x".repeat(200), wrong, None));
+    }
+}

@@ -1,0 +1,299 @@
+//! A lookup service: `users_from: - http:`. It is asked by nginx's `auth_http` for every login that no
+//! entry of the map decides, and says where the login goes, or no.
+//!
+//! [`Lookup`] is the story: what is still fresh is not asked for; the same question at the same time is
+//! asked once (`flight`); the answer is read strictly (`answer`), and remembered (`known`) for when the
+//! service is away: then a user goes where it was last said, or is told to come again, but never to
+//! the default. The question's words are in `request`, the connections in `wire`.
+
+mod answer;
+mod flight;
+mod known;
+mod request;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
+use tokio::time::{Instant, sleep};
+
+pub use answer::Server;
+pub use request::{Certificate, Visit, VisitTls, own_header};
+
+use self::answer::{Answer, To, Verdict};
+use self::flight::Flights;
+use self::known::{Digest, Digester, Known};
+use self::wire::Wire;
+use super::Route;
+use super::config::{Entry, Place};
+use crate::backend::config::{Endpoint, Target};
+use crate::protocol::{Failure, Protocol, Secret, UserName};
+
+/// How long a service may let a login wait by `Auth-Status: WAIT`, all waits together.
+const MAX_WAITING: Duration = Duration::from_secs(30);
+
+/// A source of the map that is asked over HTTP, as meant.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    /// Where it is asked, in turn; at least one, each with a host.
+    pub urls: Vec<Uri>,
+    /// Longest wait for an answer of one URL.
+    pub timeout: Duration,
+    /// How long an answer is used again.
+    pub cache: Duration,
+    /// Sent with each question. They may hold a key: never shown.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The backends an answer may name.
+    pub backends: BTreeSet<String>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Config {
+    /// What it is called in logs and metrics: its first URL without the query.
+    pub fn name(&self) -> String {
+        self.urls.first().map(shown).unwrap_or_default()
+    }
+
+    /// Whether it is the same service, asked in the same way: what one has said holds for the other.
+    pub fn is_same(&self, other: &Config) -> bool {
+        self.urls == other.urls && self.headers == other.headers
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("lookup::Config")
+            .field("urls", &self.urls.iter().map(shown).collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lookup service.
+pub struct Lookup {
+    config: Config,
+    name: Arc<str>,
+    wire: Wire,
+    known: Arc<Known>,
+    digester: Arc<Digester>,
+    flights: Flights<Result<Verdict, String>>,
+}
+
+/// Where a service sends a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// A backend of the settings, or a server of the answer's own.
+    pub to: Destination,
+    /// The name to log in with, where it is another one.
+    pub user: Option<UserName>,
+    /// The password to log in with, instead of what the client showed.
+    pub password: Option<Secret>,
+}
+
+/// What an answer names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A backend of the settings.
+    Backend(String),
+    /// A server.
+    Server(Server),
+}
+
+impl Lookup {
+    /// Makes one; nothing is asked yet.
+    pub fn new(config: Config) -> Self {
+        Lookup {
+            name: config.name().into(),
+            wire: Wire::new(&config.urls, config.timeout),
+            known: Arc::default(),
+            digester: Arc::new(Digester::new()),
+            flights: Flights::default(),
+            config,
+        }
+    }
+
+    /// Makes one that goes on with what another knows.
+    pub fn after(config: Config, old: &Lookup) -> Self {
+        Lookup {
+            known: old.known.clone(),
+            digester: old.digester.clone(),
+            ..Lookup::new(config)
+        }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is called in logs and metrics.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Where a login goes; none: the service leaves that to the next source, or to the default.
+    ///
+    /// # Errors
+    /// [`Failure::Declined`], and [`Failure::MapUnavailable`] where there is no answer and no last
+    /// known one.
+    pub async fn ask(
+        &self,
+        user: &UserName,
+        protocol: Protocol,
+        visit: &Visit<'_>,
+    ) -> Result<Option<Sent>, Failure> {
+        let proof = self.digester.proof(visit.credentials);
+        let fresh = self.known.fresh(user, protocol, &proof);
+        if let Some(answer) = fresh.filter(|answer| self.can(answer)) {
+            return Ok(sent(answer));
+        }
+        match self.verdict(user, protocol, visit, proof).await {
+            Ok(Verdict::Go(answer)) => Ok(sent(answer)),
+            Ok(Verdict::No { text, code, wait }) => Err(Failure::Declined { text, code, wait }),
+            Ok(Verdict::Wait(_)) => Err(Failure::MapUnavailable {
+                cause: format!("{} let the login wait for too long", self.name),
+            }),
+            Err(cause) => match self.last(user, protocol, &proof) {
+                Some(answer) => {
+                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, %cause, used = "last known route");
+                    Ok(sent(answer))
+                }
+                None => {
+                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, %cause);
+                    Err(Failure::MapUnavailable { cause })
+                }
+            },
+        }
+    }
+
+    /// The last answer about a user, for explaining: whoever asks is not logged in by it.
+    pub fn last_known(&self, user: &UserName, protocol: Protocol) -> Option<Sent> {
+        let answer = self.known.told(user, protocol);
+        answer.filter(|answer| self.can(answer)).and_then(sent)
+    }
+
+    fn last(&self, user: &UserName, protocol: Protocol, proof: &Digest) -> Option<Answer> {
+        let answer = self.known.last(user, protocol, proof);
+        answer.filter(|answer| self.can(answer))
+    }
+
+    /// Whether an answer can still be followed: the settings may have changed since.
+    fn can(&self, answer: &Answer) -> bool {
+        match &answer.to {
+            To::Backend(name) => self.config.backends.contains(name),
+            To::Server(_) | To::Next => true,
+        }
+    }
+
+    /// Asks, and asks again as long as the service says to wait.
+    async fn verdict(
+        &self,
+        user: &UserName,
+        protocol: Protocol,
+        visit: &Visit<'_>,
+        proof: Digest,
+    ) -> Result<Verdict, String> {
+        let mut question = request::headers(user, protocol, visit)?;
+        question.extend(self.config.headers.iter().cloned());
+        let parts = question
+            .iter()
+            .flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let key = self.digester.of(parts);
+        let end = Instant::now() + MAX_WAITING;
+        loop {
+            let asked = self.flights.join(key, async {
+                let (status, headers) = self.wire.ask(&question).await?;
+                let known = |name: &str| self.config.backends.contains(name);
+                let verdict = answer::read(status, &headers, &known);
+                let verdict = verdict.map_err(|cause| format!("{}: {cause}", self.name))?;
+                match &verdict {
+                    Verdict::Go(answer) => {
+                        let cache = answer.cache.unwrap_or(self.config.cache);
+                        self.known.keep(user, protocol, answer, proof, cache);
+                    }
+                    Verdict::No { .. } => self.known.declined(user, protocol, &proof),
+                    Verdict::Wait(_) => {}
+                }
+                Ok(verdict)
+            });
+            let verdict = asked.await?;
+            let Verdict::Wait(seconds) = verdict else {
+                return Ok(verdict);
+            };
+            let wait = Duration::from_secs(seconds.into());
+            if Instant::now() + wait > end {
+                return Ok(verdict);
+            }
+            sleep(wait).await;
+        }
+    }
+}
+
+impl Sent {
+    /// The answer as a route: the entry it comes from is the source.
+    pub(super) fn route(self, lookup: &Lookup, user: UserName) -> Route {
+        let (backend, server) = match self.to {
+            Destination::Backend(name) => (name, None),
+            Destination::Server(server) => (lookup.name.to_string(), Some(server)),
+        };
+        Route {
+            login: self.user.unwrap_or(user),
+            host: None,
+            entry: Arc::new(Entry {
+                key: lookup.name.to_string(),
+                to: super::Destination::backend(backend.as_str()),
+                place: lookup.config.place.clone(),
+            }),
+            backend,
+            server,
+            password: self.password,
+        }
+    }
+}
+
+impl Server {
+    /// The endpoint it is for a client of this protocol.
+    pub fn endpoint(&self, protocol: Protocol) -> Endpoint {
+        Endpoint {
+            protocol,
+            security: self.security,
+            target: Target::Network {
+                host: self.host.clone(),
+                port: self.port,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
+    }
+}
+
+fn sent(answer: Answer) -> Option<Sent> {
+    Some(Sent {
+        to: match answer.to {
+            To::Next => return None,
+            To::Backend(name) => Destination::Backend(name),
+            To::Server(server) => Destination::Server(server),
+        },
+        user: answer.user,
+        password: answer.password,
+    })
+}
+
+/// A URL without its query, which may hold a key.
+fn shown(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let authority = uri.authority().map_or("", |it| it.as_str());
+    format!("{scheme}://{authority}{}", uri.path())
+}
