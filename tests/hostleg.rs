@@ -12,6 +12,8 @@ mod certificates;
 mod exchange;
 #[path = "hostleg/health.rs"]
 mod health;
+#[path = "hostleg/pool.rs"]
+mod pool;
 #[path = "hostleg/scripted.rs"]
 mod scripted;
 

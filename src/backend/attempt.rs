@@ -10,6 +10,7 @@ use super::config::{Config, Endpoint, ForwardClient, Security, Target};
 use super::health::{By, Change};
 use super::host::Host;
 use super::login::{Patience, play};
+use super::pool::{Greeted, Opener};
 use super::{Answering, Backend, Connected, Dialogue, Request, dial};
 use crate::demo;
 use crate::net::Stream;
@@ -78,15 +79,23 @@ impl Backend {
             },
         };
         let waits = Waits::of(&self.config, *patience);
-        let errand = Errand::LogIn(Box::new(login), request.origin.as_ref());
-        let played = self
-            .visit(host, endpoint, errand, waits, &mut dialogue)
+        let greeted = self
+            .log_in_greeted(host, endpoint, &login, &mut dialogue)
             .await;
+        let played = match greeted {
+            Some(played) => played,
+            None => {
+                let errand = Errand::LogIn(Box::new(login), request.origin.as_ref());
+                self.visit(host, endpoint, errand, waits, &mut dialogue)
+                    .await
+            }
+        };
         match played {
             Ok((stream, welcome)) => {
                 host.gate.answered();
                 let change = host.reached(endpoint.protocol, By::Login);
                 self.report(host, endpoint.protocol, change, None);
+                self.expect_more(host, endpoint, request);
                 let moved_from = seat.pin(&self.pins, request.user.canonical());
                 Ok(Connected {
                     stream,
@@ -221,7 +230,7 @@ impl Backend {
             let written = written.map_err(late("connect"));
             written.and_then(|it| it.map_err(lost)).map_err(kept)?;
         }
-        let tls = self.tls.as_ref();
+        let tls = self.tls.as_deref();
         let stream = match (endpoint.security, stream, tls) {
             (Security::Clear | Security::StartTls, stream, _) => stream,
             (Security::Implicit, Stream::Tcp(tcp), Some(tls)) => {
@@ -250,6 +259,57 @@ impl Backend {
             true => (failure, Credentials::Sent),
             false => (failure, Credentials::Kept),
         })
+    }
+
+    /// The same on a connection that waits greeted, for a poll. None: nothing waits, or what did is
+    /// gone: nothing came of it, and the same host is asked on a connection of its own.
+    async fn log_in_greeted(
+        &self,
+        host: &Host,
+        endpoint: &Endpoint,
+        login: &HostLogin,
+        dialogue: &mut Heard<'_>,
+    ) -> Option<Result<(Stream, Welcome), (Failure, Credentials)>> {
+        if endpoint.protocol != Protocol::Imap || login.behind.is_empty() {
+            return None;
+        }
+        let Target::Network { host: name, .. } = &endpoint.target else {
+            return None;
+        };
+        let Greeted { stream, greeting } = host.pool.take().await?;
+        let mut client = imap::client::Client::new(login.clone(), host.profile());
+        client.receive(&greeting);
+        let patience = Patience {
+            greeting: Instant::now() + self.config.greeting_timeout,
+            login: self.config.login_timeout,
+        };
+        let tls = self.tls.as_deref().map(|tls| (tls, name.as_str()));
+        match (
+            play(stream, &mut client, patience, tls, dialogue).await,
+            dialogue.heard,
+        ) {
+            (Err(Failure::Unreachable { .. }), Challenges::None) => None,
+            (played, _) => {
+                host.learn(client.learned());
+                Some(played.map_err(|failure| match client.credentials_sent() {
+                    true => (failure, Credentials::Sent),
+                    false => (failure, Credentials::Kept),
+                }))
+            }
+        }
+    }
+
+    /// A poll was let in: connections for the next ones may wait. Not where each must begin with who
+    /// the client is.
+    fn expect_more(&self, host: &Host, endpoint: &Endpoint, request: &Request<'_>) {
+        let poll = (request.protocol, endpoint.protocol) == (Protocol::Pop3, Protocol::Imap);
+        if !poll || self.told_first(None).is_some() {
+            return;
+        }
+        let opener = Opener::new(&self.config, endpoint, self.tls.as_ref(), &self.around);
+        if let Some(opener) = opener {
+            host.pool.polled(|| opener.clone().open());
+        }
     }
 
     /// Who the client is, for hosts that hear it in their protocol.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::config::{Config, HostConfig};
 use super::gate::Gate;
 use super::health::{By, Change, Health};
+use super::pool::Pool;
 use super::seat::Seat;
 use crate::observe::metrics;
 use crate::protocol::imap::client::Profile;
@@ -28,6 +29,8 @@ pub struct Host {
     pub(super) health: Health,
     /// What became of the test account's logins here.
     pub(super) test_login: Mutex<TestLogin>,
+    /// Connections to its IMAP endpoint that wait for polls.
+    pub(super) pool: Pool,
     profile: Mutex<Option<Profile>>,
     pop3_profile: Mutex<Option<pop3::client::Profile>>,
     pub(super) metrics: metrics::Host,
@@ -70,6 +73,7 @@ impl Host {
             gate: Gate::new(backend.logins_in_flight),
             health: Health::new(backend.health.as_ref()),
             test_login: Mutex::default(),
+            pool: Pool::default(),
             profile: Mutex::new(None),
             pop3_profile: Mutex::new(None),
             metrics: metrics::Host::new(&backend.name, &config.name),

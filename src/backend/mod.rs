@@ -16,6 +16,7 @@ mod health;
 pub mod host;
 mod login;
 pub mod master;
+mod pool;
 mod probe;
 mod seat;
 pub(crate) mod tls;
@@ -91,7 +92,7 @@ pub struct Backend {
     pins: Arc<Pins>,
     metrics: metrics::Backend,
     /// None: no endpoint needs it.
-    tls: Option<HostTls>,
+    tls: Option<Arc<HostTls>>,
     around: Surroundings,
     /// What runs beside the logins; ends with the backend.
     beside: Mutex<JoinSet<()>>,
@@ -107,7 +108,7 @@ impl Backend {
         let hosts = config.hosts.iter().cloned();
         Ok(Backend {
             tls: match secured {
-                true => Some(HostTls::new(&config.tls)?),
+                true => Some(Arc::new(HostTls::new(&config.tls)?)),
                 false => None,
             },
             hosts: ArcSwap::from_pointee(
