@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::access::Access;
+use super::dashboard;
 use super::gateway::{Gateway, Readiness};
 use super::http::decode;
 pub use super::http::{Query, Reply};
@@ -55,6 +56,22 @@ pub struct Call {
 const FILTER: &[&str] = &["user", "backend", "host", "protocol", "ip"];
 
 static TABLE: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/",
+        needs: Needs::Nothing,
+        query: &[],
+        handler: Handler::Now(|_| dashboard::page()),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/dashboard/{file}",
+        needs: Needs::Nothing,
+        query: &[],
+        handler: Handler::Now(|call| {
+            dashboard::file(call.params.first().map_or("", String::as_str))
+        }),
+    },
     Endpoint {
         method: Method::GET,
         path: "/healthz",

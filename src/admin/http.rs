@@ -11,7 +11,7 @@ use serde::Serialize;
 pub struct Reply {
     status: StatusCode,
     content_type: &'static str,
-    header: Option<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
     body: Bytes,
 }
 
@@ -39,15 +39,15 @@ impl Reply {
     }
 
     /// Text of some type.
-    pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<String>) -> Self {
-        Self::new(status, content_type, body.into())
+    pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(status, content_type, body)
     }
 
     fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Reply {
             status,
             content_type,
-            header: None,
+            headers: Vec::new(),
             body: body.into(),
         }
     }
@@ -55,7 +55,7 @@ impl Reply {
     /// One more header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -71,10 +71,10 @@ impl Reply {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some((name, value)) = self.header
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
-            headers.insert(HeaderName::from_static(name), value);
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
         }
         response
     }

@@ -7,6 +7,7 @@
 mod access;
 pub mod api;
 pub mod config;
+mod dashboard;
 mod gateway;
 mod http;
 

@@ -17,6 +17,7 @@ mod support;
 mod abuse;
 mod check;
 mod clients;
+mod dashboard;
 mod failures;
 mod forward;
 mod hosts;

@@ -85,6 +85,7 @@ impl Backend {
 pub struct Host {
     up: Gauge,
     sessions: Gauge,
+    logins: Counter,
 }
 
 impl Host {
@@ -95,7 +96,13 @@ impl Host {
         up.set(1.0);
         let sessions = metrics::gauge!("gatepost_host_sessions", &labels);
         sessions.increment(0.0);
-        Host { up, sessions }
+        let logins = metrics::counter!("gatepost_host_logins_total", &labels);
+        logins.absolute(0);
+        Host {
+            up,
+            sessions,
+            logins,
+        }
     }
 
     /// It is up.
@@ -108,8 +115,9 @@ impl Host {
         self.up.set(0.0);
     }
 
-    /// It has one session more, until the guard is dropped.
+    /// A login succeeded there: it has one session more, until the guard is dropped.
     pub fn session(&self) -> Counted {
+        self.logins.increment(1);
         Counted::new(Some(&self.sessions))
     }
 }

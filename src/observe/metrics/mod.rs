@@ -8,11 +8,11 @@ mod handles;
 mod labels;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use handles::{Backend, Counted, Host, Listener};
 pub use labels::{AcceptError, Outcome, Pop3Action, Refused};
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -92,6 +92,7 @@ fn describe() {
         "Whether a host counts as up (1) or down (0)."
     );
     gauge!("gatepost_host_sessions", "Sessions on a host.");
+    counter!("gatepost_host_logins_total", "Logins a host has accepted.");
     counter!(
         "gatepost_bytes_total",
         "Octets from (in) and to (out) clients after login."
@@ -109,6 +110,10 @@ fn describe() {
         "New certificates and ticket keys found."
     );
     counter!("gatepost_reloads_total", "Reloads of the settings.");
+    gauge!(
+        "gatepost_last_reload_timestamp_seconds",
+        "When settings were last read anew, in Unix time; 0: never."
+    );
     counter!(
         "gatepost_pop3_messages_total",
         "Messages of translated POP3 sessions."
@@ -130,6 +135,7 @@ pub struct Gateway {
     bytes: [[Counter; 2]; PROTOCOLS],
     refused: [Counter; Refused::ALL.len()],
     reloads: [Counter; 2],
+    last_reload: [Gauge; 2],
     certificates: [Counter; 2],
     pop3: [Counter; Pop3Action::ALL.len()],
 }
@@ -171,6 +177,11 @@ impl Gateway {
             }),
             reloads: results
                 .map(|r| zero(metrics::counter!("gatepost_reloads_total", "result" => r))),
+            last_reload: results.map(|r| {
+                let last = metrics::gauge!("gatepost_last_reload_timestamp_seconds", "result" => r);
+                last.increment(0.0);
+                last
+            }),
             certificates: results.map(|r| {
                 zero(metrics::counter!("gatepost_certificate_reloads_total", "result" => r))
             }),
@@ -213,6 +224,12 @@ impl Gateway {
     /// New settings are in use, or were refused.
     pub fn reload(&self, outcome: Outcome) {
         outcome.count(&self.reloads);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let last = match outcome {
+            Outcome::Taken => &self.last_reload[0],
+            Outcome::Failed => &self.last_reload[1],
+        };
+        last.set(now.unwrap_or_default().as_secs_f64().floor());
     }
 
     /// A new certificate or ticket key is in use, or was refused.
@@ -332,6 +349,8 @@ mod tests {
             r#"gatepost_backend_connect_seconds_bucket{backend="old",le="0.025"} 1"#,
             r#"gatepost_host_up{backend="old",host="10.0.0.5"} 0"#,
             r#"gatepost_host_sessions{backend="old",host="10.0.0.5"} 1"#,
+            r#"gatepost_host_logins_total{backend="old",host="10.0.0.5"} 2"#,
+            r#"gatepost_last_reload_timestamp_seconds{result="ok"} 0"#,
             r#"gatepost_bytes_total{protocol="pop3",direction="in"} 10"#,
             r#"gatepost_bytes_total{protocol="pop3",direction="out"} 2000"#,
             r#"gatepost_refused_total{reason="tls_handshake"} 1"#,

@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     limits: String,
     top: String,
     log: String,
+    token: Option<&'static str>,
     certificate: Certificate,
 }
 
@@ -65,6 +66,7 @@ impl Settings {
             limits: "failure_delay: 10ms, trusted: [127.0.0.0/8]".to_owned(),
             top: String::new(),
             log: "level: trace".to_owned(),
+            token: None,
             certificate: Certificate::Ours,
         }
     }
@@ -107,6 +109,12 @@ impl Settings {
     /// Another log than the finest in text.
     pub(crate) fn log(mut self, yaml: &str) -> Settings {
         self.log = yaml.to_owned();
+        self
+    }
+
+    /// The admin port asks for this token.
+    pub(crate) fn token(mut self, token: &'static str) -> Settings {
+        self.token = Some(token);
         self
     }
 
@@ -153,6 +161,9 @@ impl Settings {
             ),
             Certificate::MadeAtStart => String::new(),
         };
+        let token = self
+            .token
+            .map_or_else(String::new, |token| format!(", token: {token}"));
         format!(
             "listeners:
   - {{ bind: \"imap://127.0.0.1:{imap}\", cleartext_login: true }}
@@ -165,7 +176,7 @@ impl Settings {
 backends:
 {}users:
 {}limits: {{ {} }}
-admin: {{ bind: \"127.0.0.1:{admin}\" }}
+admin: {{ bind: \"127.0.0.1:{admin}\"{token} }}
 log: {{ {} }}
 {}",
             self.listeners, self.backends, self.users, self.limits, self.log, self.top
