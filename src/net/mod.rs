@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::tls::FrontTls;
+
 /// A connection to a client or a host, whatever carries it.
 pub enum Stream {
     /// Clear text.
     Tcp(TcpStream),
     /// TLS towards a client.
-    FrontTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    FrontTls(Box<FrontTls>),
     /// TLS towards a host.
     HostTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     /// Inside the process: the built-in store, and tests.
@@ -28,7 +30,7 @@ impl Stream {
     /// The TLS version and cipher suite in use, if any: `TLSv1.3`.
     pub fn tls(&self) -> Option<TlsFacts> {
         match self {
-            Stream::FrontTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
+            Stream::FrontTls(tls) => Some(TlsFacts::new(tls.version(), tls.cipher_suite())),
             Stream::HostTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
             Stream::Tcp(_) | Stream::Memory(_) | Stream::Gone(_) => None,
         }
@@ -37,7 +39,7 @@ impl Stream {
     /// The certificate that a client has shown and that was verified.
     pub fn certificate(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
         match self {
-            Stream::FrontTls(tls) => tls.get_ref().1.peer_certificates()?.first(),
+            Stream::FrontTls(tls) => tls.certificate(),
             _ => None,
         }
     }
@@ -51,7 +53,7 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Stream::Tcp(tcp) => Some(tcp),
-            Stream::FrontTls(tls) => Some(tls.get_ref().0),
+            Stream::FrontTls(tls) => Some(tls.tcp()),
             Stream::HostTls(tls) => Some(tls.get_ref().0),
             Stream::Memory(_) | Stream::Gone(_) => None,
         }
@@ -69,12 +71,19 @@ pub struct TlsFacts {
 
 impl TlsFacts {
     fn of(state: &rustls::CommonState) -> Self {
+        TlsFacts::new(state.protocol_version(), state.negotiated_cipher_suite())
+    }
+
+    fn new(
+        version: Option<rustls::ProtocolVersion>,
+        suite: Option<rustls::SupportedCipherSuite>,
+    ) -> Self {
         TlsFacts {
-            version: match state.protocol_version() {
+            version: match version {
                 Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 _ => "TLSv1.2",
             },
-            cipher: state.negotiated_cipher_suite().map(|suite| suite.suite()),
+            cipher: suite.map(|suite| suite.suite()),
         }
     }
 }

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 
 use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{Failure, Login, READ_CHUNK, Server, Step, proxy_header};
-use crate::tls;
+use crate::tls::{self, FrontTls};
 
 /// How a stretch of conversation ended.
 pub(super) enum Said {
@@ -144,7 +143,7 @@ pub async fn start_tls(stream: Stream, upgrade: Option<&Upgrade>) -> io::Result<
     let (Stream::Tcp(tcp), Some(upgrade)) = (stream, upgrade) else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    let handshake = TlsAcceptor::from(upgrade.config.clone()).accept(tcp);
+    let handshake = FrontTls::accept(tcp, upgrade.config.clone());
     match timeout(upgrade.timeout, handshake).await {
         Ok(tls) => Ok(Stream::FrontTls(Box::new(tls?))),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "tls handshake")),

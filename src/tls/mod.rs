@@ -10,6 +10,7 @@ mod client_name;
 pub mod config;
 mod pem;
 mod self_signed;
+pub mod stream;
 mod tickets;
 mod watch;
 pub mod words;
@@ -25,6 +26,7 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 pub use certs::Expiry;
 pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
+pub use stream::FrontTls;
 pub(crate) use watch::Stamp;
 pub use watch::{Change, watch};
 
@@ -132,6 +134,8 @@ impl Front {
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
+        // For the record layer of `stream`, and nothing else.
+        config.enable_secret_extraction = true;
         match client_ca {
             None => {
                 config.ticketer = self.tickets.producer(Trust::Protocol(protocol));

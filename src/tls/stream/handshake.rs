@@ -1,0 +1,143 @@
+//! A TLS handshake as server, played by rustls over a TCP connection.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::FrontTls;
+use super::records::Records;
+
+/// Octets of a client's handshake that may wait for their end: its certificates come in one message.
+const RECEIVED_MAX: usize = 32 * 1024;
+
+/// Octets read at a time: a client's hello has 300 to 2000.
+const READ: usize = 4096;
+
+/// What the handshake wants next.
+enum Want {
+    Octets,
+    Go,
+    Done,
+}
+
+/// Shakes hands. What is said last stays with the stream and leaves with its first data.
+pub(super) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<FrontTls> {
+    let mut rustls = UnbufferedServerConnection::new(config).map_err(failed)?;
+    let mut received = Vec::new();
+    let mut send = Vec::new();
+    let mut data = Vec::new();
+    loop {
+        match advance(&mut rustls, &mut received, &mut send, &mut data) {
+            Ok(Want::Go) => {}
+            Ok(Want::Done) => break,
+            Ok(Want::Octets) => {
+                if !send.is_empty() {
+                    tcp.write_all(&send).await?;
+                    send.clear();
+                }
+                if received.len() >= RECEIVED_MAX {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a handshake without end",
+                    ));
+                }
+                received.reserve(READ);
+                if tcp.read_buf(&mut received).await? == 0 {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "tls handshake eof",
+                    ));
+                }
+            }
+            Err(error) => {
+                // Its alert is the last that rustls has to say.
+                let _ = advance(&mut rustls, &mut received, &mut send, &mut data);
+                let _ = tcp.try_write(&send);
+                return Err(failed(error));
+            }
+        }
+    }
+    let version = rustls.protocol_version();
+    let suite = rustls.negotiated_cipher_suite();
+    let certificate = rustls
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|certificate| Box::new(certificate.clone().into_owned()));
+    let (secrets, schedule) = rustls.dangerous_into_kernel_connection().map_err(failed)?;
+    let records = Records::new(secrets, schedule);
+    let records =
+        records.ok_or_else(|| io::Error::other("a cipher suite without a record layer"))?;
+    // The server's Finished of 1.2 is waited for; the tickets of 1.3 are not.
+    if version != Some(rustls::ProtocolVersion::TLSv1_3) && !send.is_empty() {
+        tcp.write_all(&send).await?;
+        send.clear();
+    }
+    Ok(FrontTls::new(
+        tcp,
+        records,
+        super::Facts {
+            version,
+            suite,
+            certificate,
+        },
+        super::Start {
+            received,
+            data,
+            send,
+        },
+    ))
+}
+
+/// One step of rustls.
+fn advance(
+    rustls: &mut UnbufferedServerConnection,
+    received: &mut Vec<u8>,
+    send: &mut Vec<u8>,
+    data: &mut Vec<u8>,
+) -> Result<Want, rustls::Error> {
+    let UnbufferedStatus { mut discard, state } = rustls.process_tls_records(received);
+    let want = match state {
+        Ok(ConnectionState::EncodeTlsData(mut encode)) => {
+            let start = send.len();
+            if let Err(EncodeError::InsufficientSize(size)) = encode.encode(&mut []) {
+                send.resize(start + size.required_size, 0);
+                let room = send.get_mut(start..).unwrap_or_default();
+                encode
+                    .encode(room)
+                    .map_err(|error| rustls::Error::General(error.to_string()))?;
+            }
+            Ok(Want::Go)
+        }
+        Ok(ConnectionState::TransmitTlsData(transmit)) => {
+            // Sent when rustls waits for octets, or with the first data.
+            transmit.done();
+            Ok(Want::Go)
+        }
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+            while let Some(record) = traffic.next_record() {
+                let record = record?;
+                discard += record.discard;
+                data.extend_from_slice(record.payload);
+            }
+            Ok(Want::Go)
+        }
+        Ok(ConnectionState::BlockedHandshake) => Ok(Want::Octets),
+        Ok(ConnectionState::WriteTraffic(_)) => Ok(Want::Done),
+        Ok(_) => Err(rustls::Error::General("closed in the handshake".into())),
+        Err(error) => Err(error),
+    };
+    received.drain(..discard.min(received.len()));
+    match want {
+        Ok(Want::Done) if rustls.is_handshaking() => Ok(Want::Octets),
+        want => want,
+    }
+}
+
+fn failed(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
