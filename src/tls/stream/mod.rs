@@ -191,12 +191,7 @@ impl FrontTls {
     }
 
     /// Opens the records in `received`; how many octets of it are done with.
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &mut [u8],
-        room: &mut ReadBuf<'_>,
-    ) -> usize {
+    fn open(&mut self, cx: &mut Context<'_>, received: &mut [u8], room: &mut ReadBuf<'_>) -> usize {
         let mut done = 0;
         while room.remaining() > 0 && self.reading == Half::Open {
             let rest = received.get_mut(done..).unwrap_or_default();
