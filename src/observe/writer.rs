@@ -23,6 +23,10 @@ const QUEUE: usize = 4096;
 /// Octets gathered for one write to a file.
 const BATCH: usize = 64 * 1024;
 
+/// How long the first line waits for others: a thread that is woken for each line of a busy gateway
+/// costs more than the line.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How long a flush may take: a shutdown must not hang on a disk that does.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -124,6 +128,9 @@ impl<M: Fn(u64) -> String> Writer<M> {
     fn run(mut self) {
         let mut batch = Vec::new();
         while let Ok(first) = self.receiver.recv() {
+            if matches!(first, Message::Line(..)) {
+                std::thread::sleep(GATHER);
+            }
             let mut next = Some(first);
             while let Some(message) = next {
                 self.take(message, &mut batch);
