@@ -11,6 +11,7 @@ mod sockets;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,11 +42,7 @@ fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
     let legacy = Legacy::take();
     let log = observe::init(&config.log).map_err(|e| StartError::new("open the log", e))?;
     let metrics = Metrics::install().map_err(|e| StartError::new("set up metrics", e))?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = config.threads {
-        runtime.worker_threads(threads);
-    }
-    let runtime = runtime
+    let runtime = runtime_of(config.threads)
         .enable_all()
         .build()
         .map_err(|error| StartError::new("start the runtime", error))?;
@@ -53,6 +50,19 @@ fn start(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), StartError> {
     // Sessions that did not finish in time are ended with the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     served
+}
+
+/// A runtime of so many threads; one core is served by one thread that hands nothing over.
+fn runtime_of(threads: Option<usize>) -> tokio::runtime::Builder {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match threads.unwrap_or(cores) {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    }
 }
 
 async fn serve(
