@@ -264,7 +264,7 @@ async fn a_fixed_host_is_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_move_names_the_host_that_is_left() {
+async fn a_user_leaves_one_host_before_the_other_is_asked() {
     let (one, two) = (Host::start(good()).await, Host::start(good()).await);
     let backend = backend(config(&[one.at, two.at]));
     let alice = Alice::new();
@@ -273,10 +273,27 @@ async fn a_move_names_the_host_that_is_left() {
         ..alice.request()
     };
     let stays = backend.connect(on("h0")).await.unwrap();
-    assert_eq!(stays.moved_from, None);
-    let moves = backend.connect(on("h1")).await.unwrap();
-    assert_eq!(moves.moved_from.as_deref(), Some("h0"));
+    let also = login(&backend).await.unwrap();
+    assert_eq!(also.seat.host().name(), "h0");
+    let (asked, mut leave) = tokio::sync::mpsc::unbounded_channel();
+    for connected in [&stays, &also] {
+        let asked = asked.clone();
+        (connected.seat).on_leave(Box::new(move || {
+            let _ = asked.send(());
+        }));
+    }
+    let leaving = async {
+        leave.recv().await.unwrap();
+        leave.recv().await.unwrap();
+        // Asked, but not gone yet: the other host hears nothing.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(two.connections(), 0);
+        drop((stays, also));
+    };
+    let (moves, ()) = tokio::join!(backend.connect(on("h1")), leaving);
+    let moves = moves.unwrap();
     assert_eq!(login(&backend).await.unwrap().seat.host().name(), "h1");
+    drop(moves);
 }
 
 #[tokio::test]

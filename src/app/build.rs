@@ -50,7 +50,10 @@ impl App {
             StartError::new("set up tls", said(problems.collect()))
         })?;
         let listens: Vec<_> = config.listeners.iter().map(|l| l.bind).collect();
+        let state =
+            State::open(&config.state).map_err(|error| StartError::new("open the state", error))?;
         let around = Surroundings {
+            state: state.clone(),
             listens: Arc::new(ArcSwap::from_pointee(listens)),
             keepalive: config.timeouts.keepalive,
         };
@@ -60,8 +63,6 @@ impl App {
         let authenticate = authenticate
             .transpose()
             .map_err(|problems| StartError::new("read the passwords", said(problems)))?;
-        let state =
-            State::open(&config.state).map_err(|error| StartError::new("open the state", error))?;
         let registry = Arc::new(Registry::default());
         let lookups = config.routes.lookups.iter().map(lookup::Config::name);
         let names = config.backends.keys().cloned().chain(lookups);

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::App;
 use crate::admin::{self, HostState, Readiness};
-use crate::backend::Host;
 use crate::backend::host::State;
+use crate::backend::{Backend, Host};
 use crate::protocol::{Protocol, UserName};
 use crate::route::{Ask, explain};
 use crate::session::Registry;
@@ -33,7 +33,11 @@ impl admin::Gateway for App {
         let gateway = self.gateway.load();
         let backends = gateway.backends.iter().map(|backend| admin::Backend {
             name: backend.name().to_owned(),
-            hosts: backend.hosts().iter().map(|host| shown(host)).collect(),
+            hosts: backend
+                .hosts()
+                .iter()
+                .map(|host| shown(backend, host))
+                .collect(),
         });
         backends.collect()
     }
@@ -50,8 +54,9 @@ impl admin::Gateway for App {
         };
         let gateway = self.gateway.load();
         let state = |backend: &str, host: &str| {
-            let host = gateway.backends.get(backend)?.host(host)?;
-            Some((host.state().as_str(), host.weight()))
+            let backend = gateway.backends.get(backend)?;
+            let host = backend.host(host)?;
+            Some((backend.state_of(&host), backend.weight_of(&host)))
         };
         let told = explain::explain(&gateway.router, &self.backends, ask, &state);
         let value = serde_json::to_value(&told).unwrap_or_default();
@@ -65,14 +70,15 @@ impl admin::Gateway for App {
 }
 
 /// A host, as the admin API tells it.
-fn shown(host: &Host) -> admin::Host {
+fn shown(backend: &Backend, host: &Host) -> admin::Host {
     admin::Host {
         name: host.name().to_owned(),
-        state: match host.state() {
-            State::Up => HostState::Up,
-            State::Down => HostState::Down,
+        state: match (backend.drain_of(host), host.state()) {
+            (Some(_), _) => HostState::Drain,
+            (None, State::Up) => HostState::Up,
+            (None, State::Down) => HostState::Down,
         },
-        weight: host.weight(),
+        weight: backend.weight_of(host),
         sessions: host.sessions().into(),
     }
 }

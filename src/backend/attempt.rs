@@ -20,13 +20,18 @@ use crate::protocol::{
     Client, Code, Credentials as Shown, Failure, HostLogin, Origin, Protocol, StartTls, UserName,
     Welcome, imap, pop3,
 };
+use crate::state::{Claim, Claimed, Pass, Place};
 
 /// Buffer between the gateway and the built-in store, each way.
 const DEMO_BUFFER: usize = 64 * 1024;
 
 /// What a failure means for the login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Then {
+    /// The user has sessions elsewhere: there, or leaving already.
+    Occupied(Option<Place>),
+    /// The user was held or moved meanwhile.
+    Changed,
     /// It is the answer.
     GiveUp,
     /// Another host may say yes; this one will not.
@@ -44,6 +49,7 @@ impl Backend {
         &self,
         host: &Arc<Host>,
         request: &Request<'_>,
+        pass: &Pass,
         dialogue: &mut dyn Dialogue,
         patience: &mut Instant,
     ) -> Result<Connected, Failed> {
@@ -56,7 +62,7 @@ impl Backend {
         let (user, credentials) = shown.map_err(|failure| (failure, Then::GiveUp))?;
         let mut seat = host
             .sit()
-            .map_err(|failure| (failure, self.if_full(host, request)))?;
+            .map_err(|failure| (failure, self.if_full(host, pass)))?;
         host.ask(endpoint.protocol)
             .map_err(|failure| (failure, Then::Skipped))?;
         let queued = Instant::now();
@@ -66,6 +72,8 @@ impl Backend {
         // That others were before is nothing this host is blamed for.
         *patience += queued.elapsed();
 
+        // Last before the host is asked: whoever waits for a turn need not keep others away.
+        seat.claimed(self.claim(host, pass).await?);
         let login = HostLogin {
             user,
             credentials,
@@ -96,13 +104,12 @@ impl Backend {
                 let change = host.reached(endpoint.protocol, By::Login);
                 self.report(host, endpoint.protocol, change, None);
                 self.expect_more(host, endpoint, request);
-                let moved_from = seat.pin(&self.pins, request.user.canonical());
+                seat.settle();
                 Ok(Connected {
                     stream,
                     speaks: endpoint.protocol,
                     welcome,
                     seat,
-                    moved_from,
                 })
             }
             Err((failure, credentials)) => {
@@ -112,7 +119,7 @@ impl Backend {
                     // The client is in the middle of a talk with this host.
                     Challenges::Some => Then::GiveUp,
                 };
-                let change = match (then, &failure) {
+                let change = match (&then, &failure) {
                     (Then::Again, _) => host.not_reached(endpoint.protocol, By::Login, &failure),
                     (_, Failure::Refused { .. }) => {
                         host.gate.answered();
@@ -126,6 +133,19 @@ impl Backend {
                 tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), %failure, ?then);
                 Err((failure, then))
             }
+        }
+    }
+
+    /// The user's sessions are to be on this host from now on.
+    async fn claim(&self, host: &Host, pass: &Pass) -> Result<Claim, Failed> {
+        let elsewhere = Failure::TimedOut {
+            state: "sessions on another host",
+        };
+        match self.around.state.claim(pass, &self.place(host)).await {
+            Claimed::Here(claim) => Ok(claim),
+            Claimed::At(place) => Err((elsewhere, Then::Occupied(Some(place)))),
+            Claimed::Leaving => Err((elsewhere, Then::Occupied(None))),
+            Claimed::Changed => Err((elsewhere, Then::Changed)),
         }
     }
 
@@ -337,9 +357,9 @@ impl Backend {
     }
 
     /// A host that is full: others take its new users, but a user with sessions there stays whole.
-    fn if_full(&self, host: &Arc<Host>, request: &Request<'_>) -> Then {
-        let live = self.pins.of(&request.user.canonical());
-        match live.is_some_and(|live| live.name() == host.name()) {
+    fn if_full(&self, host: &Host, pass: &Pass) -> Then {
+        let live = self.around.state.pinned(&pass.owner);
+        match live.is_some_and(|live| live == self.place(host)) {
             true => Then::GiveUp,
             false => Then::Elsewhere,
         }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::net::descriptors;
 use crate::protocol::Failure;
+use crate::state::State;
 
 /// How long an address may take before the next one is tried beside it (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -27,6 +28,8 @@ pub struct Surroundings {
     pub listens: Arc<ArcSwap<Vec<SocketAddr>>>,
     /// TCP keepalive towards hosts.
     pub keepalive: Duration,
+    /// Where users' sessions are, and what operators ordered.
+    pub state: Arc<State>,
 }
 
 impl Default for Surroundings {
@@ -34,6 +37,7 @@ impl Default for Surroundings {
         Surroundings {
             listens: Arc::default(),
             keepalive: Duration::from_secs(60),
+            state: Arc::default(),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Host {
         &self.config.name
     }
 
-    /// Its share of the users.
+    /// Its share of the users by the settings; see [`Backend::weight_of`](super::Backend::weight_of).
     pub fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)
     }
@@ -102,8 +102,8 @@ impl Host {
     }
 
     /// Sessions for its weight, comparable; a weight of 0 is behind all others.
-    pub(super) fn load(&self) -> u64 {
-        match self.weight() {
+    pub(super) fn load(&self, weight: u32) -> u64 {
+        match weight {
             0 => u64::MAX,
             weight => (u64::from(self.sessions()) << 32) / u64::from(weight),
         }

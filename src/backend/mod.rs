@@ -21,9 +21,10 @@ mod probe;
 mod seat;
 pub(crate) mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use answered::Answered;
 use arc_swap::ArcSwap;
@@ -37,12 +38,12 @@ use tokio::time::{Instant, sleep};
 use self::attempt::Then;
 use self::config::{Balance, Failover, Security};
 use self::health::PAUSE;
-use self::seat::Pins;
 use self::tls::HostTls;
 use crate::net::Stream;
 use crate::observe::metrics;
 use crate::protocol::sasl::{self, Mechanisms};
 use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
+use crate::state::{Drain, Pass, Place};
 
 /// Every backend, by name.
 #[derive(Default)]
@@ -89,7 +90,6 @@ pub struct Backend {
     config: Config,
     /// Swapped whole where they are discovered; fixed otherwise.
     hosts: ArcSwap<Vec<Arc<Host>>>,
-    pins: Arc<Pins>,
     metrics: metrics::Backend,
     /// None: no endpoint needs it.
     tls: Option<Arc<HostTls>>,
@@ -116,7 +116,6 @@ impl Backend {
                     .map(|host| Arc::new(Host::new(host, &config)))
                     .collect(),
             ),
-            pins: Arc::default(),
             metrics: metrics::Backend::new(&config.name),
             config,
             around,
@@ -202,17 +201,30 @@ impl Backend {
         // However many hosts are silent: their user is told within the time that one may take.
         let mut patience = begun + (connect_timeout + greeting_timeout).max(retry_for);
         let mut asked = false;
-        let mut hosts = self.preference(request.user, request.host)?;
+        let plain;
+        let pass = match request.pass {
+            Some(pass) => pass,
+            None => {
+                plain = Pass::plain(self.name(), request.user);
+                &plain
+            }
+        };
+        let leave_by = begun + LEAVE_WAIT;
+        let mut tried = HashSet::new();
+        let mut live = (self.around.state.pinned(&pass.owner))
+            .filter(|live| *live.backend == *self.name())
+            .map(|live| live.host.to_string());
+        let mut hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
         loop {
-            let mut again = Vec::new();
+            let mut again = VecDeque::new();
             let mut last = Refusal::nowhere(Failure::HostSetup {
                 cause: "the backend has no host".into(),
             });
-            for host in hosts {
+            while let Some(host) = hosts.pop_front() {
                 if asked && Instant::now() >= patience {
                     return Err(last);
                 }
-                let attempt = self.attempt(&host, &request, dialogue, &mut patience);
+                let attempt = self.attempt(&host, &request, pass, dialogue, &mut patience);
                 let (failure, then) = match attempt.await {
                     Ok(connected) => {
                         self.metrics.connected(begun.elapsed());
@@ -223,21 +235,97 @@ impl Backend {
                 last = Refusal {
                     failure,
                     host: Some(host.name().to_string()),
+                    then: AfterAll::Nothing,
                 };
+                if !matches!(then, Then::Occupied(_)) {
+                    tried.insert(host.name().to_owned());
+                }
                 match then {
+                    Then::Changed => {
+                        last.then = AfterAll::AskTheWay;
+                        return Err(last);
+                    }
+                    Then::Occupied(there) => {
+                        let begun = Instant::now();
+                        // First where the sessions are; if that one cannot be, they have to leave it.
+                        let there = there.filter(|_| request.host.is_none());
+                        let there = there.and_then(|there| self.refuge(&there, &tried));
+                        if let Some(there) = there {
+                            live = Some(there.name().to_owned());
+                            hosts.retain(|other| other.name() != there.name());
+                            hosts.push_front(host);
+                            hosts.push_front(there);
+                        } else if self.clear_the_way(pass, &host, leave_by).await {
+                            patience += begun.elapsed();
+                            hosts.push_front(host);
+                        } else {
+                            return Err(last);
+                        }
+                        continue;
+                    }
                     Then::GiveUp => return Err(last),
+                    // A password that may be wrong sends nobody away from a host that works.
+                    Then::Elsewhere if live.as_deref() == Some(host.name()) => return Err(last),
                     Then::Elsewhere => continue,
                     Then::Again => asked = true,
                     Then::Skipped => {}
                 }
-                again.push(host);
+                again.push_back(host);
             }
             // Where every host is known to be down the user is answered at once.
             if !asked || again.is_empty() || Instant::now() + PAUSE > deadline {
                 return Err(last);
             }
             hosts = again;
+            tried.clear();
             sleep(PAUSE).await;
+        }
+    }
+
+    /// The host where the user's sessions are, if new ones may go there.
+    fn refuge(&self, place: &Place, tried: &HashSet<String>) -> Option<Arc<Host>> {
+        if *place.backend != *self.name() || tried.contains(&*place.host) {
+            return None;
+        }
+        let host = self.host(&place.host)?;
+        let over = self.drain_of(&host).is_some_and(|drain| drain.is_over());
+        (!over).then_some(host)
+    }
+
+    /// Has the user's sessions on other hosts end; whether they did in time.
+    async fn clear_the_way(&self, pass: &Pass, host: &Host, by: Instant) -> bool {
+        let place = self.place(host);
+        while Instant::now() < by {
+            let left = self.around.state.send_to(&pass.owner, &place).await;
+            sleep(LEAVE_TICK).await;
+            if left == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A host of this backend, as the state knows it.
+    pub fn place(&self, host: &Host) -> Place {
+        Place::new(self.name(), host.name())
+    }
+
+    /// A host's share of the users now: the settings' or an operator's.
+    pub fn weight_of(&self, host: &Host) -> u32 {
+        let ordered = self.around.state.orders().weight(&self.place(host));
+        ordered.unwrap_or_else(|| host.weight())
+    }
+
+    /// The drain of a host, if it is drained.
+    pub fn drain_of(&self, host: &Host) -> Option<Drain> {
+        self.around.state.orders().drain(&self.place(host))
+    }
+
+    /// `up`, `down` or `drain`: whether a host takes new users.
+    pub fn state_of(&self, host: &Host) -> &'static str {
+        match self.drain_of(host) {
+            Some(_) => "drain",
+            None => host.state().as_str(),
         }
     }
 
@@ -257,42 +345,70 @@ impl Backend {
 
     /// The hosts that a login of this user asks, in order: the host of the user's live sessions,
     /// then by hash or by load. One only, where it is fixed by name or users do not leave their host.
+    /// Hosts that are drained are asked for users with live sessions there only.
     pub fn preference(
         &self,
+        pass: &Pass,
         user: &UserName,
         fixed: Option<&str>,
     ) -> Result<Vec<Arc<Host>>, Refusal> {
+        let live = (self.around.state.pinned(&pass.owner))
+            .filter(|live| *live.backend == *self.name())
+            .map(|live| live.host);
+        let is_live = |host: &Host| live.as_deref() == Some(host.name());
+        let drained = |host: &Host| match self.drain_of(host) {
+            Some(drain) => !is_live(host) || drain.is_over(),
+            None => false,
+        };
+        let draining = |name: &str| {
+            Refusal::nowhere(Failure::Unreachable {
+                cause: format!("{name} is drained"),
+            })
+        };
         if let Some(name) = fixed {
-            return self.host(name).map(|host| vec![host]).ok_or_else(|| {
+            let host = self.host(name).ok_or_else(|| {
                 let backend = self.name();
                 Refusal::nowhere(Failure::HostSetup {
                     cause: format!("backend {backend} has no host {name}"),
                 })
-            });
+            })?;
+            return match drained(&host) {
+                true => Err(draining(name)),
+                false => Ok(vec![host]),
+            };
         }
-        let canonical = user.canonical();
         let hosts = self.hosts.load();
         let weights: Vec<(&str, u32)> = (hosts.iter())
-            .map(|host| (host.name(), host.weight()))
+            .map(|host| (host.name(), self.weight_of(host)))
             .collect();
-        let mut order: Vec<Arc<Host>> = balance::rank(&canonical, &weights)
+        let mut order: Vec<Arc<Host>> = balance::rank(&user.canonical(), &weights)
             .into_iter()
             .filter_map(|index| hosts.get(index).cloned())
             .collect();
         if self.config.balance == Balance::LeastSessions {
             // Stable: equals stay in the order of the hash, which spreads them over users.
-            order.sort_by_cached_key(|host| host.load());
+            order.sort_by_cached_key(|host| host.load(self.weight_of(host)));
         }
-        if let Some(live) = self.pins.of(&canonical) {
-            // Stable again: only that one moves.
-            order.sort_by_key(|host| host.name() != live.name());
-        }
+        // Stable again: only that one moves.
+        order.sort_by_key(|host| !is_live(host));
         if self.config.failover == Failover::No {
             order.truncate(1);
         }
-        Ok(order)
+        let some = !order.is_empty();
+        order.retain(|host| !drained(host));
+        match some && order.is_empty() {
+            true => Err(draining("every host that this user may use")),
+            false => Ok(order),
+        }
     }
 }
+
+/// How long a user's sessions on another host may take to leave it: a session that was asked to waits
+/// up to half a minute for the end of a message.
+const LEAVE_WAIT: Duration = Duration::from_secs(35);
+
+/// How often is looked whether they have.
+const LEAVE_TICK: Duration = Duration::from_millis(10);
 
 /// A login to be made on a host of a backend.
 #[derive(Debug)]
@@ -311,6 +427,8 @@ pub struct Request<'a> {
     /// Commands for an IMAP host of a POP3 client, to be sent behind the login where the host bears
     /// it. Not used for connections that are relayed.
     pub behind: &'a [u8],
+    /// Who the user is to the state, and what was decided; none: known by the login name only.
+    pub pass: Option<&'a Pass>,
 }
 
 /// Whoever holds the mail client while a host decides on its login.
@@ -342,9 +460,6 @@ pub struct Connected {
     pub welcome: Welcome,
     /// The session's place on the host: keep it as long as the session lives.
     pub seat: Seat,
-    /// Another host on which the user still has sessions: they are to be ended, a user is on one
-    /// host at a time.
-    pub moved_from: Option<String>,
 }
 
 /// A login that failed, and on which host, if one was chosen.
@@ -354,6 +469,17 @@ pub struct Refusal {
     pub failure: Failure,
     /// The last host that was tried.
     pub host: Option<String>,
+    /// What is to be done about it.
+    pub then: AfterAll,
+}
+
+/// What is to be done about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterAll {
+    /// It is the answer.
+    Nothing,
+    /// The user was held or moved meanwhile: the way is to be asked again.
+    AskTheWay,
 }
 
 impl Refusal {
@@ -361,6 +487,7 @@ impl Refusal {
         Refusal {
             failure,
             host: None,
+            then: AfterAll::Nothing,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::translate::{Again, Connecting};
 use crate::backend::{Backend, Request, Seat};
 use crate::net::Stream;
 use crate::protocol::{Credentials, Origin, Protocol, UserName};
+use crate::state::Pass;
 
 /// How a user's session logged in: all that is needed to do it once more.
 pub(super) struct Ticket {
@@ -17,6 +18,8 @@ pub(super) struct Ticket {
     /// Held in memory, wiped with the session.
     pub(super) credentials: Credentials,
     pub(super) origin: Origin,
+    /// Who the user is to the state.
+    pub(super) pass: Pass,
 }
 
 /// Logs in on the same host.
@@ -36,6 +39,7 @@ impl Again<Stream> for SameHost {
                 user,
                 credentials,
                 origin,
+                pass,
             } = &self.ticket;
             let request = Request {
                 protocol: Protocol::Pop3,
@@ -44,6 +48,7 @@ impl Again<Stream> for SameHost {
                 host: Some(host),
                 origin: Some(origin.clone()),
                 behind: &behind,
+                pass: Some(pass),
             };
             let connected = backend.connect(request).await.ok()?;
             if connected.speaks != Protocol::Imap {

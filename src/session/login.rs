@@ -7,10 +7,11 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
-use super::registry::{Filter, LoggedIn};
+use super::registry::LoggedIn;
+use super::way::{Patience, Way};
 use super::{Certificates, Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{Backend, Dialogue, Refusal, Request, Seat};
+use crate::backend::{AfterAll, Backend, Dialogue, Request, Seat};
 use crate::net::{Stream, TlsFacts};
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
@@ -140,19 +141,8 @@ impl Session<'_> {
             protocol: self.front.protocol,
             listener: Some(&self.front.name),
         };
-        let route::Route {
-            backend,
-            login: user,
-            host,
-            server,
-            password,
-            ..
-        } = match self
-            .gateway
-            .router
-            .route(ask, &self.seen(login, visit))
-            .await
-        {
+        let seen = self.seen(login, visit);
+        let route = match self.gateway.router.route(ask, &seen).await {
             Err(Failure::NoRoute) => {
                 facts.tried = Some(self.admit(&typed, login)?);
                 return Err(self.nowhere(login).await);
@@ -164,46 +154,90 @@ impl Session<'_> {
             }
             route => route?,
         };
-        facts.backend = Some(backend.clone());
-        if matches!(login.credentials, Credentials::Scram(_)) && user != login.user {
+        facts.backend = Some(route.backend.clone());
+        if matches!(login.credentials, Credentials::Scram(_)) && route.login != login.user {
             // The proof covers the name: with another one it would always be wrong.
             return Err(Failure::HostSetup {
                 cause: "SCRAM cannot log in under another name".into(),
             });
         }
+        let canonical = route.login.canonical();
+        facts.tried = Some(self.admit(&canonical, login)?);
+        let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
+        let mut patience = Patience::new();
+        let mut changes = self.gateway.state.changes();
+        loop {
+            changes.mark_unchanged();
+            let way = self.way(login, &route, &mut patience).await?;
+            facts.backend = Some(way.backend.clone());
+            let connect = self.connect(login, visit, &route, &way, facts, client);
+            match connect.await {
+                Ok((far, welcome, seat)) => {
+                    let counts = self.gateway.backend_metrics.get(&way.backend);
+                    let counted = counts.map(|counts| counts.session(self.front.protocol));
+                    return Ok(Accepted {
+                        welcome,
+                        far,
+                        places: Places {
+                            _user: place,
+                            _host: seat,
+                            _counted: counted,
+                        },
+                    });
+                }
+                Err((failure, AfterAll::Nothing)) => return Err(failure),
+                // Held or moved while this one was on its way.
+                Err((_, AfterAll::AskTheWay)) => {
+                    self.wait_for(&mut changes, &mut patience).await?;
+                }
+            }
+        }
+    }
+
+    /// Makes the connection to where the way leads, ready to be used.
+    async fn connect(
+        &self,
+        login: &Login,
+        visit: &Visit,
+        route: &route::Route,
+        way: &Way,
+        facts: &mut Facts,
+        client: &mut dyn Dialogue,
+    ) -> Result<(Far, Welcome, Seat), (Failure, AfterAll)> {
+        let refused = |failure| (failure, AfterAll::Nothing);
+        let (backend, user) = (&way.backend, &route.login);
         // What a lookup service gave takes the place of what it was given.
-        let given = password.map(Credentials::Password);
+        let given = route.password.clone().map(Credentials::Password);
         let credentials = match (&given, &login.credentials) {
             (Some(_), Credentials::Scram(_)) => {
-                return Err(Failure::HostSetup {
+                return Err(refused(Failure::HostSetup {
                     cause: "a lookup service gave a password for SCRAM, which it cannot check"
                         .into(),
-                });
+                }));
             }
             (Some(given), _) => given,
             (None, shown) => shown,
         };
-        let canonical = user.canonical();
-        facts.tried = Some(self.admit(&canonical, login)?);
-        let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
-        let target = &match &server {
+        let target = &match &way.server {
             Some(server) => {
                 let endpoint = server.endpoint(self.front.protocol);
                 let source = Arc::from(backend.as_str());
-                self.gateway.answered.get(&source, &endpoint)?
+                let found = self.gateway.answered.get(&source, &endpoint);
+                found.map_err(refused)?
             }
             None => {
-                let found = self.gateway.backends.get(&backend).cloned();
-                found.ok_or_else(|| Failure::HostSetup {
-                    cause: format!("no backend {backend:?}"),
+                let found = self.gateway.backends.get(backend).cloned();
+                found.ok_or_else(|| {
+                    let cause = format!("no backend {backend:?}");
+                    refused(Failure::HostSetup { cause })
                 })?
             }
         };
-        self.authenticate(login, target).await?;
+        self.authenticate(login, target).await.map_err(refused)?;
         let settings = &target.config().pop3;
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
         let maildrop = maildrop_cache::Key {
-            backend: match &server {
+            backend: match &way.server {
                 // One name for all servers of a service: a user's may be another one next time.
                 Some(server) => format!("{backend} {}:{}", server.host, server.port),
                 None => backend.clone(),
@@ -220,42 +254,33 @@ impl Session<'_> {
         };
         let request = Request {
             protocol: self.front.protocol,
-            user: &user,
+            user,
             credentials,
-            host: host.as_deref(),
+            host: way.host.as_deref(),
             origin: Some(self.origin(visit.told)),
             behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
+            pass: Some(&way.pass),
         };
         let mut connected = match target.connect_with(request, client).await {
             Ok(connected) => connected,
-            Err(Refusal { failure, host }) => {
-                facts.host = host;
-                return Err(failure);
+            Err(refusal) => {
+                facts.host = refusal.host;
+                return Err((refusal.failure, refusal.then));
             }
         };
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
-        if let Some(left) = connected.moved_from {
-            // One user, one host: what still lives on the one that was left ends.
-            let there = Filter {
-                user: Some(canonical),
-                backend: Some(backend.clone()),
-                host: Some(left),
-                ..Filter::default()
-            };
-            self.gateway.registry.end(&there, Farewell::Kicked);
-        }
         let (far, state) = match (opening, connected.speaks) {
             (Some(opening), Protocol::Imap) => {
                 // After the password: that a maildrop is in use is its owner's business only.
                 let lease = match settings.lock {
                     Lock::No => None,
-                    Lock::Yes => Some(self.gateway.maildrops.lease(&maildrop).ok_or(
+                    Lock::Yes => Some(self.gateway.maildrops.lease(&maildrop).ok_or(refused(
                         Failure::Refused {
                             code: Code::InUse,
                             alert: None,
                         },
-                    )?),
+                    ))?),
                 };
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
@@ -265,7 +290,7 @@ impl Session<'_> {
                     // The host may throw away what comes behind a login: the next one waits.
                     connected.seat.host().lost_burst();
                 }
-                let opened = opened?;
+                let opened = opened.map_err(refused)?;
                 let (messages, octets) = opened.size();
                 welcome.text = format!("{messages} messages, {octets} octets");
                 let translated = Translated {
@@ -279,24 +304,19 @@ impl Session<'_> {
                         user: user.clone(),
                         credentials: credentials.clone(),
                         origin: self.origin(visit.told),
+                        pass: way.pass.clone(),
                     },
                 };
                 (Far::Translated(Box::new(translated)), "translate")
             }
             (None, _) | (Some(_), Protocol::Pop3) => (Far::Relayed(connected.stream), "relay"),
         };
-        let counts = self.gateway.backend_metrics.get(&backend);
-        let counted = counts.map(|counts| counts.session(self.front.protocol));
-        self.logged_in(login, &user, &backend, &host, state);
-        Ok(Accepted {
-            welcome: connected.welcome,
-            far,
-            places: Places {
-                _user: place,
-                _host: connected.seat,
-                _counted: counted,
-            },
-        })
+        self.logged_in(login, user, backend, &host, state);
+        // Known to the registry first: who is asked to leave in between is asked all the same.
+        let live = self.live.clone();
+        let leave = move || live.end(Farewell::Kicked);
+        connected.seat.on_leave(Box::new(leave));
+        Ok((far, connected.welcome, connected.seat))
     }
 
     /// Whether this user's logins from here are still judged.

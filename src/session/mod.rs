@@ -18,6 +18,7 @@ mod offers;
 pub mod registry;
 mod relay;
 pub mod translate;
+mod way;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -151,7 +152,7 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
 
 /// One session's own things and the shared ones.
 struct Session<'a> {
-    live: &'a registry::Live,
+    live: &'a Arc<registry::Live>,
     peer: &'a Peer,
     front: &'a Front,
     gateway: &'a Gateway,

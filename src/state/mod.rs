@@ -1,25 +1,76 @@
-//! What is to be remembered beyond a session: in memory, in a file, or on a Redis that several
-//! gateways share.
+//! What is to be remembered beyond a session: where users' sessions are, what operators ordered,
+//! notes for after a crash. In memory, in a file, or on a Redis that several gateways share.
 //!
-//! [`State`] lives as long as the process, whatever becomes of the settings in between.
+//! [`State`] lives as long as the process, whatever becomes of the settings in between. Looking
+//! something up asks nobody: this process knows what is ordered. A login [claims](State::claim) its
+//! host before the host is asked, so no user has sessions on two hosts at once.
 
 pub mod config;
 mod file;
 pub mod journal;
+pub mod orders;
+pub mod owner;
+mod pins;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use config::Config;
 pub use journal::Journal;
+pub use orders::{Change, Drain, Hold, Move, Orders};
+pub use owner::{Owner, Pass, Place};
+pub use pins::Ask;
+use pins::{Denied, Pins};
+use tokio::sync::watch;
 
 /// What is to be remembered.
-#[derive(Debug, Default)]
 pub struct State {
+    orders: RwLock<Orders>,
+    /// Counts the changes of the orders.
+    changes: watch::Sender<u64>,
+    pins: Pins,
+    /// Numbers of claims and versions of moves.
+    numbers: AtomicU64,
+    kept: Kept,
+    /// One change at a time is written.
+    writing: tokio::sync::Mutex<()>,
     journal: Option<Journal>,
 }
 
+/// Where orders are kept.
+enum Kept {
+    InMemory,
+    InFile(PathBuf),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::new(Orders::default(), Kept::InMemory, None)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
+}
+
 impl State {
+    fn new(orders: Orders, kept: Kept, journal: Option<Journal>) -> Self {
+        State {
+            orders: RwLock::new(orders),
+            changes: watch::Sender::new(0),
+            pins: Pins::default(),
+            numbers: AtomicU64::new(1),
+            kept,
+            writing: tokio::sync::Mutex::default(),
+            journal,
+        }
+    }
+
     /// In the process only.
     pub fn memory() -> Arc<Self> {
         Arc::default()
@@ -33,22 +84,164 @@ impl State {
         let Config::File(path) = config else {
             return Ok(State::memory());
         };
+        let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+        let content = file::read(path).map_err(|error| told(&error))?;
+        let orders = match content {
+            None => Orders::default(),
+            Some(text) => Orders::read(&text).map_err(|wrong| {
+                told(&format_args!(
+                    "the state is damaged: {wrong}; put a good copy in its place, or move it away \
+                     to begin without moves, drains and weights"
+                ))
+            })?,
+        };
+        // Better now than at the first move: what cannot be written is told before anything starts.
+        file::replace(path, &orders.write()).map_err(|error| told(&error))?;
         let beside = notes_beside(path);
         let journal = Journal::in_directory(beside.clone())
             .map_err(|error| format!("{}: {error}", beside.display()))?;
-        Ok(Arc::new(State {
-            journal: Some(journal),
-        }))
+        let kept = Kept::InFile(path.clone());
+        Ok(Arc::new(State::new(orders, kept, Some(journal))))
     }
 
     /// Notes that outlive the process; none where nothing does (`state: memory`).
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
     }
+
+    /// What is ordered at the moment. Not to be kept over an `await`.
+    pub fn orders(&self) -> RwLockReadGuard<'_, Orders> {
+        self.orders.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of each change of the orders.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Changes what is ordered: all of it or nothing, remembered on return. Whoever asked may go away.
+    ///
+    /// # Errors
+    /// Why it is not remembered; then nothing has changed.
+    pub async fn order(self: &Arc<Self>, changes: Vec<Change>) -> Result<(), String> {
+        let state = self.clone();
+        let done = tokio::spawn(async move { state.remember(changes).await });
+        done.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    async fn remember(&self, changes: Vec<Change>) -> Result<(), String> {
+        let _turn = self.writing.lock().await;
+        let mut next = self.orders().clone();
+        changes.into_iter().for_each(|change| next.apply(change));
+        if let Kept::InFile(path) = &self.kept {
+            let (text, path) = (next.write(), path.clone());
+            let same = self.orders().write() == text;
+            if !same {
+                let name = path.display().to_string();
+                let written = tokio::task::spawn_blocking(move || file::replace(&path, &text));
+                let written = written.await.map_err(std::io::Error::other);
+                written
+                    .and_then(|it| it)
+                    .map_err(|error| format!("{name} could not be written: {error}"))?;
+            }
+        }
+        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// A version for a new move: higher than those before.
+    pub fn version(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.map_or(0, |since| {
+            u64::try_from(since.as_micros()).unwrap_or(u64::MAX / 2)
+        });
+        let next = |last: u64| Some(now.max(last.saturating_add(1)));
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let last = self.numbers.fetch_update(set, fetch, next);
+        now.max(last.unwrap_or_default().saturating_add(1))
+    }
+
+    /// Where the user's sessions are, as far as this process knows.
+    pub fn pinned(&self, owner: &Owner) -> Option<Place> {
+        self.pins.of(owner)
+    }
+
+    /// Takes a place on a host for a login that is about to be made there.
+    pub async fn claim(self: &Arc<Self>, pass: &Pass, place: &Place) -> Claimed {
+        let claim = Claim {
+            state: self.clone(),
+            owner: pass.owner.clone(),
+            id: self.numbers.fetch_add(1, Ordering::Relaxed),
+        };
+        match self.pins.claim(&pass.owner, place, claim.id) {
+            Err(Denied::At(place)) => return Claimed::At(place),
+            Err(Denied::Leaving) => return Claimed::Leaving,
+            Ok(()) => {}
+        }
+        // Now whoever holds or moves this user sees the claim; who did before is seen here.
+        match self.still(pass) {
+            true => Claimed::Here(claim),
+            false => Claimed::Changed,
+        }
+    }
+
+    /// Whether what a login goes by is still so.
+    fn still(&self, pass: &Pass) -> bool {
+        let orders = self.orders();
+        let moved = orders.moved(&pass.owner, &pass.named);
+        !orders.held(&pass.owner, &pass.named)
+            && moved.map_or(0, |(_, moved)| moved.version) == pass.moved
+    }
+
+    /// Asks the user's sessions to leave every other host, and lets new ones in at `to` only. How many
+    /// are still elsewhere; call again until there is none.
+    pub async fn send_to(&self, owner: &Owner, to: &Place) -> usize {
+        self.pins.send_to(owner, to)
+    }
+
+    /// Asks all sessions of these users to leave. Says which still have some; call again until none
+    /// has.
+    pub async fn clear(&self, owners: &[Owner]) -> Vec<Owner> {
+        let left = owners.iter().filter(|owner| self.pins.clear(owner) > 0);
+        left.cloned().collect()
+    }
+}
+
+/// What comes of [`State::claim`].
+pub enum Claimed {
+    /// The place is taken until this is dropped.
+    Here(Claim),
+    /// The user's sessions are there: new ones go there, too, or [send](State::send_to) those away.
+    At(Place),
+    /// The user's sessions elsewhere were asked to leave and have not all left.
+    Leaving,
+    /// The user is held, or was moved: ask for the way again.
+    Changed,
+}
+
+/// A session's place among its user's, given back when dropped.
+pub struct Claim {
+    state: Arc<State>,
+    owner: Owner,
+    id: u64,
+}
+
+impl Claim {
+    /// How the session is asked to leave; it is at once, if it was to already.
+    pub fn on_leave(&self, ask: Ask) {
+        self.state.pins.on_leave(&self.owner, self.id, ask);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.state.pins.remove(&self.owner, self.id);
+    }
 }
 
 /// The directory of the journal of a state file.
-fn notes_beside(path: &Path) -> std::path::PathBuf {
+fn notes_beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".journal");
     name.into()
@@ -56,8 +249,8 @@ fn notes_beside(path: &Path) -> std::path::PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use super::*;
+    use crate::protocol::UserName;
 
     /// A new directory, to be removed by who asked for it.
     pub(super) fn scratch(name: &str) -> PathBuf {
@@ -67,5 +260,82 @@ mod tests {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
+    }
+
+    fn user(name: &str) -> UserName {
+        UserName::new(name.as_bytes()).unwrap()
+    }
+
+    fn hold(user: &str) -> Hold {
+        Hold {
+            user: user.into(),
+            since: 0,
+            until: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_survive_a_restart() {
+        let dir = scratch("restart");
+        let path = dir.join("state");
+        let config = Config::File(path.clone());
+        let state = State::open(&config).unwrap();
+        let place = Place::new("old", "h1");
+        let changes = || vec![Change::Weight(place.clone(), 3)];
+        state.order(changes()).await.unwrap();
+        let owner = Owner::new("old", &user("alice"));
+        let change = Change::Hold(owner.clone(), hold("alice"));
+        state.order(vec![change]).await.unwrap();
+        drop(state);
+        let state = State::open(&config).unwrap();
+        assert_eq!(state.orders().weight(&place), Some(3));
+        assert!(state.orders().held(&owner, &owner));
+        assert!(state.journal().is_some());
+        // What cannot be written does not happen.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let change = Change::Unweight(place.clone());
+        assert!(state.order(vec![change]).await.is_err());
+        assert_eq!(state.orders().weight(&place), Some(3));
+        std::fs::remove_dir(&path).unwrap();
+        for damage in ["", "{\"gatepost_state\":1,\"moves\":[[\"a/b\""] {
+            std::fs::write(&path, damage).unwrap();
+            let told = State::open(&config).unwrap_err();
+            assert!(told.contains("damaged") && told.contains("state"), "{told}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), damage);
+        }
+        assert!(State::open(&Config::File(dir.join("no/where"))).is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_claim_goes_by_what_is_ordered_now() {
+        let state = State::memory();
+        let mut pass = Pass::plain("old", &user("alice"));
+        let place = Place::new("old", "h1");
+        let claim = |pass: Pass| {
+            let (state, place) = (state.clone(), place.clone());
+            async move { matches!(state.claim(&pass, &place).await, Claimed::Here(_)) }
+        };
+        assert!(claim(pass.clone()).await);
+        let owner = pass.owner.clone();
+        let held = Change::Hold(owner.clone(), hold("alice"));
+        state.order(vec![held]).await.unwrap();
+        assert!(!claim(pass.clone()).await);
+        let version = state.version();
+        assert!(state.version() > version);
+        let moved = Move {
+            user: "alice".into(),
+            backend: "new".into(),
+            host: None,
+            since: 0,
+            version,
+        };
+        let changes = vec![Change::Move(owner.clone(), moved), Change::Release(owner)];
+        state.order(changes).await.unwrap();
+        assert!(!claim(pass.clone()).await);
+        pass.moved = version;
+        assert!(claim(pass).await);
+        assert!(state.pins.is_empty());
     }
 }

@@ -212,6 +212,7 @@ impl Alice {
             host: None,
             origin: None,
             behind: b"",
+            pass: None,
         }
     }
 }
@@ -233,7 +234,9 @@ pub(crate) async fn failure_of(config: Config) -> Failure {
 
 /// The names of the hosts in the order in which alice asks them.
 pub(crate) fn order(backend: &Backend) -> Vec<String> {
-    let hosts = backend.preference(&Alice::new().user, None).unwrap();
+    let alice = Alice::new().user;
+    let pass = gatepost::state::Pass::plain(backend.name(), &alice);
+    let hosts = backend.preference(&pass, &alice, None).unwrap();
     hosts.iter().map(|host| host.name().to_string()).collect()
 }
 

@@ -88,6 +88,7 @@ async fn visit(
                 transport: Transport::Tls,
             }),
             behind: opening.behind(),
+            pass: None,
         };
         let connected = backend.connect(request).await.unwrap();
         let mut welcome = connected.welcome;

@@ -1,0 +1,104 @@
+//! What operators ordered for a user: wait while the user is held, follow a move.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Session;
+use crate::protocol::{Failure, Login};
+use crate::route::{Route, Server};
+use crate::state::{Owner, Pass};
+
+/// How long a login waits for a user that is held.
+const HOLD_WAIT: Duration = Duration::from_secs(120);
+
+/// A hold may also end by itself, and replicas hear of changes late: looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Where a login goes after all.
+pub(super) struct Way {
+    pub(super) backend: String,
+    pub(super) host: Option<String>,
+    /// The server that a lookup service named, where its word counts.
+    pub(super) server: Option<Server>,
+    /// Who the user is to the state, and what was decided.
+    pub(super) pass: Pass,
+}
+
+/// How long a login may wait for its way, from the first time it asks.
+pub(super) struct Patience(Option<Instant>);
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Patience(None)
+    }
+
+    fn until(&mut self) -> Instant {
+        *self.0.get_or_insert_with(|| Instant::now() + HOLD_WAIT)
+    }
+}
+
+impl Session<'_> {
+    /// The way of a login that the map sends by `route`.
+    pub(super) async fn way(
+        &self,
+        login: &Login,
+        route: &Route,
+        patience: &mut Patience,
+    ) -> Result<Way, Failure> {
+        let state = &self.gateway.state;
+        let mut pass = Pass {
+            owner: Owner::new(&route.backend, &route.login),
+            named: Owner::named(&self.gateway.router.full_name(&login.user)),
+            moved: 0,
+        };
+        let mut changes = state.changes();
+        loop {
+            changes.mark_unchanged();
+            {
+                let orders = state.orders();
+                if !orders.held(&pass.owner, &pass.named) {
+                    let moved = orders.moved(&pass.owner, &pass.named);
+                    let Some((_, moved)) = moved else {
+                        return Ok(Way {
+                            backend: route.backend.clone(),
+                            host: route.host.clone(),
+                            server: route.server.clone(),
+                            pass,
+                        });
+                    };
+                    pass.moved = moved.version;
+                    return Ok(Way {
+                        backend: moved.backend.clone(),
+                        host: moved.host.clone(),
+                        server: None,
+                        pass,
+                    });
+                }
+            }
+            self.wait_for(&mut changes, patience).await?;
+        }
+    }
+
+    /// Waits until the orders have changed, or a while.
+    pub(super) async fn wait_for(
+        &self,
+        changes: &mut tokio::sync::watch::Receiver<u64>,
+        patience: &mut Patience,
+    ) -> Result<(), Failure> {
+        let until = patience.until();
+        let now = Instant::now();
+        let held = || Failure::Maintenance {
+            text: "this mailbox is being moved, try again in a few minutes".into(),
+        };
+        if now >= until {
+            return Err(held());
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = sleep_until(until.min(now + LOOK_AGAIN)) => {}
+            _ = self.live.end_asked() => return Err(held()),
+        }
+        Ok(())
+    }
+}

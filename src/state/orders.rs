@@ -1,0 +1,364 @@
+//! What operators ordered: moves, drains, weights, holds. Changed by [`Change`]s only, so that every
+//! replica and every restart comes to the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::owner::{Owner, Place};
+
+/// A user that was moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// As the operator named it, with its domain.
+    pub user: String,
+    /// Where to.
+    pub backend: String,
+    /// A fixed host there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// In seconds of Unix time.
+    pub since: u64,
+    /// No two moves of a user have the same.
+    pub version: u64,
+}
+
+/// A host that takes no new users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// In seconds of Unix time.
+    pub since: u64,
+    /// From then on (seconds of Unix time) those that are still there are sent away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+}
+
+impl Drain {
+    /// Whether those that are still there are to go.
+    pub fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| end <= now())
+    }
+}
+
+/// A user whose logins wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// As the operator named it, with its domain.
+    pub user: String,
+    /// In seconds of Unix time.
+    pub since: u64,
+    /// Of a move under way: it ends by itself then (seconds of Unix time), should whoever moves die.
+    /// A hold that an operator asked for has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl Hold {
+    fn holds(&self) -> bool {
+        self.until.is_none_or(|until| now() < until)
+    }
+}
+
+/// One step from what was ordered to what is ordered now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// A user goes elsewhere from now on.
+    Move(Owner, Move),
+    /// A user goes by the map again.
+    Unmove(Owner),
+    /// A host takes no new users.
+    Drain(Place, Drain),
+    /// A host takes new users again.
+    Undrain(Place),
+    /// A host has another weight than in the settings.
+    Weight(Place, u32),
+    /// A host has the weight of the settings.
+    Unweight(Place),
+    /// A user's logins wait.
+    Hold(Owner, Hold),
+    /// They go on.
+    Release(Owner),
+}
+
+/// Everything that is ordered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    moves: HashMap<Owner, Move>,
+    /// Which move is meant by the name that its operator used: found also where the map has led that
+    /// name elsewhere since.
+    names: HashMap<Owner, Owner>,
+    drains: BTreeMap<Place, Drain>,
+    weights: BTreeMap<Place, u32>,
+    holds: HashMap<Owner, Hold>,
+}
+
+impl Orders {
+    /// Takes a step.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Move(owner, moved) => {
+                self.unmove(&owner);
+                if let Some(named) = named(&moved.user) {
+                    self.names.insert(named, owner.clone());
+                }
+                self.moves.insert(owner, moved);
+            }
+            Change::Unmove(owner) => self.unmove(&owner),
+            Change::Drain(place, drain) => drop(self.drains.insert(place, drain)),
+            Change::Undrain(place) => drop(self.drains.remove(&place)),
+            Change::Weight(place, weight) => drop(self.weights.insert(place, weight)),
+            Change::Unweight(place) => drop(self.weights.remove(&place)),
+            Change::Hold(owner, hold) => drop(self.holds.insert(owner, hold)),
+            Change::Release(owner) => drop(self.holds.remove(&owner)),
+        }
+    }
+
+    fn unmove(&mut self, owner: &Owner) {
+        let Some(old) = self.moves.remove(owner) else {
+            return;
+        };
+        if let Some(named) = named(&old.user)
+            && self.names.get(&named) == Some(owner)
+        {
+            self.names.remove(&named);
+        }
+    }
+
+    /// The move of a user, under one of the keys it has, and that key.
+    pub fn moved(&self, owner: &Owner, named: &Owner) -> Option<(&Owner, &Move)> {
+        let found = self.moves.get_key_value(owner);
+        found.or_else(|| self.moves.get_key_value(self.names.get(named)?))
+    }
+
+    /// Whether a user's logins wait.
+    pub fn held(&self, owner: &Owner, named: &Owner) -> bool {
+        let holds = |owner| self.holds.get(owner).is_some_and(Hold::holds);
+        !self.holds.is_empty() && (holds(owner) || holds(named))
+    }
+
+    /// The hold of a user by its key.
+    pub fn hold(&self, owner: &Owner) -> Option<&Hold> {
+        self.holds.get(owner).filter(|hold| hold.holds())
+    }
+
+    /// The drain of a host.
+    pub fn drain(&self, place: &Place) -> Option<Drain> {
+        self.drains.get(place).copied()
+    }
+
+    /// The weight of a host, where it is not that of the settings.
+    pub fn weight(&self, place: &Place) -> Option<u32> {
+        self.weights.get(place).copied()
+    }
+
+    /// Every move, in no order.
+    pub fn moves(&self) -> impl ExactSizeIterator<Item = (&Owner, &Move)> {
+        self.moves.iter()
+    }
+
+    /// Every hold, in no order.
+    pub fn holds(&self) -> impl Iterator<Item = (&Owner, &Hold)> {
+        self.holds.iter().filter(|(_, hold)| hold.holds())
+    }
+
+    /// Every drain.
+    pub fn drains(&self) -> impl Iterator<Item = (&Place, &Drain)> {
+        self.drains.iter()
+    }
+
+    /// Every weight that is not that of the settings.
+    pub fn weights(&self) -> impl Iterator<Item = (&Place, u32)> {
+        self.weights.iter().map(|(place, weight)| (place, *weight))
+    }
+
+    /// As a text, from which [`read`](Self::read) makes the same again. Holds of moves under way are
+    /// not in it: a move that was cut off by the end of the process holds nobody.
+    pub fn write(&self) -> Vec<u8> {
+        let mut moves: Vec<_> = self.moves.iter().collect();
+        moves.sort_unstable_by_key(|(owner, _)| *owner);
+        let holds = self.holds.iter().filter(|(_, hold)| hold.until.is_none());
+        let mut holds: Vec<_> = holds.collect();
+        holds.sort_unstable_by_key(|(owner, _)| *owner);
+        let kept = Kept {
+            gatepost_state: FORMAT,
+            moves: cloned(moves.into_iter()),
+            drains: cloned(self.drains.iter()),
+            weights: cloned(self.weights.iter()),
+            holds: cloned(holds.into_iter()),
+        };
+        let mut text = serde_json::to_vec(&kept).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// Where it is damaged, in words.
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        let kept: Kept = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if kept.gatepost_state != FORMAT {
+            let other = kept.gatepost_state;
+            return Err(format!("format {other}, expected {FORMAT}"));
+        }
+        let mut orders = Orders::default();
+        let moves = kept.moves.into_iter().map(|(o, m)| Change::Move(o, m));
+        let drains = kept.drains.into_iter().map(|(p, d)| Change::Drain(p, d));
+        let weights = kept.weights.into_iter().map(|(p, w)| Change::Weight(p, w));
+        let holds = kept.holds.into_iter().map(|(o, h)| Change::Hold(o, h));
+        for change in moves.chain(drains).chain(weights).chain(holds) {
+            orders.apply(change);
+        }
+        Ok(orders)
+    }
+}
+
+/// The present format of a state file.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    gatepost_state: u32,
+    moves: Vec<(Owner, Move)>,
+    drains: Vec<(Place, Drain)>,
+    weights: Vec<(Place, u32)>,
+    holds: Vec<(Owner, Hold)>,
+}
+
+fn cloned<'a, K: Clone + 'a, V: Clone + 'a>(
+    pairs: impl Iterator<Item = (&'a K, &'a V)>,
+) -> Vec<(K, V)> {
+    pairs.map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn named(user: &str) -> Option<Owner> {
+    let user = crate::protocol::UserName::new(user.as_bytes()).ok()?;
+    Some(Owner::named(&user))
+}
+
+/// Seconds of Unix time.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or(Duration::ZERO).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::UserName;
+
+    fn user(name: &str) -> UserName {
+        UserName::new(name.as_bytes()).unwrap()
+    }
+
+    fn moved(user: &str, backend: &str, version: u64) -> Move {
+        Move {
+            user: user.into(),
+            backend: backend.into(),
+            host: None,
+            since: 7,
+            version,
+        }
+    }
+
+    #[test]
+    fn a_move_is_found_by_owner_and_by_name() {
+        let mut orders = Orders::default();
+        let old = Owner::new("old", &user("Alice"));
+        let typed = Owner::named(&user("ALICE@example.com"));
+        orders.apply(Change::Move(
+            old.clone(),
+            moved("alice@example.com", "new", 1),
+        ));
+        let alias = Owner::named(&user("a.smith@example.com"));
+        let other = Owner::new("other", &user("alice"));
+        assert!(orders.moved(&old, &alias).is_some());
+        assert!(orders.moved(&other, &typed).is_some());
+        assert!(orders.moved(&other, &alias).is_none());
+        orders.apply(Change::Move(
+            old.clone(),
+            moved("a.smith@example.com", "new", 2),
+        ));
+        assert!(orders.moved(&other, &typed).is_none());
+        orders.apply(Change::Unmove(old.clone()));
+        assert_eq!(orders, Orders::default());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut orders = Orders::default();
+        let (alice, bob) = (user("alice"), user("jürgen \"x\"/y"));
+        let place = Place::new("old", "[::1]:143");
+        let drain = Drain {
+            since: 1,
+            end: Some(5),
+        };
+        let hold = |until| Hold {
+            user: "alice".into(),
+            since: 3,
+            until,
+        };
+        for change in [
+            Change::Move(Owner::new("old", &alice), moved("alice", "new", 9)),
+            Change::Drain(place.clone(), drain),
+            Change::Weight(place.clone(), 0),
+            Change::Hold(Owner::named(&bob), hold(None)),
+        ] {
+            orders.apply(change);
+        }
+        let text = orders.write();
+        assert_eq!(Orders::read(&text).unwrap(), orders);
+        orders.apply(Change::Hold(
+            Owner::new("x", &alice),
+            hold(Some(now() + 60)),
+        ));
+        assert_eq!(orders.write(), text);
+        for end in 0..text.len() - 1 {
+            assert!(Orders::read(&text[..end]).is_err(), "cut at {end}");
+        }
+        assert!(Orders::read(b"{}").is_err());
+        let newer = String::from_utf8(text)
+            .unwrap()
+            .replace("state\":1", "state\":2");
+        assert!(
+            Orders::read(newer.as_bytes())
+                .unwrap_err()
+                .contains("format 2")
+        );
+    }
+
+    #[test]
+    fn holds_of_moves_end_by_themselves() {
+        let mut orders = Orders::default();
+        let owner = Owner::named(&user("alice"));
+        let hold = |until| Hold {
+            user: "alice".into(),
+            since: 0,
+            until,
+        };
+        for (until, want) in [(None, true), (Some(now() + 60), true), (Some(now()), false)] {
+            orders.apply(Change::Hold(owner.clone(), hold(until)));
+            assert_eq!(orders.held(&owner, &owner), want);
+        }
+        assert!(
+            Drain {
+                since: 0,
+                end: Some(1)
+            }
+            .is_over()
+        );
+        assert!(
+            !Drain {
+                since: 0,
+                end: None
+            }
+            .is_over()
+        );
+    }
+}
