@@ -128,6 +128,13 @@ static TABLE: &[Endpoint] = &[
         query: &["user", "protocol"],
         handler: Handler::Later(|call| Box::pin(route(call))),
     },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/upgrade",
+        needs: Needs::Token,
+        query: &[],
+        handler: Handler::Later(|call| Box::pin(upgrade(call))),
+    },
 ];
 
 /// Largest body: a list of some ten thousand moves.
@@ -354,6 +361,14 @@ async fn route(call: Call) -> Reply {
     match call.gateway.explain(user, protocol).await {
         Ok(explained) => Reply::json(&explained),
         Err(nobody) => Reply::json_with(StatusCode::NOT_FOUND, &nobody),
+    }
+}
+
+async fn upgrade(call: Call) -> Reply {
+    let sessions = call.gateway.sessions().count();
+    match call.gateway.upgrade().await {
+        Ok(pid) => Reply::json(&serde_json::json!({ "pid": pid, "draining": sessions })),
+        Err(why) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
 }
 

@@ -24,6 +24,10 @@ pub trait Gateway: Send + Sync + 'static {
         user: UserName,
         protocol: Protocol,
     ) -> Pin<Box<dyn Future<Output = Result<serde_json::Value, serde_json::Value>> + Send + '_>>;
+    /// Lets a new process take over; gives its id, or says why this one goes on.
+    fn upgrade(&self) -> Pin<Box<dyn Future<Output = Result<u32, String>> + Send + '_>> {
+        Box::pin(async { Err("there is nothing to upgrade".to_owned()) })
+    }
 }
 
 /// Whether the gateway serves.

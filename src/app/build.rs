@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 
 use super::App;
+use super::upgrade::Upgrades;
 use super::watch::tell_expiries;
 use crate::admin::Readiness;
 use crate::backend::{Answered, Backends, Surroundings};
@@ -43,7 +44,11 @@ impl fmt::Display for StartError {
 }
 
 impl App {
-    pub(super) fn build(config: &Config, metrics: Metrics) -> Result<Self, StartError> {
+    pub(super) fn build(
+        config: &Config,
+        metrics: Metrics,
+        upgrades: Upgrades,
+    ) -> Result<Self, StartError> {
         let said = |problems: Vec<String>| problems.join("; ");
         let tls = tls::Front::new(config.tls.clone()).map_err(|problems| {
             let problems = problems.iter().map(ToString::to_string);
@@ -110,6 +115,7 @@ impl App {
             backends: config.backends.clone(),
             metrics,
             readiness: Mutex::new(Readiness::Starting),
+            upgrades,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -67,7 +68,30 @@ impl admin::Gateway for App {
         };
         Box::pin(std::future::ready(answer))
     }
+
+    fn upgrade(&self) -> Pin<Box<dyn Future<Output = Result<u32, String>> + Send + '_>> {
+        Box::pin(App::upgrade(self))
+    }
 }
+
+impl App {
+    /// Lets a new process take over; the log says what came of it.
+    pub(super) async fn upgrade(&self) -> Result<u32, String> {
+        let leaving = async {
+            while admin::Gateway::readiness(self) != Readiness::Draining {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let outcome = self.upgrades.upgrade(leaving).await;
+        if let Err(why) = &outcome {
+            tracing::error!(event = "upgrade", why, "this process goes on");
+        }
+        outcome
+    }
+}
+
+/// How often an upgrade under way looks whether the process ends.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A host, as the admin API tells it.
 fn shown(backend: &Backend, host: &Host) -> admin::Host {

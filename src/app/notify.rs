@@ -32,13 +32,14 @@ pub(super) fn stopping(within: Duration) {
 }
 
 /// Another process is the service from now on.
-#[expect(dead_code, reason = "for the upgrade")]
 pub(super) fn succeeded_by(pid: u32) {
     tell(&[NotifyState::MainPid(pid), NotifyState::Ready]);
 }
 
-/// Shows the watchdog, if there is one, that the process still gets things done.
-pub(super) async fn watchdog() {
+/// Says that every listener serves, and shows the watchdog, if there is one, that the process still gets
+/// things done.
+pub(super) async fn serve() {
+    ready();
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return;
     };

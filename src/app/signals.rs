@@ -9,12 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum Wish {
     Stop,
     Reload,
+    Upgrade,
 }
 
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    second: Signal,
 }
 
 impl Signals {
@@ -23,6 +25,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            second: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -31,6 +34,7 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.hangup.recv() => Wish::Reload,
+            _ = self.second.recv() => Wish::Upgrade,
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Sockets {
 #[derive(Debug, Default)]
 pub(super) struct Legacy {
     /// Sockets that wait for their listeners.
-    pub(super) sockets: Sockets,
+    pub(super) sockets: Arc<Sockets>,
     /// The line to the process that started this one to follow it.
     pub(super) line: Option<UnixStream>,
     /// Descriptors that are nothing we could use, in words.
@@ -147,7 +147,6 @@ impl Sockets {
     ///
     /// # Errors
     /// No descriptors are left.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the upgrade"))]
     pub(super) fn duplicates(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
         let open = locked(&self.open);
         let alive = open

@@ -17,6 +17,7 @@ mod run;
 mod schema;
 mod sessions;
 mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -149,6 +150,13 @@ enum Command {
     },
     /// Write the man page, gatepost(1)
     Man,
+    /// Let a new process of this program take over from the running gateway: it gets the sockets, and
+    /// the old one drains; exit code 1 if it does not start and the old one goes on
+    Upgrade {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the JSON Schema of proxy.yaml: for editors, charts and other tools
     Schema,
     /// Write a completion script for a shell
@@ -206,6 +214,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
         Command::Reload { json } => reload::reload(&args.config, Form::of(json)),
         Command::Help { topic } => help::help(topic.as_deref(), Args::command()),
         Command::Man => man::man(Args::command()),
+        Command::Upgrade { json } => upgrade::upgrade(&args.config, Form::of(json)),
         Command::Schema => schema::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -238,6 +247,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err("expected a time, like 15s".into()),
     }
+}
+
+/// The file of settings that a command line names; none, if it is no command line of ours.
+pub fn settings_named(args: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    Args::try_parse_from(args).ok().map(|args| args.config)
 }
 
 fn protocol(word: &str) -> Result<Protocol, String> {

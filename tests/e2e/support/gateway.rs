@@ -4,7 +4,7 @@
 //! no panic.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use base64::Engine as _;
@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     log: String,
     token: Option<&'static str>,
     certificate: Certificate,
+    under: Vec<String>,
+    env: Vec<(String, String)>,
+    binary: PathBuf,
 }
 
 enum Certificate {
@@ -40,6 +43,7 @@ enum Certificate {
 pub(crate) struct Gateway {
     running: Running,
     pub(crate) ports: Ports,
+    pub(crate) config: PathBuf,
 }
 
 /// Where it listens.
@@ -68,6 +72,9 @@ impl Settings {
             log: "level: trace".to_owned(),
             token: None,
             certificate: Certificate::Ours,
+            under: Vec::new(),
+            env: Vec::new(),
+            binary: BINARY.into(),
         }
     }
 
@@ -124,6 +131,24 @@ impl Settings {
         self
     }
 
+    /// It is started by another program: `prlimit`, a shell.
+    pub(crate) fn under(mut self, command: &[&str]) -> Settings {
+        self.under = command.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// With a variable in its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Settings {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another file than the one just built, a copy of it.
+    pub(crate) fn binary(mut self, path: PathBuf) -> Settings {
+        self.binary = path;
+        self
+    }
+
     /// Writes the file and starts the gateway; returns when it says that it is ready.
     pub(crate) fn start(self, scratch: &Scratch, pki: &Pki) -> Gateway {
         let ports = Ports {
@@ -136,11 +161,23 @@ impl Settings {
             admin: free_port(),
         };
         let config = scratch.write("proxy.yaml", self.yaml(&ports, pki));
-        let mut command = Command::new(BINARY);
+        let mut words = self.under.iter();
+        let mut command = match words.next() {
+            Some(program) => Command::new(program),
+            None => Command::new(&self.binary),
+        };
+        if !self.under.is_empty() {
+            command.args(words).arg(&self.binary);
+        }
         command.arg("run").arg("-c").arg(&config);
+        command.envs(self.env);
         let mut running = Running::start("gatepost", &command, &scratch.join("gatepost.log"));
         running.wait_until("/readyz", || ready(ports.admin));
-        Gateway { running, ports }
+        Gateway {
+            running,
+            ports,
+            config,
+        }
     }
 
     fn yaml(&self, ports: &Ports, pki: &Pki) -> String {
@@ -197,6 +234,20 @@ impl Gateway {
     /// Waits until the log has a line with all of `words`, and gives it.
     pub(crate) fn logged(&mut self, words: &[&str]) -> String {
         self.running.logged(words)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// Waits until something holds.
+    pub(crate) fn wait_until(&mut self, what: &str, holds: impl FnMut() -> bool) {
+        self.running.wait_until(what, holds);
+    }
+
+    /// Waits for the end of the process, which something else has asked for.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.running.wait()
     }
 
     /// SIGTERM, and the end of the process.

@@ -1,5 +1,6 @@
 //! What the tests stand on: processes, ports, certificates, mail, and both ends of a conversation.
 
+pub(crate) mod crowd;
 pub(crate) mod dovecot;
 pub(crate) mod gateway;
 pub(crate) mod imap;

@@ -23,7 +23,11 @@ impl Running {
     /// Starts `command` with its output in `log`. Should the test process be killed, it dies too
     /// (setpriv sees to that, where it is installed).
     pub(crate) fn start(name: &str, command: &Command, log: &Path) -> Running {
-        let mut command = with_death_signal(command);
+        Running::start_as_is(name, with_death_signal(command), log)
+    }
+
+    /// The same, without a word to the kernel.
+    pub(crate) fn start_as_is(name: &str, mut command: Command, log: &Path) -> Running {
         let out = File::create(log).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -96,6 +100,11 @@ impl Running {
         if self.child.try_wait().unwrap().is_none() {
             signal(self.pid(), self.end);
         }
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
