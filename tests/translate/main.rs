@@ -10,6 +10,7 @@ mod losses;
 mod mailbox;
 mod octets;
 mod polls;
+mod steps;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -38,6 +39,15 @@ struct Session {
 struct Later {
     hosts: Arc<Mutex<VecDeque<Host>>>,
     served: Arc<Mutex<Vec<JoinHandle<Host>>>>,
+}
+
+impl Later {
+    fn of(hosts: Vec<Host>) -> Later {
+        Later {
+            hosts: Arc::new(Mutex::new(hosts.into())),
+            ..Later::default()
+        }
+    }
 }
 
 impl Again<DuplexStream> for Later {

@@ -1,0 +1,138 @@
+//! A whole session with one thing going wrong at each of its steps in turn: no message is lost,
+//! doubled or taken for another, and nothing is said to be done that is not.
+
+use super::host::Host;
+use super::{Play, Session};
+
+const MAILS: &[&[u8]] = &[b"one\r\n", b"two\r\n", b"three\r\n", b"four\r\n"];
+const COMMANDS: &str =
+    "STAT\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nTOP 3 0\r\nDELE 2\r\nDELE 4\r\nQUIT\r\n";
+
+/// Each body that was sent whole is the one that was asked for.
+fn bodies_are_right(session: &Session, what: &str) {
+    let text = session.text();
+    let mut wanted = ["one", "two", "three"].iter();
+    for line in text.lines() {
+        if MAILS.iter().any(|mail| mail.starts_with(line.as_bytes())) && line.len() > 2 {
+            assert!(wanted.any(|word| *word == line), "{what}: {text}");
+        }
+    }
+}
+
+/// Only what was marked is gone, and "removed" is only said when all of it is.
+fn removed_as_told(session: &Session, host: &Host, what: &str) {
+    let left = host.uids();
+    assert!(left.contains(&1) && left.contains(&3), "{what}: {left:?}");
+    let said = session.text().contains("+OK bye, deleted messages removed");
+    assert!(!said || left == [1, 3], "{what}: {left:?}");
+}
+
+/// NO, BAD, BYE, silence and a closed connection in place of the answer to every command, and in
+/// place of every later one like it, with and without UIDPLUS, with a list that was known and not.
+#[tokio::test(start_paused = true)]
+async fn refusals_at_each_step() {
+    const ANSWERS: &[&str] = &[
+        "$T NO x\r\n",
+        "$T NO [UNAVAILABLE] x\r\n",
+        "$T BAD x\r\n",
+        "* BYE x\r\n$CLOSE",
+        "$MODEL* BYE x\r\n$CLOSE",
+        "",
+        "$CLOSE",
+    ];
+    let mut steps = 0;
+    for uid_plus in [true, false] {
+        for warm in [false, true] {
+            let mut host = Host::with(MAILS);
+            host.uid_plus = uid_plus;
+            let first = Play::default();
+            let first = first.run(host.clone(), "QUIT\r\n").await.unwrap();
+            let play = |host| Play {
+                cached: first.served.remainder.clone().filter(|_| warm),
+                later: super::Later::of(vec![host]),
+                ..Play::default()
+            };
+            let whole = play(host.clone()).run(host.clone(), COMMANDS).await;
+            let whole = whole.unwrap();
+            assert_eq!(whole.host.uids(), [1, 3]);
+            for command in &whole.host.log {
+                for answer in ANSWERS {
+                    for once in [true, false] {
+                        let what =
+                            format!("{command} {answer:?} {once}, UIDPLUS {uid_plus}, {warm}");
+                        let mut bad = host.clone().rule(command, answer);
+                        if once {
+                            bad = bad.rule(command, "$MODEL");
+                        }
+                        let Ok(session) = play(bad.clone()).run(bad, COMMANDS).await else {
+                            // The login was refused: nothing happened at all.
+                            continue;
+                        };
+                        steps += 1;
+                        bodies_are_right(&session, &what);
+                        removed_as_told(
+                            &session,
+                            session.later.last().unwrap_or(&session.host),
+                            &what,
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(steps > 200, "{steps}");
+}
+
+/// Sequence numbers shift under the answers: rows are matched by UID, so nobody notices.
+#[tokio::test(start_paused = true)]
+async fn an_expunge_in_the_middle_of_fetches() {
+    let body = |n: u32, uid: u32, text: &str| {
+        format!(
+            "* {n} FETCH (UID {uid} BODY[] {{{}}}\r\n{text}\r\n)\r\n",
+            text.len() + 2
+        )
+    };
+    // Another session removes message 2 while 3 and 4 are on their way.
+    let host = Host::with(MAILS)
+        .rule(
+            "UID FETCH 3 (UID BODY",
+            &format!("* 2 EXPUNGE\r\n{}$T OK x\r\n", body(2, 3, "three")),
+        )
+        .rule(
+            "UID FETCH 4 (UID BODY",
+            &format!("{}* 3 EXISTS\r\n$T OK x\r\n", body(3, 4, "four")),
+        );
+    let commands = "RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\nLIST\r\nDELE 3\r\nQUIT\r\n";
+    for cut in [0, 1, 8] {
+        let play = Play {
+            cut,
+            ..Play::default()
+        };
+        let session = play.run(host.clone(), commands).await.unwrap();
+        assert_eq!(
+            session.text(),
+            "+OK 5 octets\none\n.\n+OK 5 octets\ntwo\n.\n+OK 7 octets\nthree\n.\n\
+             +OK 6 octets\nfour\n.\n+OK 4 messages (23 octets)\n1 5\n2 5\n3 7\n4 6\n.\n\
+             +OK message deleted\n+OK bye, deleted messages removed\n"
+        );
+        assert_eq!(session.host.uids(), [1, 2, 4]);
+    }
+    // And while the list is on its way: by EXISTS and a search it is found out.
+    let mut host = Host::with(MAILS);
+    host.mail.remove(&2);
+    let rows = "* 1 FETCH (UID 1 RFC822.SIZE 5)\r\n* 2 FETCH (UID 2 RFC822.SIZE 5)\r\n\
+                * 2 EXPUNGE\r\n* 2 FETCH (UID 3 RFC822.SIZE 7)\r\n* 3 FETCH (UID 4 RFC822.SIZE 6)\r\n";
+    let host = host
+        .rule(
+            "SELECT",
+            "* 4 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 5] x\r\n$T OK x\r\n",
+        )
+        .rule("UID FETCH 1:*", &format!("{rows}$T OK x\r\n"));
+    let session = Play::default()
+        .run(host, "LIST\r\nRETR 2\r\nQUIT\r\n")
+        .await;
+    assert_eq!(
+        session.unwrap().text(),
+        "+OK 3 messages (18 octets)\n1 5\n2 7\n3 6\n.\n+OK 7 octets\nthree\n.\n+OK bye\n"
+    );
+}
