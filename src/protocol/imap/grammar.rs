@@ -52,7 +52,9 @@ fn number(digits: &[u8]) -> Option<usize> {
     }))
 }
 
-/// A command's tag that may be echoed: 1 to 64 of `ASTRING-CHAR` without `+`.
+/// A command's tag that may be echoed: 1 to 64 of `ASTRING-CHAR` without `+`, and without the octets
+/// markup is made of: a page that makes a browser talk to us gets none of it back (ALPACA,
+/// CVE-2021-3618), and no mail client uses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(Box<str>);
 
@@ -63,7 +65,8 @@ impl Tag {
     /// The tag, if these octets are one.
     pub fn new(word: &[u8]) -> Option<Self> {
         let fits = (1..=Self::MAX).contains(&word.len());
-        if !fits || !word.iter().all(|&c| c != b'+' && is_astring_char(c)) {
+        let plain = |&c: &u8| !b"+<>&'".contains(&c) && is_astring_char(c);
+        if !fits || !word.iter().all(plain) {
             return None;
         }
         Some(Tag(std::str::from_utf8(word).ok()?.into()))
@@ -316,6 +319,8 @@ mod tests {
             "é",
             "a\t",
             "a\0",
+            "<b>",
+            "a&lt;",
             &"t".repeat(65),
         ] {
             assert_eq!(Tag::new(bad.as_bytes()), None, "{bad}");

@@ -250,6 +250,12 @@ impl Gateway {
         self.running.wait()
     }
 
+    /// Descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let dir = format!("/proc/{}/fd", self.running.pid());
+        std::fs::read_dir(dir).map_or(0, Iterator::count)
+    }
+
     /// SIGTERM, and the end of the process.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         self.running.stop()

@@ -95,6 +95,26 @@ impl Conn {
         .unwrap();
     }
 
+    /// Sends what the other side still takes: it may close, or have closed, in the middle.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let _ = match &mut self.stream {
+            Stream::Plain(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+            Stream::None => unreachable!(),
+        };
+    }
+
+    /// Closes by a reset.
+    pub(crate) fn reset(self) {
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
+            Stream::None => return,
+        };
+        let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
+
     /// A line without its CRLF. The end of the connection instead is a failure.
     pub(crate) fn line(&mut self) -> Vec<u8> {
         self.line_or_end()

@@ -1,0 +1,166 @@
+//! A client that writes down what it saw.
+
+use super::Doors;
+use crate::proxy_protocol::{Version, of};
+use crate::support::wire::Conn;
+
+/// A conversation and what was heard in it, in short.
+pub(super) struct Talk {
+    conn: Option<Conn>,
+    saw: Vec<String>,
+}
+
+impl Talk {
+    pub(super) fn new(port: u16) -> Talk {
+        Talk {
+            conn: Some(Conn::plain(port)),
+            saw: Vec::new(),
+        }
+    }
+
+    /// Greeted.
+    pub(super) fn greeted(port: u16) -> Talk {
+        Talk::new(port).hear()
+    }
+
+    /// Behind a load balancer, greeted.
+    pub(super) fn behind(doors: &Doors, from: &str) -> Talk {
+        Talk::new(doors.proxied).send(of(Version::V2, from)).hear()
+    }
+
+    /// Under TLS from the first byte, greeted.
+    pub(super) fn tls(port: u16) -> Talk {
+        Talk {
+            conn: Some(Conn::tls(port)),
+            saw: Vec::new(),
+        }
+        .hear()
+    }
+
+    pub(super) fn send(mut self, octets: impl AsRef<[u8]>) -> Talk {
+        if let Some(conn) = &mut self.conn {
+            conn.try_send(octets);
+        }
+        self
+    }
+
+    /// One line.
+    pub(super) fn hear(mut self) -> Talk {
+        let line = self.conn.as_mut().and_then(Conn::line_or_end);
+        match line {
+            Some(line) => self.saw.push(short(&line)),
+            None => self.closed(),
+        }
+        self
+    }
+
+    /// Lines up to the tagged one, or one that is POP3's.
+    pub(super) fn answer(mut self) -> Talk {
+        loop {
+            let count = self.saw.len();
+            self = self.hear();
+            let last = self.saw.get(count).map_or("closed", String::as_str);
+            let more = last.starts_with("* ") || last == "+";
+            if !more || last.starts_with("* BYE") {
+                return self;
+            }
+        }
+    }
+
+    /// Over to TLS.
+    pub(super) fn start_tls(mut self) -> Talk {
+        if let Some(conn) = &mut self.conn {
+            conn.start_tls();
+        }
+        self
+    }
+
+    /// Everything until the gateway closes.
+    pub(super) fn end(mut self) -> Talk {
+        let rest = self.conn.as_mut().map(Conn::rest).unwrap_or_default();
+        self.take(&rest);
+        self.closed();
+        self
+    }
+
+    /// Everything until the gateway closes, which it should not have to be asked for twice.
+    pub(super) fn fin(mut self) -> Talk {
+        if let Some(conn) = &mut self.conn {
+            conn.close_write();
+        }
+        self.saw.push("(FIN)".to_owned());
+        self.end()
+    }
+
+    pub(super) fn reset(mut self) -> Talk {
+        if let Some(conn) = self.conn.take() {
+            conn.reset();
+        }
+        self.saw.push("(RST)".to_owned());
+        self
+    }
+
+    /// Forgets all but the first lines of many alike.
+    pub(super) fn only(mut self, lines: usize) -> Talk {
+        self.saw.truncate(lines);
+        self.saw.push("…".to_owned());
+        self
+    }
+
+    fn take(&mut self, octets: &[u8]) {
+        if octets.first() == Some(&0x15) {
+            return self.saw.push("a TLS alert".to_owned());
+        }
+        for line in octets.split(|octet| *octet == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                self.saw.push(short(line));
+            }
+        }
+    }
+
+    fn closed(&mut self) {
+        if self.saw.last().is_none_or(|last| last != "closed") {
+            self.saw.push("closed".to_owned());
+        }
+    }
+
+    /// The whole in a cell of a table.
+    pub(super) fn saw(self) -> String {
+        let mut saw: Vec<String> = Vec::new();
+        for line in self.saw {
+            let line = line.replace('|', "\\|");
+            if !(saw.last() == Some(&line) && line == "…") {
+                saw.push(line);
+            }
+        }
+        let quoted = saw.iter().map(|line| match line.as_str() {
+            "closed" | "(FIN)" | "(RST)" | "a TLS alert" | "…" => line.clone(),
+            line => format!("`{line}`"),
+        });
+        quoted.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A line's status and code: words may change.
+fn short(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split(' ');
+    let first = words.next().unwrap_or_default();
+    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
+    if first.len() > 4 || !plain(first) {
+        return "…".to_owned();
+    }
+    let mut short = first.to_owned();
+    if !first.starts_with(['+', '-']) {
+        let status = words.next().unwrap_or_default();
+        short = format!("{short} {status}");
+        if status.parse::<u32>().is_ok() {
+            return format!("{short} {}", words.next().unwrap_or_default());
+        }
+    }
+    match words.next() {
+        Some(code) if code.starts_with('[') && code.ends_with(']') => format!("{short} {code}"),
+        _ => short,
+    }
+}
