@@ -34,6 +34,23 @@ async fn health_readiness_and_metrics() {
 }
 
 #[tokio::test]
+async fn a_reload_is_told_with_what_changed_or_with_every_problem() {
+    let port = Port::open(Some("t")).await;
+    let request = |fields: &str| {
+        format!("POST /api/v1/reload HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 0\r\n\r\n")
+    };
+    let allowed = request("Authorization: Bearer t\r\n");
+    let answer = port.ask(&allowed).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#"{"changed":[]}"#));
+    port.gateway.readiness.store(2, Ordering::Relaxed);
+    let answer = port.ask(&allowed).await;
+    assert!(answer.starts_with("HTTP/1.1 422 ") && answer.contains(r#"[{"code":"E070"}]"#));
+    assert_eq!(port.status(&request("")).await, 401);
+    let get = "GET /api/v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n";
+    assert_eq!(port.status(get).await, 405);
+}
+
+#[tokio::test]
 async fn the_token_is_asked_for() {
     let port = Port::open(Some("s3cret token")).await;
     for (fields, want) in [
@@ -312,6 +329,15 @@ impl Gateway for Fake {
         }]
     }
 
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
+        Box::pin(async move {
+            match self.readiness() {
+                Readiness::Ready => Ok(json!({"changed": []})),
+                _ => Err(json!([{"code": "E070"}])),
+            }
+        })
+    }
+
     fn explain(
         &self,
         user: UserName,
@@ -344,7 +370,12 @@ impl Port {
         });
         let token = token.map(|token| Secret::new(token.as_bytes()).unwrap());
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(admin::serve(listener, token, gateway.clone(), stopped));
+        let serving = tokio::spawn(admin::serve(
+            listener,
+            Arc::new(admin::Door::new(token)),
+            gateway.clone(),
+            stopped,
+        ));
         Port {
             address,
             gateway,

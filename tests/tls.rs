@@ -322,9 +322,12 @@ async fn files_are_watched() {
     let pair = dir.pair("a", &["mail.example"]);
     let front = Arc::new(front(std::slice::from_ref(&pair)));
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let watching = tokio::spawn(gatepost::tls::watch(front, move |front, changes| {
-        tell.send((changes.to_vec(), front.expiries())).unwrap();
-    }));
+    let watching = tokio::spawn(gatepost::tls::watch(
+        move || front.clone(),
+        move |front, changes| {
+            tell.send((changes.to_vec(), front.expiries())).unwrap();
+        },
+    ));
     for _ in 0..2 {
         dir.pair("a", &["mail.example"]);
         let (changes, expiries) = told.recv().await.unwrap();

@@ -5,13 +5,36 @@
 //! `Host` of its own where it rebinds its name to our address.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{constant_time, digest};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use hyper::{StatusCode, Uri};
 
 use super::http::Reply;
 use crate::protocol::Secret;
+
+/// The admin port's door. Whoever may pass can change while it is open: each request is judged by
+/// the token of its moment.
+#[derive(Debug)]
+pub struct Door(ArcSwap<Access>);
+
+impl Door {
+    /// With this token; without one, for this machine only.
+    pub fn new(token: Option<Secret>) -> Self {
+        Door(ArcSwap::from_pointee(Access::new(token)))
+    }
+
+    /// Another token from now on.
+    pub fn set_token(&self, token: Option<Secret>) {
+        self.0.store(Arc::new(Access::new(token)));
+    }
+
+    pub(super) fn access(&self) -> Arc<Access> {
+        self.0.load_full()
+    }
+}
 
 /// What a request must show.
 #[derive(Debug)]

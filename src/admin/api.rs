@@ -135,6 +135,13 @@ static TABLE: &[Endpoint] = &[
         query: &[],
         handler: Handler::Later(|call| Box::pin(upgrade(call))),
     },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/reload",
+        needs: Needs::Token,
+        query: &[],
+        handler: Handler::Later(|call| Box::pin(reload(call))),
+    },
 ];
 
 /// Largest body: a list of some ten thousand moves.
@@ -344,6 +351,13 @@ fn protocol_of(query: &Query) -> Result<Option<Protocol>, String> {
 
 fn backends(call: &Call) -> Reply {
     Reply::json(&serde_json::json!({ "backends": call.gateway.backends() }))
+}
+
+async fn reload(call: Call) -> Reply {
+    match call.gateway.reload().await {
+        Ok(changed) => Reply::json(&changed),
+        Err(problems) => Reply::json_with(StatusCode::UNPROCESSABLE_ENTITY, &problems),
+    }
 }
 
 async fn route(call: Call) -> Reply {

@@ -18,6 +18,11 @@ pub trait Gateway: Send + Sync + 'static {
     fn sessions(&self) -> Arc<Registry>;
     /// The backends and their hosts, in the order of the settings.
     fn backends(&self) -> Vec<Backend>;
+    /// Reads the settings anew: what changed, or every problem, as `check --json` has them; then the
+    /// old ones stay.
+    fn reload(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<serde_json::Value, serde_json::Value>> + Send + '_>>;
     /// What `explain --json` prints; an error is the same where nobody matches.
     fn explain(
         &self,

@@ -23,11 +23,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+pub use access::Door;
 pub use config::Config;
 pub use gateway::{Backend, Gateway, Host, HostState, Readiness};
-
-use crate::protocol::Secret;
-use access::Access;
 
 /// Connections at a time. An operator, a few monitors and their retries need a handful; what
 /// comes beyond waits in the kernel.
@@ -55,12 +53,11 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 /// that are due are given. Drop the future to end at once.
 pub async fn serve(
     listener: impl Into<Arc<TcpListener>>,
-    token: Option<Secret>,
+    door: Arc<Door>,
     gateway: Arc<dyn Gateway>,
     mut stop: watch::Receiver<bool>,
 ) {
     let listener = listener.into();
-    let access = Arc::new(Access::new(token));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     let stopped = stop.clone();
@@ -76,9 +73,9 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, client)) => {
-                let (access, gateway, stop) = (access.clone(), gateway.clone(), stopped.clone());
+                let (door, gateway, stop) = (door.clone(), gateway.clone(), stopped.clone());
                 connections.spawn(async move {
-                    connection(stream, client, access, gateway, stop).await;
+                    connection(stream, client, door, gateway, stop).await;
                     drop(place);
                 });
             }
@@ -95,14 +92,14 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     client: SocketAddr,
-    access: Arc<Access>,
+    door: Arc<Door>,
     gateway: Arc<dyn Gateway>,
     mut stop: watch::Receiver<bool>,
 ) {
     // An answer is one write; a client that waits for it should not wait for ours to be joined.
     let _ = stream.set_nodelay(true);
     let answering = service_fn(move |request: hyper::Request<Incoming>| {
-        let (access, gateway) = (access.clone(), gateway.clone());
+        let (access, gateway) = (door.access(), gateway.clone());
         async move {
             let reply = api::answer(request, client, &access, gateway).await;
             Ok::<_, Infallible>(reply.into_response())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::App;
+use super::reload::By;
 use crate::admin::{self, HostState, Readiness};
 use crate::backend::host::State;
 use crate::backend::{Backend, Host};
@@ -27,11 +28,11 @@ impl admin::Gateway for App {
     }
 
     fn sessions(&self) -> Arc<Registry> {
-        self.registry.clone()
+        self.lasting.registry.clone()
     }
 
     fn backends(&self) -> Vec<admin::Backend> {
-        let gateway = self.gateway.load();
+        let gateway = self.current.load().gateway.clone();
         let backends = gateway.backends.iter().map(|backend| admin::Backend {
             name: backend.name().to_owned(),
             hosts: backend
@@ -41,6 +42,10 @@ impl admin::Gateway for App {
                 .collect(),
         });
         backends.collect()
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
+        Box::pin(self.wishes.reload(By::Admin))
     }
 
     fn explain(
@@ -53,13 +58,14 @@ impl admin::Gateway for App {
             protocol,
             listener: None,
         };
-        let gateway = self.gateway.load();
+        let built = self.built.load_full();
+        let gateway = built.current.gateway.clone();
         let state = |backend: &str, host: &str| {
             let backend = gateway.backends.get(backend)?;
             let host = backend.host(host)?;
             Some((backend.state_of(&host), backend.weight_of(&host)))
         };
-        let told = explain::explain(&gateway.router, &self.backends, ask, &state);
+        let told = explain::explain(&gateway.router, &built.config.backends, ask, &state);
         let value = serde_json::to_value(&told).unwrap_or_default();
         let answer = if told.matched() {
             Ok(value)

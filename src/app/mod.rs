@@ -1,17 +1,20 @@
 //! Builds all parts from the settings, in order; starts them, and lets them finish.
 //!
-//! Nothing listens before everything could be built, so a wrong file starts nothing.
+//! Nothing listens before everything could be built, so a wrong file starts nothing. A reload goes the
+//! same way: built, opened, then swapped at once.
 
 mod build;
+mod changes;
 mod control;
 mod drain;
+mod listeners;
 mod notify;
+mod reload;
 mod signals;
 mod sockets;
 mod upgrade;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,15 +22,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch as channel;
 
-use crate::admin::{self, Readiness};
+use crate::admin::Readiness;
 use crate::config::Config;
-use crate::listen::Listener;
+use crate::listen::Current;
 use crate::observe;
 use crate::observe::metrics::Metrics;
-use crate::session::{Gateway, Registry};
-use crate::{backend, tls};
 
-use build::StartError;
+use build::{Built, Lasting, StartError};
+use listeners::Listeners;
+use reload::{By, Reloader, Wishes};
 use signals::{Signals, Wish};
 use sockets::Legacy;
 use upgrade::{Line, Upgrades};
@@ -85,43 +88,36 @@ async fn serve(
     ready: Box<dyn FnOnce()>,
 ) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(|e| StartError::new("watch for signals", e))?;
-    let upgrades = Upgrades::new(legacy.sockets.clone());
-    let app = Arc::new(App::build(&config, metrics, upgrades)?);
     let (stop, stopped) = channel::channel(false);
-    // The admin port tells of a drain, so it stays open for that.
-    let (hand_over, handed_over) = channel::channel(false);
-    let mut sockets = Vec::new();
-    for listener in &app.listeners {
-        let bind = listener.config.bind;
-        let doing = || format!("listen on {} ({bind})", listener.config.name);
-        let socket = legacy
-            .sockets
-            .open(bind)
-            .map_err(|e| StartError::new(doing(), e))?;
-        sockets.push((listener.clone(), socket));
+    let (wishes, wished) = Wishes::new();
+    let seen = Arc::new(watch::Seen::new(config.source.clone()));
+    let app = Arc::new(App::build(config, legacy, metrics, wishes, stopped)?);
+    let present = app.built.load_full();
+    {
+        let mut listeners = app.listeners.lock().await;
+        let sockets = &app.legacy.sockets;
+        let opened = listeners.open(&present.config, sockets);
+        let opened = opened.map_err(StartError::all)?;
+        app.legacy.tell_unused();
+        app.metrics.set_present(present.present());
+        watch::tell_expiries(&present.tls);
+        listeners.serve(opened, &present.config, &app);
     }
-    let mut admin_port = None;
-    if let Some(admin) = &config.admin {
-        let doing = || format!("listen on admin ({})", admin.bind);
-        let socket = legacy
-            .sockets
-            .open(admin.bind)
-            .map_err(|e| StartError::new(doing(), e))?;
-        let admin = admin::serve(socket, admin.token.clone(), app.clone(), handed_over);
-        admin_port = Some(tokio::spawn(admin));
-    }
-    app.gateway.load().backends.start();
+    present.current.gateway.backends.start();
+    let reloader = Reloader {
+        app: app.clone(),
+        log: log.clone(),
+        seen: seen.clone(),
+    };
+    tokio::spawn(reloader.run(wished));
     tokio::spawn(watch::upkeep(app.metrics.clone()));
     tokio::spawn(watch::certificates(app.clone()));
-    if let Some(authenticator) = app.gateway.load().authenticate.clone() {
-        tokio::spawn(watch::passwords(authenticator));
-    }
-    legacy.tell_unused();
-    for (listener, socket) in sockets {
-        tokio::spawn(listener.serve(socket, stopped.clone()));
-    }
+    tokio::spawn(watch::passwords(app.clone()));
+    tokio::spawn(watch::settings(app.clone(), seen));
     app.set_readiness(Readiness::Ready);
-    tracing::info!(target: "gatepost", event = "ready", listeners = app.listeners.len());
+    let listeners = present.config.listeners.len();
+    drop(present);
+    tracing::info!(target: "gatepost", event = "ready", listeners);
     ready();
     line.ready().await;
     tokio::spawn(notify::serve());
@@ -129,9 +125,10 @@ async fn serve(
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Reload => {
-                    notify::reloading();
                     log.reopen();
-                    notify::ready();
+                    let wishes = app.wishes.clone();
+                    // Told in the log; the next signal is not to wait for it.
+                    tokio::spawn(async move { wishes.reload(By::Signal).await });
                 }
                 Wish::Upgrade => {
                     let app = app.clone();
@@ -143,24 +140,29 @@ async fn serve(
         }
     };
     app.set_readiness(Readiness::Draining);
-    let tables = app.gateway.load().tables.clone();
-    let drained = drain::drain(&app.registry, &tables, &config.timeouts, end, stop);
+    let last = app.built.load_full();
+    let registry = &app.lasting.registry;
+    let tables = &last.current.gateway.tables;
+    let drained = drain::drain(registry, tables, &last.config.timeouts, end, stop);
     match end {
         End::Stops => drain::until(drained, signals.stop()).await,
         End::IsFollowed => {
-            let _ = hand_over.send(true);
+            let admin = app.listeners.lock().await.end_admin();
             // The next process is told to end as well, by systemd: that is not for us.
             let stop = async {
                 signals.stop().await;
                 signals.stop().await;
             };
             drain::until(drained, stop).await;
-            if let Some(answers) = admin_port {
+            if let Some(answers) = admin {
                 let _ = answers.await;
             }
         }
     }
-    tracing::info!(event = "stopped", sessions_left = app.registry.count());
+    tracing::info!(
+        event = "stopped",
+        sessions_left = app.lasting.registry.count()
+    );
     log.flush();
     Ok(())
 }
@@ -176,17 +178,51 @@ enum End {
 
 /// Every part, built.
 struct App {
-    listeners: Vec<Arc<Listener>>,
-    gateway: Arc<ArcSwap<Gateway>>,
-    registry: Arc<Registry>,
-    tls: Arc<tls::Front>,
-    backends: BTreeMap<String, backend::Config>,
+    /// What connections go by; the same as in `built`.
+    current: Arc<ArcSwap<Current>>,
+    /// All that the settings in use have made.
+    built: ArcSwap<Built>,
+    /// What outlives settings.
+    lasting: Lasting,
+    /// What the process was started with, and which sockets are open.
+    legacy: Legacy,
+    /// Held by whoever opens or closes listeners.
+    listeners: tokio::sync::Mutex<Listeners>,
+    /// Where reloads are asked for.
+    wishes: Wishes,
     metrics: Metrics,
     readiness: Mutex<Readiness>,
     upgrades: Upgrades,
 }
 
 impl App {
+    fn build(
+        config: Config,
+        legacy: Legacy,
+        metrics: Metrics,
+        wishes: Wishes,
+        stopped: channel::Receiver<bool>,
+    ) -> Result<Self, StartError> {
+        let listens: Vec<_> = config.listeners.iter().map(|l| l.bind).collect();
+        let lasting = Lasting {
+            listens: Arc::new(ArcSwap::from_pointee(listens)),
+            registry: Arc::default(),
+        };
+        let built = Built::new(config, &lasting, None).map_err(StartError::all)?;
+        let upgrades = Upgrades::new(legacy.sockets.clone());
+        Ok(App {
+            upgrades,
+            current: Arc::new(ArcSwap::new(built.current.clone())),
+            built: ArcSwap::from_pointee(built),
+            lasting,
+            legacy,
+            listeners: tokio::sync::Mutex::new(Listeners::none(stopped)),
+            wishes,
+            metrics,
+            readiness: Mutex::new(Readiness::Starting),
+        })
+    }
+
     fn set_readiness(&self, to: Readiness) {
         *self
             .readiness

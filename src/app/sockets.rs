@@ -101,14 +101,21 @@ impl Legacy {
 
 impl Sockets {
     /// The socket that listens at an address: one that is open already, one that was taken over, or
-    /// a new one.
+    /// a new one. Sockets that are `leaving` may have its port until they are closed.
     ///
     /// # Errors
     /// The system's: the address is taken, the port needs privileges, …
-    pub(super) fn open(&self, address: SocketAddr) -> io::Result<Arc<TcpListener>> {
+    pub(super) fn open(
+        &self,
+        address: SocketAddr,
+        leaving: &[&TcpListener],
+    ) -> io::Result<Arc<TcpListener>> {
         let mut open = locked(&self.open);
         open.retain(|open| open.socket.strong_count() > 0);
-        let known = open.iter().find(|open| open.address == address);
+        // Any free port is another one each time.
+        let known = open
+            .iter()
+            .find(|open| open.address == address && address.port() != 0);
         if let Some(socket) = known.and_then(|open| open.socket.upgrade()) {
             return Ok(socket);
         }
@@ -122,7 +129,8 @@ impl Sockets {
                 inherited.socket.set_nonblocking(true)?;
                 TcpListener::from_std(inherited.socket)?
             }
-            None => listen::bind(address).map_err(|error| self.explained(address, error))?,
+            None => listen::bind_beside(address, leaving)
+                .map_err(|error| self.explained(address, error))?,
         };
         let socket = Arc::new(socket);
         open.push(Open {
@@ -206,15 +214,15 @@ mod tests {
         let (unwanted, other) = listening("127.0.0.1:0");
         sockets.inherit("mail", wanted, one);
         sockets.inherit("more", unwanted, other);
-        let opened = sockets.open(wanted).unwrap();
+        let opened = sockets.open(wanted, &[]).unwrap();
         assert_eq!(opened.local_addr().unwrap(), wanted);
-        assert!(Arc::ptr_eq(&opened, &sockets.open(wanted).unwrap()));
+        assert!(Arc::ptr_eq(&opened, &sockets.open(wanted, &[]).unwrap()));
         assert_eq!(sockets.close_unused(), [format!("{unwanted} (more)")]);
         assert_eq!(sockets.duplicates().unwrap().len(), 1);
         // Who served it let go: it is closed, and can be opened anew.
         drop(opened);
         assert!(sockets.duplicates().unwrap().is_empty());
-        let again = sockets.open(wanted).unwrap();
+        let again = sockets.open(wanted, &[]).unwrap();
         assert_eq!(again.local_addr().unwrap(), wanted);
     }
 
@@ -228,7 +236,7 @@ mod tests {
         sockets.inherit("imaps", all, socket);
         let v4 = SocketAddr::from(([0, 0, 0, 0], all.port()));
         // Where IPv6 sockets do not take IPv4 along it is simply free.
-        if let Err(error) = sockets.open(v4) {
+        if let Err(error) = sockets.open(v4, &[]) {
             let text = error.to_string();
             assert!(text.contains(&format!("ListenStream={v4}")), "{text}");
         }

@@ -1,13 +1,24 @@
 //! What runs beside the sessions: upkeep of metrics, files that are looked at again.
+//!
+//! Files are asked for their times, not the system for their changes: that sees a rewrite, a rename
+//! and the `..data` link of a Kubernetes volume being swapped alike, and works on NFS.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::App;
+use super::reload::By;
+use crate::config::Source;
 use crate::observe::metrics::{self, Metrics, Outcome};
-use crate::session::{Authenticator, authenticate};
-use crate::tls;
+use crate::session::authenticate;
+use crate::tls::{self, Stamp};
+
+/// How often the files of the settings are looked at. Two looks of the same kind make a change.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the metrics' histograms small.
 pub(super) async fn upkeep(metrics: Metrics) {
@@ -17,23 +28,86 @@ pub(super) async fn upkeep(metrics: Metrics) {
     }
 }
 
+/// The files that were read last, as they were then: also those of settings that were refused.
+pub(super) struct Seen(Mutex<Vec<(PathBuf, Option<Stamp>)>>);
+
+/// What a look at the files found.
+enum Look {
+    /// They are as they were.
+    Same,
+    /// Some are not; all of them as they are now.
+    Other(Vec<Option<Stamp>>),
+}
+
+impl Seen {
+    pub(super) fn new(source: Source) -> Self {
+        Seen(Mutex::new(source.files))
+    }
+
+    pub(super) fn set(&self, source: Source) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source.files;
+    }
+
+    /// Blocks on the file system.
+    fn look(&self) -> Look {
+        let seen = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let now: Vec<_> = seen.iter().map(|(file, _)| Stamp::of(file)).collect();
+        match seen.iter().map(|(_, then)| then).eq(&now) {
+            true => Look::Same,
+            false => Look::Other(now),
+        }
+    }
+}
+
+/// Reloads when a file of the settings is another one, once it has come to rest: what is still being
+/// written would be refused, and read again when it is whole.
+pub(super) async fn settings(app: Arc<App>, seen: Arc<Seen>) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = None;
+    loop {
+        tick.tick().await;
+        let looking = seen.clone();
+        let Ok(look) = spawn_blocking(move || looking.look()).await else {
+            continue;
+        };
+        match look {
+            Look::Same => before = None,
+            Look::Other(now) if before.as_ref() == Some(&now) => {
+                before = None;
+                // It is in the log.
+                let _ = app.wishes.reload(By::File).await;
+            }
+            Look::Other(now) => before = Some(now),
+        }
+    }
+}
+
 /// Swaps certificates as their files change, and counts it.
 pub(super) async fn certificates(app: Arc<App>) {
     let counts = metrics::Gateway::new();
-    tls::watch(app.tls.clone(), move |tls, changes| {
-        for change in changes {
-            counts.certificate_reload(match change {
-                tls::Change::Swapped { .. } => Outcome::Taken,
-                tls::Change::Refused { .. } => Outcome::Failed,
-            });
-        }
-        tell_expiries(tls);
-    })
+    let present = app.clone();
+    tls::watch(
+        move || present.built.load().tls.clone(),
+        move |tls, changes| {
+            for change in changes {
+                counts.certificate_reload(match change {
+                    tls::Change::Swapped { .. } => Outcome::Taken,
+                    tls::Change::Refused { .. } => Outcome::Failed,
+                });
+            }
+            tell_expiries(tls);
+        },
+    )
     .await;
 }
 
 /// Takes the file of passwords as it changes, and counts it.
-pub(super) async fn passwords(authenticator: Arc<Authenticator>) {
+pub(super) async fn passwords(app: Arc<App>) {
     let counts = metrics::Gateway::new();
     let count = move |change: &authenticate::Change| {
         counts.reload(match change {
@@ -41,7 +115,8 @@ pub(super) async fn passwords(authenticator: Arc<Authenticator>) {
             authenticate::Change::Refused(_) => Outcome::Failed,
         });
     };
-    authenticator.watch(count).await;
+    let present = move || app.current.load().gateway.authenticate.clone();
+    authenticate::watch(present, count).await;
 }
 
 pub(super) fn tell_expiries(tls: &tls::Front) {

@@ -23,16 +23,17 @@ pub struct Host {
     pub(super) config: HostConfig,
     weight: AtomicU32,
     max_sessions: u32,
-    sessions: AtomicU32,
+    /// Shared with the same host under earlier settings, whose sessions go on.
+    sessions: Arc<AtomicU32>,
+    in_flight: u32,
     /// Logins in flight.
-    pub(super) gate: Gate,
-    pub(super) health: Health,
+    pub(super) gate: Arc<Gate>,
+    pub(super) health: Arc<Health>,
     /// What became of the test account's logins here.
-    pub(super) test_login: Mutex<TestLogin>,
+    pub(super) test_login: Arc<Mutex<TestLogin>>,
     /// Connections to its IMAP endpoint that wait for polls.
     pub(super) pool: Pool,
-    profile: Mutex<Option<Profile>>,
-    pop3_profile: Mutex<Option<pop3::client::Profile>>,
+    known: Arc<Known>,
     pub(super) metrics: metrics::Host,
 }
 
@@ -64,21 +65,56 @@ pub(super) struct TestLogin {
     pub(super) refused: Option<Instant>,
 }
 
+/// What was learned about the server behind the endpoints: good for as long as they are the same.
+#[derive(Default)]
+struct Known {
+    profile: Mutex<Option<Profile>>,
+    pop3_profile: Mutex<Option<pop3::client::Profile>>,
+}
+
 impl Host {
     pub(super) fn new(config: HostConfig, backend: &Config) -> Self {
         Host {
             weight: AtomicU32::new(config.weight),
             max_sessions: backend.max_sessions,
-            sessions: AtomicU32::new(0),
-            gate: Gate::new(backend.logins_in_flight),
-            health: Health::new(backend.health.as_ref()),
-            test_login: Mutex::default(),
+            sessions: Arc::default(),
+            in_flight: backend.logins_in_flight,
+            gate: Arc::new(Gate::new(backend.logins_in_flight)),
+            health: Arc::new(Health::new(backend.health.as_ref())),
+            test_login: Arc::default(),
             pool: Pool::default(),
-            profile: Mutex::new(None),
-            pop3_profile: Mutex::new(None),
+            known: Arc::default(),
             metrics: metrics::Host::new(&backend.name, &config.name),
             config,
         }
+    }
+
+    /// The same host under new settings, those of `backend`, that were `earlier`'s before: its sessions
+    /// and logins in flight still count, and what was learned stays true where the endpoints are the
+    /// same.
+    pub(super) fn succeeding(
+        config: HostConfig,
+        backend: &Config,
+        before: &Host,
+        earlier: &Config,
+    ) -> Self {
+        let mut host = Host::new(config, backend);
+        host.sessions = before.sessions.clone();
+        if host.in_flight == before.in_flight {
+            host.gate = before.gate.clone();
+        }
+        let endpoints = |config: &HostConfig| (config.imap.clone(), config.pop3.clone());
+        if endpoints(&host.config) == endpoints(&before.config) {
+            host.known = before.known.clone();
+            if backend.health == earlier.health {
+                host.health = before.health.clone();
+                host.test_login = before.test_login.clone();
+            }
+            if host.state() == State::Down {
+                host.metrics.down();
+            }
+        }
+        host
     }
 
     /// Its name, unique in the backend.
@@ -179,37 +215,37 @@ impl Host {
     /// What it can be logged in to by for a client of this protocol, if that is known.
     pub fn mechanisms(&self, protocol: Protocol) -> Option<Mechanisms> {
         match (protocol, &self.config.pop3) {
-            (Protocol::Pop3, Some(_)) => lock(&self.pop3_profile).as_ref()?.mechanisms(),
-            _ => lock(&self.profile).as_ref()?.mechanisms(),
+            (Protocol::Pop3, Some(_)) => lock(&self.known.pop3_profile).as_ref()?.mechanisms(),
+            _ => lock(&self.known.profile).as_ref()?.mechanisms(),
         }
     }
 
     pub(super) fn pop3_profile(&self) -> Option<pop3::client::Profile> {
-        lock(&self.pop3_profile).clone()
+        lock(&self.known.pop3_profile).clone()
     }
 
     /// As [`learn`](Self::learn), of its POP3 endpoint.
     pub(super) fn learn_pop3(&self, learned: Option<pop3::client::Profile>) {
         if learned.is_some() {
-            *lock(&self.pop3_profile) = learned;
+            *lock(&self.known.pop3_profile) = learned;
         }
     }
 
     pub(super) fn profile(&self) -> Option<Profile> {
-        lock(&self.profile).clone()
+        lock(&self.known.profile).clone()
     }
 
     /// Remembers what a login learned; of a login that learned nothing, the old stays.
     pub(super) fn learn(&self, learned: Option<Profile>) {
         if learned.is_some() {
-            *lock(&self.profile) = learned;
+            *lock(&self.known.profile) = learned;
         }
     }
 
     /// For whoever sent commands behind a login and never got an answer: on this host they are sent
     /// one at a time from now on.
     pub fn lost_burst(&self) {
-        if let Some(profile) = &mut *lock(&self.profile) {
+        if let Some(profile) = &mut *lock(&self.known.profile) {
             profile.lose_pipelining();
         }
     }

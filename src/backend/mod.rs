@@ -44,6 +44,7 @@ use crate::observe::metrics;
 use crate::protocol::sasl::{self, Mechanisms};
 use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
 use crate::state::{Drain, Pass, Place};
+use crate::tls::Stamp;
 
 /// Every backend, by name.
 #[derive(Default)]
@@ -69,6 +70,29 @@ impl Backends {
         }
     }
 
+    /// Makes those of new settings. One whose settings and files are as they were goes on as it is;
+    /// of another that keeps its name, the hosts that keep theirs keep their sessions, and what was
+    /// learned about them where their endpoints are the same. The errors are all of them.
+    pub fn succeeding<'a>(
+        &self,
+        configs: impl IntoIterator<Item = &'a Config>,
+        around: &Surroundings,
+    ) -> Result<Self, Vec<String>> {
+        let mut made = BTreeMap::new();
+        let mut errors = Vec::new();
+        for config in configs {
+            let before = self.0.get(&config.name);
+            match Backend::succeeding(config, around, before) {
+                Ok(backend) => drop(made.insert(config.name.clone(), backend)),
+                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(Backends(made)),
+            false => Err(errors),
+        }
+    }
+
     /// The one of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Backend>> {
         self.0.get(name)
@@ -77,6 +101,16 @@ impl Backends {
     /// Starts what runs beside the logins, for each: see [`Backend::start`].
     pub fn start(&self) {
         self.0.values().for_each(Backend::start);
+    }
+
+    /// Ends what runs beside the logins of those that are not among `others`.
+    pub fn stop_but(&self, others: &Backends) {
+        let stays = |backend: &Arc<Backend>| {
+            let other = others.get(backend.name());
+            other.is_some_and(|other| Arc::ptr_eq(other, backend))
+        };
+        let gone = self.iter().filter(|backend| !stays(backend));
+        gone.for_each(|backend| backend.stop());
     }
 
     /// In order of their names.
@@ -93,6 +127,8 @@ pub struct Backend {
     metrics: metrics::Backend,
     /// None: no endpoint needs it.
     tls: Option<Arc<HostTls>>,
+    /// The files that `tls` was read from, as they were then.
+    files: Vec<Option<Stamp>>,
     around: Surroundings,
     /// What runs beside the logins; ends with the backend.
     beside: Mutex<JoinSet<()>>,
@@ -107,6 +143,7 @@ impl Backend {
             .any(|endpoint| endpoint.security != Security::Clear);
         let hosts = config.hosts.iter().cloned();
         Ok(Backend {
+            files: tls_files(&config),
             tls: match secured {
                 true => Some(Arc::new(HostTls::new(&config.tls)?)),
                 false => None,
@@ -139,6 +176,30 @@ impl Backend {
     pub fn stop(&self) {
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         beside.abort_all();
+    }
+
+    fn succeeding(
+        config: &Config,
+        around: &Surroundings,
+        before: Option<&Arc<Backend>>,
+    ) -> Result<Arc<Self>, String> {
+        let Some(before) = before else {
+            return Backend::new(config.clone(), around.clone()).map(Arc::new);
+        };
+        let same_files = before.files == tls_files(config);
+        if before.config == *config && same_files && before.around.keepalive == around.keepalive {
+            return Ok(before.clone());
+        }
+        let backend = Backend::new(config.clone(), around.clone())?;
+        let hosts = config.hosts.iter().cloned().map(|host| {
+            let earlier = before.host(&host.name);
+            Arc::new(match earlier {
+                Some(earlier) => Host::succeeding(host, config, &earlier, &before.config),
+                None => Host::new(host, config),
+            })
+        });
+        backend.hosts.store(Arc::new(hosts.collect()));
+        Ok(Arc::new(backend))
     }
 
     /// Its name in the map.
@@ -409,6 +470,13 @@ const LEAVE_WAIT: Duration = Duration::from_secs(35);
 
 /// How often is looked whether they have.
 const LEAVE_TICK: Duration = Duration::from_millis(10);
+
+/// The files that a backend's `tls` names, as they are now.
+fn tls_files(config: &Config) -> Vec<Option<Stamp>> {
+    let client = config.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
+    let files = config.tls.ca.iter().chain(client);
+    files.map(|file| Stamp::of(file)).collect()
+}
 
 /// A login to be made on a host of a backend.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! wrong types, values that are not what they should be, files that cannot be used.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::leaf::message;
@@ -11,6 +11,7 @@ use super::pending;
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::schema::{Key, Keys, Need, Shape};
 use super::value::{self, Wrong};
+use crate::tls::Stamp;
 
 /// Collects the problems of one file.
 pub(super) struct Report<'a> {
@@ -24,6 +25,8 @@ pub(super) struct Report<'a> {
     pub backends: Vec<&'a str>,
     /// What was found.
     pub problems: Vec<Problem>,
+    /// The files that were looked at, as they were then.
+    pub files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 impl<'a> Report<'a> {
@@ -35,6 +38,14 @@ impl<'a> Report<'a> {
             base,
             backends: Vec::new(),
             problems: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// A file is about to be looked at.
+    pub(super) fn looks_at(&mut self, file: &Path) {
+        if !self.files.iter().any(|(known, _)| known == file) {
+            self.files.push((file.into(), Stamp::of(file)));
         }
     }
 

@@ -112,6 +112,7 @@ impl Report<'_> {
             Leaf::Path => Ok(()),
             Leaf::File(holds) => {
                 let path = self.base.join(text);
+                self.looks_at(&path);
                 files::check(&path, holds).map_err(|wrong| match path == Path::new(text) {
                     true => wrong,
                     false => {

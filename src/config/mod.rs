@@ -27,13 +27,14 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use problem::{Code, Colour, Problem, Problems, Severity};
 pub use schema_json::schema as json_schema;
 
 use crate::route::Pin;
+use crate::tls::Stamp;
 use crate::{admin, backend, listen, observe, route, session, state, tls};
 use check::Report;
 use node::{Kind, Mark, Node};
@@ -44,6 +45,8 @@ use yaml::{Fault, FaultKind};
 /// proxy.yaml as meant: defaults filled in, every name resolved, everything checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where this was read from.
+    pub source: Source,
     /// In the file's order, never empty.
     pub listeners: Vec<listen::Config>,
     /// TLS towards clients.
@@ -68,25 +71,48 @@ pub struct Config {
     pub threads: Option<usize>,
 }
 
+/// Where settings were read from: their own file and those it names. Certificates, the ticket key and
+/// the file of passwords are not among them: who uses those watches them.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// proxy.yaml, as it was named.
+    pub file: PathBuf,
+    /// Each file, as it was when it was read; none: it was not there.
+    pub(crate) files: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// What came of reading a file: settings and warnings, or everything that is wrong.
+pub type Read = Result<(Config, Vec<Problem>), Problems>;
+
 impl Config {
     /// Reads and checks a file: the settings and its warnings, or everything that is wrong (warnings
     /// among it). Blocks on the file system.
-    pub fn load(path: &Path) -> Result<(Config, Vec<Problem>), Problems> {
-        let text = read(path).map_err(|(message, help)| {
-            Problems(vec![Problem {
-                code: Code::E001,
-                file: path.into(),
-                line: 0,
-                column: 0,
-                source: String::new(),
-                marked: 0..0,
-                message: format!("{}: {message}", path.display()),
-                expected: String::new(),
-                help: help.map(Into::into),
-            }])
-        })?;
+    pub fn load(path: &Path) -> Read {
+        Config::load_from(path).0
+    }
+
+    /// The same, and which files were read for it: also for settings that are wrong.
+    pub fn load_from(path: &Path) -> (Read, Source) {
+        let mut source = Source {
+            file: path.into(),
+            files: vec![(path.into(), Stamp::of(path))],
+        };
+        let text = match read(path) {
+            Ok(text) => text,
+            Err((message, help)) => {
+                let message = format!("{}: {message}", path.display());
+                let mut problem = Problem::of_file(path, Code::E001, message);
+                problem.help = help.map(Into::into);
+                return (Err(Problems(vec![problem])), source);
+            }
+        };
         let base = path.parent().unwrap_or(Path::new(""));
-        Config::parse(path, &text, base, &|name| std::env::var(name).ok())
+        let (mut read, files) = parse(path, &text, base, &|name| std::env::var(name).ok());
+        source.files.extend(files);
+        if let Ok((config, _)) = &mut read {
+            config.source = source.clone();
+        }
+        (read, source)
     }
 
     /// The same for a text: `path` is what it is called, relative paths in it start at `base`, `env`
@@ -96,36 +122,18 @@ impl Config {
         text: &str,
         base: &Path,
         env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(Config, Vec<Problem>), Problems> {
-        let mut report = Report::new(path.into(), text, base);
-        let Some(mut tree) = tree(text, &mut report) else {
-            return Err(Problems(report.problems));
-        };
-        for (mark, message) in fill::fill(&mut tree, env) {
-            report.say(
-                mark,
-                Code::E005,
-                message,
-                "expected `${NAME}` of a variable that is set",
-            );
-        }
-        let root = Raw::from(&tree);
-        report.backends = root
-            .get("backends")
-            .entries()
-            .map(|(name, ..)| name)
-            .collect();
-        report.shape(&tree, &schema::ROOT, ("proxy.yaml", tree.mark), "");
-        let config = meant(root, &mut report);
-        let mut problems = report.problems;
-        problems.sort_by_key(|p| (p.file != path.into(), p.line, p.column));
-        match problems
-            .iter()
-            .any(|p| p.code.severity() == Severity::Error)
-        {
-            true => Err(Problems(problems)),
-            false => Ok((config, problems)),
-        }
+    ) -> Read {
+        parse(path, text, base, env).0
+    }
+
+    /// Whether this is a file whose user looks after its changes.
+    fn watches_itself(&self, file: &Path) -> bool {
+        let pairs = self.tls.certificates.iter();
+        let mut tls = pairs.flat_map(|pair| [&pair.cert, &pair.key]);
+        let passwords = self.authenticate.as_ref().map(|it| &it.passwords);
+        tls.any(|it| it == file)
+            || self.tls.ticket_key_file.as_deref() == Some(file)
+            || passwords.is_some_and(|it| it == file)
     }
 
     /// The listeners that have a backend of their own, for the router.
@@ -137,6 +145,46 @@ impl Config {
     pub fn router(&self) -> route::Router {
         route::Router::new(self.routes.clone(), self.pins())
     }
+}
+
+/// A text, checked as a whole, and the files it names that are read with it.
+fn parse(
+    path: &Path,
+    text: &str,
+    base: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Read, Vec<(PathBuf, Option<Stamp>)>) {
+    let mut report = Report::new(path.into(), text, base);
+    let Some(mut tree) = tree(text, &mut report) else {
+        return (Err(Problems(report.problems)), report.files);
+    };
+    for (mark, message) in fill::fill(&mut tree, env) {
+        report.say(
+            mark,
+            Code::E005,
+            message,
+            "expected `${NAME}` of a variable that is set",
+        );
+    }
+    let root = Raw::from(&tree);
+    report.backends = root
+        .get("backends")
+        .entries()
+        .map(|(name, ..)| name)
+        .collect();
+    report.shape(&tree, &schema::ROOT, ("proxy.yaml", tree.mark), "");
+    let config = meant(root, &mut report);
+    let (mut problems, mut files) = (report.problems, report.files);
+    problems.sort_by_key(|p| (p.file != path.into(), p.line, p.column));
+    if problems
+        .iter()
+        .any(|p| p.code.severity() == Severity::Error)
+    {
+        // Who uses these has not seen them: that they got better is seen here.
+        return (Err(Problems(problems)), files);
+    }
+    files.retain(|(file, _)| !config.watches_itself(file));
+    (Ok((config, problems)), files)
 }
 
 /// The readers, in the order in which they need each other.
@@ -163,6 +211,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         report.say(root.mark(), Code::E012, "`users` is missing", expected);
     }
     Config {
+        source: Source::default(),
         listeners: listeners
             .into_iter()
             .map(|listener| listener.config)

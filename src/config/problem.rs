@@ -82,6 +82,7 @@ codes! {
     E053 "a master login without `authenticate` would let anyone in"
     E054 "a client certificate is asked for that could log in nowhere"
     E060 "a feature that is not there yet"
+    E070 "a reload that cannot be: an address is taken, the log cannot be opened, the gateway ends"
     W001 "certificates of a backend are not verified"
     W002 "no certificate is configured: a self-signed one is made at start"
     W003 "a private key can be read by every user of the machine"
@@ -141,6 +142,21 @@ pub enum Colour {
 }
 
 impl Problem {
+    /// Of a file as a whole.
+    pub fn of_file(file: &Path, code: Code, message: impl Into<String>) -> Self {
+        Problem {
+            code,
+            file: file.into(),
+            line: 0,
+            column: 0,
+            source: String::new(),
+            marked: 0..0,
+            message: message.into(),
+            expected: String::new(),
+            help: None,
+        }
+    }
+
     /// The problem as people read it: the source line with the place marked, over several lines.
     pub fn render(&self, colour: Colour) -> String {
         let level = match self.code.severity() {

@@ -34,7 +34,24 @@ pub struct Config {
     pub greeting: String,
 }
 
+/// What makes a listener the same one when settings change: where it listens. Those that ask for any
+/// free port are told apart by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// As the settings have it.
+    pub bind: SocketAddr,
+    name: Option<String>,
+}
+
 impl Config {
+    /// Where it listens.
+    pub fn place(&self) -> Place {
+        Place {
+            bind: self.bind,
+            name: (self.bind.port() == 0).then(|| self.name.clone()),
+        }
+    }
+
     /// Whether this sender owes us a PROXY header.
     pub fn owes_header(&self, sender: IpAddr) -> bool {
         self.proxy_protocol.iter().any(|net| net.contains(&sender))

@@ -4,11 +4,15 @@
 //! Each connection is a task of its own from the first moment, so a client that dribbles through
 //! its handshake keeps nobody else waiting. When descriptors run out accepting rests (`accept`);
 //! sessions that live go on.
+//!
+//! Sockets outlive settings. What a connection goes by is [`Current`], taken once when it is accepted:
+//! new settings are swapped for all listeners at once, and who is in keeps the old ones.
 
 mod accept;
 pub mod config;
 mod peer;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +22,9 @@ use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol as IpProtocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-pub use config::{Config, TlsMode};
+pub use config::{Config, Place, TlsMode};
 
 use self::accept::Rests;
 use self::peer::Speaks;
@@ -31,11 +35,30 @@ use crate::session::{self, Arrival, Front, Gateway, Upgrade};
 /// Connections the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 4096;
 
+/// How long a listener that stops looks for connections the kernel has let in already.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+
 /// Opens a listening socket. `[::]` takes IPv4 as well.
 ///
 /// # Errors
 /// The system's: the address is taken, the port needs privileges, …
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    open(address, &[])
+}
+
+/// The same where sockets that are about to close stand in the way: an address of the wildcard's port,
+/// or the other way round. They and the new one share the port until then.
+///
+/// # Errors
+/// As [`bind`] has them.
+pub fn bind_beside(address: SocketAddr, others: &[&TcpListener]) -> io::Result<TcpListener> {
+    for other in others {
+        socket2::SockRef::from(*other).set_reuse_port(true)?;
+    }
+    open(address, others)
+}
+
+fn open(address: SocketAddr, others: &[&TcpListener]) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -46,44 +69,73 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    socket.set_reuse_port(!others.is_empty())?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    // Nobody else is to share the port from now on.
+    socket.set_reuse_port(false)?;
     TcpListener::from_std(socket.into())
 }
 
-/// A listener at work: everything a connection needs until its session begins.
-pub struct Listener {
+/// The settings of a moment, one consistent set.
+pub struct Current {
+    /// What all sessions share.
+    pub gateway: Arc<Gateway>,
+    /// What those of a listener share.
+    pub terms: HashMap<Place, Arc<Terms>>,
+}
+
+/// What a listener offers: everything a connection needs until its session begins.
+pub struct Terms {
     /// Its settings.
     pub config: Config,
     /// As its sessions see it.
     pub front: Arc<Front>,
     /// TLS, from the first byte or offered.
     pub tls: Upgrade,
-    /// The settings and tables of the moment: each connection takes those that are valid when it
-    /// is accepted.
-    pub gateway: Arc<ArcSwap<Gateway>>,
     /// Handles of the metrics.
     pub metrics: metrics::Listener,
 }
 
+/// A listener at work.
+pub struct Listener {
+    /// Where it listens.
+    pub place: Place,
+    /// The settings of the moment: each connection goes by those that are valid when it is accepted.
+    pub current: Arc<ArcSwap<Current>>,
+}
+
+/// What becomes of connections that the kernel has let in and nobody has accepted, when a listener
+/// stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// They are served: closing would reset them.
+    Serve,
+    /// They are left: another process has the socket too, or the gateway ends.
+    Leave,
+}
+
+/// How a listener is told to stop; an end of the sender's is [`Waiting::Leave`].
+pub type Stop = watch::Receiver<Option<Waiting>>;
+
 impl Listener {
-    /// Accepts until `stop` changes; lets go of the socket then.
-    pub async fn serve(self: Arc<Self>, socket: Arc<TcpListener>, mut stop: watch::Receiver<bool>) {
-        let mut rests = Rests::new(&self.config.name);
-        loop {
+    /// Accepts until it is told to stop, then lets go of the socket. Settings that do not know this
+    /// listener are to be swapped in after it has ended.
+    pub async fn serve(self, socket: Arc<TcpListener>, mut stop: Stop) {
+        let mut rests = Rests::new(&self.name());
+        let waiting = loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
-                _ = stop.changed() => return,
+                waiting = told(&mut stop) => break waiting,
             };
             match accepted {
                 Ok((tcp, client)) => {
                     let tcp = self.with_room(tcp, &mut rests, &mut stop).await;
-                    let listener = self.clone();
-                    tokio::spawn(async move { listener.welcome(tcp, client).await });
+                    self.welcome(tcp, client);
                 }
                 Err(error) => {
                     let trouble = accept::trouble(&error);
-                    self.metrics.accept_failed(trouble);
+                    self.accept_failed(trouble);
                     // The client was gone before it was accepted: that costs nothing.
                     if trouble != AcceptError::Aborted {
                         rests.begin(&error);
@@ -91,18 +143,18 @@ impl Listener {
                     }
                 }
             }
+        };
+        if waiting == Waiting::Serve {
+            while let Ok(Ok((tcp, client))) = timeout(LAST_LOOK, socket.accept()).await {
+                self.welcome(tcp, client);
+            }
         }
     }
 
     /// Where descriptors run out the connection just accepted waits for one that is not of the
     /// reserve, those behind it in the kernel: nobody is turned away. At the end of all accepting it
     /// is served with what there is.
-    async fn with_room(
-        &self,
-        mut tcp: TcpStream,
-        rests: &mut Rests,
-        stop: &mut watch::Receiver<bool>,
-    ) -> TcpStream {
+    async fn with_room(&self, mut tcp: TcpStream, rests: &mut Rests, stop: &mut Stop) -> TcpStream {
         let mut waited = false;
         loop {
             tcp = match accept::unreserved(tcp) {
@@ -114,23 +166,50 @@ impl Listener {
             };
             if !waited {
                 waited = true;
-                self.metrics.accept_failed(AcceptError::Descriptors);
+                self.accept_failed(AcceptError::Descriptors);
             }
             rests.begin(&"too many open files");
             tokio::select! {
                 () = sleep(accept::REST) => {}
-                _ = stop.changed() => {
-                    stop.mark_changed();
-                    return tcp;
-                }
+                _ = told(stop) => return tcp,
             }
         }
     }
 
-    async fn welcome(&self, mut tcp: TcpStream, sender: SocketAddr) {
+    /// A connection, in a task of its own and under the settings of the moment.
+    fn welcome(&self, tcp: TcpStream, client: SocketAddr) {
+        let current = self.current.load();
+        // A listener is stopped before settings come that do not know it.
+        let Some(terms) = current.terms.get(&self.place).cloned() else {
+            return;
+        };
+        let gateway = current.gateway.clone();
+        tokio::spawn(async move { terms.welcome(gateway, tcp, client).await });
+    }
+
+    fn accept_failed(&self, trouble: AcceptError) {
+        if let Some(terms) = self.current.load().terms.get(&self.place) {
+            terms.metrics.accept_failed(trouble);
+        }
+    }
+
+    fn name(&self) -> String {
+        let current = self.current.load();
+        let terms = current.terms.get(&self.place);
+        terms.map_or_else(|| self.place.bind.to_string(), |it| it.config.name.clone())
+    }
+}
+
+/// Waits until a listener is told to stop.
+async fn told(stop: &mut Stop) -> Waiting {
+    let told = stop.wait_for(Option::is_some).await;
+    told.ok().and_then(|told| *told).unwrap_or(Waiting::Leave)
+}
+
+impl Terms {
+    async fn welcome(&self, gateway: Arc<Gateway>, mut tcp: TcpStream, sender: SocketAddr) {
         let accepted = Instant::now();
         self.metrics.connection();
-        let gateway = self.gateway.load_full();
         let limits = &gateway.limits;
         let Ok(local) = tcp.local_addr() else { return };
         let itself = Peer {
@@ -140,7 +219,7 @@ impl Listener {
         let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
             gateway.metrics.refused(metrics::Refused::limit(limit));
             tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
-            self.turn_away(tcp);
+            self.turn_away(&gateway, tcp);
         };
         let place = match gateway.tables.enter(limits) {
             Ok(place) => place,
@@ -210,9 +289,9 @@ impl Listener {
     }
 
     /// Full: says so where that can be done without TLS.
-    fn turn_away(&self, tcp: &TcpStream) {
+    fn turn_away(&self, gateway: &Gateway, tcp: &TcpStream) {
         if self.config.tls == TlsMode::Upgrade {
-            let words = session::no_room(&self.front, &self.gateway.load());
+            let words = session::no_room(&self.front, gateway);
             let _ = tcp.try_write(&words);
         }
     }
@@ -227,5 +306,29 @@ fn prepare(tcp: &TcpStream, keepalive: Duration) {
             .with_time(keepalive)
             .with_interval(keepalive);
         let _ = socket2::SockRef::from(tcp).set_tcp_keepalive(&probes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_takes_over_from_the_wildcard_and_back() {
+        let wide = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = wide.local_addr().unwrap().port();
+        let one = SocketAddr::from(([127, 0, 0, 1], port));
+        assert!(bind(one).is_err(), "taken");
+        let narrow = bind_beside(one, &[&wide]).unwrap();
+        drop(wide);
+        assert!(TcpStream::connect(one).await.is_ok());
+        narrow.accept().await.unwrap();
+        let all = SocketAddr::from(([0, 0, 0, 0], port));
+        assert!(bind(all).is_err(), "taken again");
+        let wide = bind_beside(all, &[&narrow]).unwrap();
+        drop(narrow);
+        assert!(TcpStream::connect(one).await.is_ok());
+        wide.accept().await.unwrap();
+        assert!(bind(all).is_err(), "and not shared with anybody");
     }
 }

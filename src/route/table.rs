@@ -93,6 +93,15 @@ impl Map {
         self.slots.is_empty()
     }
 
+    /// Whether both have the same entries in the same order, wherever those stand.
+    pub fn leads_alike(&self, other: &Map) -> bool {
+        let slots = self.slots.iter().zip(&other.slots);
+        self.slots.len() == other.slots.len()
+            && self.keys == other.keys
+            && self.destinations == other.destinations
+            && { slots }.all(|(a, b)| (a.key, a.len, a.to) == (b.key, b.len, b.to))
+    }
+
     /// Where everybody goes, if `*` is the only entry.
     pub fn only_default(&self) -> Option<&Destination> {
         let slot = self.default.filter(|_| self.slots.len() == 1)?;

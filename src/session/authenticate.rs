@@ -107,23 +107,6 @@ impl Authenticator {
         }
     }
 
-    /// Looks at the file every second, for ever; `told` hears what was found, after it was logged.
-    /// Drop the future to stop.
-    pub async fn watch(self: Arc<Self>, mut told: impl FnMut(&Change)) {
-        let mut tick = interval(EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick.tick().await;
-        loop {
-            tick.tick().await;
-            let looking = self.clone();
-            let looked = spawn_blocking(move || looking.refresh()).await;
-            if let Ok(Some(change)) = looked {
-                change.log(&self.file);
-                told(&change);
-            }
-        }
-    }
-
     /// Looks at the file once. Blocks on the file system.
     pub fn refresh(&self) -> Option<Change> {
         let now = Stamp::of(&self.file);
@@ -139,6 +122,29 @@ impl Authenticator {
             }
             Err(wrong) => Change::Refused(wrong),
         })
+    }
+}
+
+/// Looks every second at the file of whoever checks passwords then, for ever; `told` hears what was
+/// found, after it was logged. Drop the future to stop.
+pub async fn watch(
+    present: impl Fn() -> Option<Arc<Authenticator>>,
+    mut told: impl FnMut(&Change),
+) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        let Some(authenticator) = present() else {
+            continue;
+        };
+        let looking = authenticator.clone();
+        let looked = spawn_blocking(move || looking.refresh()).await;
+        if let Ok(Some(change)) = looked {
+            change.log(&authenticator.file);
+            told(&change);
+        }
     }
 }
 

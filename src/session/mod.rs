@@ -73,7 +73,7 @@ pub struct Gateway {
     /// What is remembered beyond a session.
     pub state: Arc<State>,
     /// Their ids.
-    pub ids: SessionIds,
+    pub ids: Arc<SessionIds>,
     /// What is counted of all of them.
     pub metrics: metrics::Gateway,
     /// What is counted of each backend, by name.

@@ -30,14 +30,15 @@ pub enum Change {
     },
 }
 
-/// Looks at the files of `front` every second, for ever; `told` hears what was found, after it was
-/// logged. Drop the future to stop.
-pub async fn watch(front: Arc<Front>, mut told: impl FnMut(&Front, &[Change])) {
+/// Looks every second at the files of the front that `present` gives then, for ever; `told` hears
+/// what was found, after it was logged. Drop the future to stop.
+pub async fn watch(present: impl Fn() -> Arc<Front>, mut told: impl FnMut(&Front, &[Change])) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
     loop {
         tick.tick().await;
+        let front = present();
         let looking = front.clone();
         // A file system that hangs must not hold a thread that serves mail.
         let Ok(changes) = tokio::task::spawn_blocking(move || looking.refresh()).await else {
@@ -75,8 +76,10 @@ impl Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     modified: (i64, i64),
+    /// Also when it was made readable, or came by a rename that kept its time.
+    changed: (i64, i64),
     size: u64,
-    inode: u64,
+    inode: (u64, u64),
 }
 
 impl Stamp {
@@ -85,8 +88,9 @@ impl Stamp {
         let facts = std::fs::metadata(file).ok()?;
         Some(Stamp {
             modified: (facts.mtime(), facts.mtime_nsec()),
+            changed: (facts.ctime(), facts.ctime_nsec()),
             size: facts.size(),
-            inode: facts.ino(),
+            inode: (facts.dev(), facts.ino()),
         })
     }
 }

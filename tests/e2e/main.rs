@@ -34,6 +34,7 @@ mod programs;
 mod proxy_protocol;
 mod python;
 mod relay;
+mod reload;
 mod sasl;
 mod secrets;
 mod tls;

@@ -6,16 +6,20 @@
 
 mod handles;
 mod labels;
+mod present;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 pub use handles::{Backend, Counted, Host, Listener};
 pub use labels::{AcceptError, Outcome, Pop3Action, Refused};
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+pub use present::Present;
 
 use super::process;
 use crate::protocol::{Failure, Protocol};
@@ -29,6 +33,8 @@ const SECONDS: &[f64] = &[
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    /// None: the settings are not in use yet, and everything is shown.
+    present: Arc<ArcSwapOption<Present>>,
 }
 
 impl Metrics {
@@ -41,14 +47,25 @@ impl Metrics {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
         describe();
-        Ok(Metrics { handle })
+        Ok(Metrics {
+            handle,
+            present: Arc::default(),
+        })
     }
 
     /// All series in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
+        if let Some(present) = &*self.present.load() {
+            text = present.keep(&text);
+        }
         process::render(&mut text);
         text
+    }
+
+    /// These are the names of the settings from now on: series of others are not shown any more.
+    pub fn set_present(&self, present: Present) {
+        self.present.store(Some(Arc::new(present)));
     }
 
     /// Folds what histograms gathered; without it they grow.
@@ -302,7 +319,8 @@ mod tests {
             describe();
             act();
         });
-        let text = Metrics { handle }.render();
+        let present = Arc::default();
+        let text = Metrics { handle, present }.render();
         let series = text
             .lines()
             .filter(|line| !line.starts_with('#') && !line.is_empty());

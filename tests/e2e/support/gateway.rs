@@ -60,6 +60,20 @@ pub(crate) struct Ports {
     pub(crate) admin: u16,
 }
 
+impl Ports {
+    pub(crate) fn free() -> Ports {
+        Ports {
+            imap: free_port(),
+            pop3: free_port(),
+            imap_strict: free_port(),
+            pop3_strict: free_port(),
+            imaps: free_port(),
+            pop3s: free_port(),
+            admin: free_port(),
+        }
+    }
+}
+
 impl Settings {
     pub(crate) fn new() -> Settings {
         Settings {
@@ -151,15 +165,7 @@ impl Settings {
 
     /// Writes the file and starts the gateway; returns when it says that it is ready.
     pub(crate) fn start(self, scratch: &Scratch, pki: &Pki) -> Gateway {
-        let ports = Ports {
-            imap: free_port(),
-            pop3: free_port(),
-            imap_strict: free_port(),
-            pop3_strict: free_port(),
-            imaps: free_port(),
-            pop3s: free_port(),
-            admin: free_port(),
-        };
+        let ports = Ports::free();
         let config = scratch.write("proxy.yaml", self.yaml(&ports, pki));
         let mut words = self.under.iter();
         let mut command = match words.next() {
@@ -171,16 +177,11 @@ impl Settings {
         }
         command.arg("run").arg("-c").arg(&config);
         command.envs(self.env);
-        let mut running = Running::start("gatepost", &command, &scratch.join("gatepost.log"));
-        running.wait_until("/readyz", || ready(ports.admin));
-        Gateway {
-            running,
-            ports,
-            config,
-        }
+        Gateway::start(&command, config, ports, scratch)
     }
 
-    fn yaml(&self, ports: &Ports, pki: &Pki) -> String {
+    /// The text of the file.
+    pub(crate) fn yaml(&self, ports: &Ports, pki: &Pki) -> String {
         let Ports {
             imap,
             pop3,
@@ -222,6 +223,41 @@ log: {{ {} }}
 }
 
 impl Gateway {
+    /// Starts it with a file that is there; returns when it says that it is ready.
+    pub(crate) fn run(config: &Path, ports: Ports, scratch: &Scratch) -> Gateway {
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("-c").arg(config);
+        Gateway::start(&command, config.to_owned(), ports, scratch)
+    }
+
+    /// The same by a command of the test's own.
+    pub(crate) fn start(
+        command: &Command,
+        config: PathBuf,
+        ports: Ports,
+        scratch: &Scratch,
+    ) -> Gateway {
+        let mut running = Running::start("gatepost", command, &scratch.join("gatepost.log"));
+        running.wait_until("/readyz", || ready(ports.admin));
+        Gateway {
+            running,
+            ports,
+            config,
+        }
+    }
+
+    /// Reloads by the admin port: status and answer.
+    pub(crate) fn reload(&self) -> (u16, serde_json::Value) {
+        let asked = admin_ask(self.ports.admin, "POST", "/api/v1/reload");
+        let (status, body) = asked.unwrap();
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, name: &str) {
+        process::signal(self.running.pid(), name);
+    }
+
     /// A gateway with one backend for everybody.
     pub(crate) fn to(url: impl AsRef<str>, scratch: &Scratch, pki: &Pki) -> Gateway {
         Settings::to(url).start(scratch, pki)
@@ -277,10 +313,16 @@ pub(crate) fn cli(args: &[&str], config: &Path) -> Output {
 
 /// GET on the admin port; gives status and body.
 pub(crate) fn admin_get(port: u16, path: &str) -> Option<(u16, String)> {
+    admin_ask(port, "GET", path)
+}
+
+/// A request without a body on the admin port; gives status and body.
+pub(crate) fn admin_ask(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;

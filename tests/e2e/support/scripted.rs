@@ -141,3 +141,25 @@ pub(crate) fn imap_recording(seen: std::sync::Arc<std::sync::Mutex<Vec<String>>>
         }
     })
 }
+
+/// An IMAP host that takes every login and answers NOOP with its name, as `* OK [name] here`.
+pub(crate) fn imap_named(name: &'static str) -> u16 {
+    host(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            let mut words = line.split_whitespace();
+            let tag = words.next().unwrap_or("*");
+            let untagged = match words.next().map(str::to_ascii_uppercase).as_deref() {
+                Some("CAPABILITY") => "* CAPABILITY IMAP4rev1 LITERAL+\r\n".to_owned(),
+                Some("NOOP") => format!("* OK [{name}] here\r\n"),
+                _ => String::new(),
+            };
+            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
