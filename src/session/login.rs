@@ -248,7 +248,11 @@ impl Session<'_> {
         let opening = match self.front.protocol {
             Protocol::Pop3 => {
                 let cached = self.gateway.maildrops.get(&maildrop);
-                Some(translate::prepare(settings, unpredictable(), cached))
+                let guard = self.gateway.state.journal().map(|journal| {
+                    let among = self.gateway.maildrops.clone();
+                    translate::Guard::new(journal.clone(), maildrop.clone(), among)
+                });
+                Some(translate::prepare(settings, unpredictable(), cached).guarded(guard))
             }
             Protocol::Imap => None,
         };

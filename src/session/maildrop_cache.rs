@@ -40,6 +40,20 @@ pub struct MaildropCache {
     limit: usize,
     inner: Mutex<Inner>,
     leased: Mutex<HashSet<Key>>,
+    guarded: Mutex<HashSet<Key>>,
+}
+
+/// The only session that takes marks away in a mailbox and puts them back.
+#[derive(Debug)]
+pub struct Guarding {
+    key: Key,
+    cache: Arc<MaildropCache>,
+}
+
+impl Drop for Guarding {
+    fn drop(&mut self) {
+        self.cache.guards().remove(&self.key);
+    }
 }
 
 /// The only session on a maildrop, as long as it lives (RFC 1939 §4 has the maildrop locked).
@@ -86,6 +100,7 @@ impl MaildropCache {
             limit,
             inner: Mutex::default(),
             leased: Mutex::default(),
+            guarded: Mutex::default(),
         }
     }
 
@@ -143,6 +158,18 @@ impl MaildropCache {
             key: key.clone(),
             cache: self.clone(),
         })
+    }
+
+    /// The right to take marks away in a mailbox; `None` while another has it.
+    pub fn guard(self: &Arc<Self>, key: &Key) -> Option<Guarding> {
+        self.guards().insert(key.clone()).then(|| Guarding {
+            key: key.clone(),
+            cache: self.clone(),
+        })
+    }
+
+    fn guards(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn leases(&self) -> MutexGuard<'_, HashSet<Key>> {

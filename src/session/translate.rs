@@ -8,6 +8,7 @@
 //! reaches the host's socket.
 
 mod ends;
+mod guard;
 mod measure;
 mod open;
 mod serving;
@@ -27,6 +28,7 @@ use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::maildrop::{Counts, Maildrop, Progress};
 use crate::protocol::{Farewell, Welcome};
 use ends::{ReadEnd, WriteEnd};
+pub use guard::Guard;
 pub use open::{Opened, Opening, open, prepare};
 use serving::{Serving, Turn};
 
@@ -115,6 +117,7 @@ where
         mailbox,
         from_host,
         opened,
+        guard,
     } = opened;
     let now = Instant::now();
     let mut serving = Serving {
@@ -122,6 +125,8 @@ where
         host,
         again,
         settings,
+        guard,
+        to_guard: None,
         pending: None,
         failed: None,
         redo: None,
@@ -153,6 +158,7 @@ where
         match turn.await {
             Turn::Over(ended) => break ended,
             Turn::Reconnect => serving.reconnect().await,
+            Turn::Guard => serving.take_guard().await,
         }
     };
     let state = serving.maildrop.state();

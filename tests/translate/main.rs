@@ -5,6 +5,7 @@
 
 mod bodies;
 mod exchanges;
+mod guarded;
 mod host;
 mod losses;
 mod mailbox;
@@ -20,7 +21,9 @@ use std::time::Duration;
 use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Behind, Failure, Welcome};
-use gatepost::session::translate::{Again, Connecting, First, Served, Terms, open, prepare, serve};
+use gatepost::session::translate::{
+    Again, Connecting, First, Guard, Served, Terms, open, prepare, serve,
+};
 use host::Host;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -83,6 +86,8 @@ struct Play {
     stays: bool,
     knows_capabilities: bool,
     later: Later,
+    /// Taken by the one who plays.
+    guard: Option<Arc<Mutex<Option<Guard>>>>,
 }
 
 impl Default for Play {
@@ -94,6 +99,7 @@ impl Default for Play {
             stays: true,
             knows_capabilities: true,
             later: Later::default(),
+            guard: None,
         }
     }
 }
@@ -107,7 +113,8 @@ impl Play {
             ..Welcome::default()
         };
         let host = tokio::spawn(host.serve(hosts_end));
-        let opening = prepare(&self.settings, 7, self.cached.clone());
+        let guard = (self.guard.as_ref()).and_then(|guard| guard.lock().unwrap().take());
+        let opening = prepare(&self.settings, 7, self.cached.clone()).guarded(guard);
         let opened = open(to_host, &mut welcome, opening, Duration::from_secs(45)).await?;
         let (client, mut clients_end) = duplex(64 * 1024);
         let commands = commands.as_bytes().to_vec();

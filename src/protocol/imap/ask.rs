@@ -21,6 +21,12 @@ pub enum Ask {
     Access,
     /// What QUIT does. Answered by [`Event::Updated`].
     Update(Update),
+    /// Answer to [`Event::Guard`]: these are noted, and their marks may be taken away. None: they may
+    /// not.
+    Guarded(Option<UidSet>),
+    /// These carried \\Deleted before a session that could not put it back. Only on a mailbox that is
+    /// selected. Answered by [`Event::Updated`].
+    Restore(UidSet),
 }
 
 /// Which octets of which message.
@@ -92,6 +98,16 @@ pub enum Event<'a> {
     BodyBroken(Cut),
     /// Answer to [`Ask::Access`].
     Access(Access),
+    /// The marks of others' messages are to be taken away for a moment. Answered by [`Ask::Guarded`]
+    /// once it is noted where it outlives us.
+    Guard {
+        /// The mailbox's UIDVALIDITY.
+        uid_validity: u64,
+        /// The messages.
+        marks: UidSet,
+    },
+    /// All those marks are back.
+    Released,
     /// Answer to [`Ask::Update`].
     Updated(Outcome),
     /// The connection is of no more use. What that means for the ask under way comes behind it.

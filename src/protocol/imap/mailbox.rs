@@ -45,6 +45,7 @@ pub struct Mailbox {
     pub(super) probe: Option<Probe>,
     pub(super) updating: Option<Box<Updating>>,
     pub(super) trash: Trash,
+    pub(super) guard: Guard,
     /// Whether the maildrop waits for [`Event::Access`].
     access_asked: bool,
 }
@@ -102,6 +103,14 @@ pub(super) enum Life {
     Dead,
 }
 
+/// Whether others' marks may be taken away for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// There is somebody who notes them first.
+    Possible,
+    Impossible,
+}
+
 /// A question whether a message is still there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
@@ -145,8 +154,19 @@ impl Mailbox {
             probe: None,
             updating: None,
             trash: Trash::Unasked,
+            guard: Guard::Impossible,
             access_asked: false,
         }
+    }
+
+    /// There is somebody who answers [`Event::Guard`].
+    pub fn guarded(&mut self) {
+        self.guard = Guard::Possible;
+    }
+
+    /// Whether the host removes by a plain EXPUNGE only, as far as is known.
+    pub fn expunges_plainly(&self) -> bool {
+        self.facts.can.is_none_or(|can| !can.uid_plus)
     }
 
     /// The commands that open the mailbox. They may be sent behind the login in the same burst. To
@@ -182,6 +202,8 @@ impl Mailbox {
                 self.drop_ahead();
                 self.begin_update(update);
             }
+            Ask::Guarded(marks) => self.guard_answer(marks),
+            Ask::Restore(marks) => self.begin_restore(marks),
         }
     }
 

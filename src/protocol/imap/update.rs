@@ -3,13 +3,14 @@
 //!
 //! With UIDPLUS: UID STORE and UID EXPUNGE (RFC 4315 §2.1), pipelined, in commands that old servers
 //! can read. Without: a plain EXPUNGE, and only while no other message carries \Deleted (RFC 4549
-//! §4.2.4). Never CLOSE. Where the host refused a step, or told of other than as many messages gone
+//! §4.2.4); others' marks are taken away before and put back behind, if somebody notes them first
+//! where it outlives a crash. Never CLOSE. Where the host refused a step, or told of other than as many messages gone
 //! as were meant, a search tells what is left: Dovecot 2.3 answers OK to a UID EXPUNGE behind a UID
 //! STORE and removes nothing, if new mail came since it was last asked.
 
 use super::ask::{Event, Outcome, Update};
 use super::facts::Trash;
-use super::mailbox::{Life, Mailbox, What};
+use super::mailbox::{Guard, Life, Mailbox, What};
 use super::name::quoted;
 use super::status::{Said, Status};
 use super::uid_set::UidSet;
@@ -32,6 +33,14 @@ pub(super) struct Updating {
     copied: UidSet,
     /// Messages that carried \Deleted before we marked ours.
     marked_before: UidSet,
+    /// Others' messages, whose marks were taken away, or are about to be.
+    spared: UidSet,
+    /// How often that was done.
+    guarded: u32,
+    /// Whether a mark could not be taken away or put back.
+    kept_marks: Trouble,
+    /// What follows when the marks are back.
+    then: Then,
     /// Whether something that removes messages was sent.
     acted: bool,
     /// Messages that went since then, by `* n EXPUNGE`: ours, and others' at the same time.
@@ -83,11 +92,31 @@ enum Stage {
     SearchingAgain,
     /// Our marks are taken back.
     Unmarking,
+    /// Others' marks are being noted.
+    Guarding,
+    /// Others' marks are taken away.
+    Sparing,
+    /// Others' marks are put back.
+    Restoring,
     /// EXPUNGE.
     Expunging,
     /// What is left?
     Verifying,
 }
+
+/// What follows when others' marks are back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Messages were removed: were they all?
+    Finish,
+    /// Nothing was removed, because of others' marks.
+    GiveUp,
+    /// Nothing else was wanted.
+    Done,
+}
+
+/// How often marks that appear meanwhile are taken away as well.
+const ROUNDS: u32 = 3;
 
 /// A command of an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +125,8 @@ pub(super) enum Step {
     Optional,
     /// Its failure means that something may be left.
     Needed,
+    /// Its failure means that a mark is not as it should be.
+    Mark,
     /// UID COPY of these.
     Copy(UidSet),
     /// A search.
@@ -149,28 +180,70 @@ impl Mailbox {
         }
         self.select();
         let known = delete.is_empty() || self.facts.can.is_some();
-        self.updating = Some(Box::new(Updating {
-            delete,
-            messages,
-            seen,
-            stage: match known {
-                true => Stage::Seen,
-                false => Stage::Asking,
-            },
-            next: 0,
-            in_flight: 0,
-            trouble: Trouble::No,
-            copied: UidSet::new(),
-            marked_before: UidSet::new(),
-            acted: false,
-            gone: 0,
-            round: Round::First,
-            search: Search::Good,
-        }));
+        let stage = match known {
+            true => Stage::Seen,
+            false => Stage::Asking,
+        };
+        self.updating = Some(Box::new(Updating::new(delete, messages, seen, stage)));
         match known {
             true => self.advance_update(),
             false => self.send(What::Capability, |out| out.extend_from_slice(b"CAPABILITY")),
         }
+    }
+
+    /// Puts marks back that a session before could not.
+    pub(super) fn begin_restore(&mut self, marks: UidSet) {
+        if self.life == Life::Dead {
+            self.events.push_back(Event::Updated(Outcome::NotDone));
+            return;
+        }
+        let none = UidSet::new;
+        let mut up = Updating::new(none(), 0, none(), Stage::Restoring);
+        up.spared = marks;
+        up.then = Then::Done;
+        self.updating = Some(Box::new(up));
+        self.advance_update();
+    }
+
+    /// Whether others' marks were noted.
+    pub(super) fn guard_answer(&mut self, marks: Option<UidSet>) {
+        let Some(up) = &mut self.updating else { return };
+        if up.stage != Stage::Guarding {
+            return;
+        }
+        up.next = 0;
+        up.stage = match marks {
+            Some(marks) => {
+                up.spared = marks;
+                up.guarded += 1;
+                Stage::Sparing
+            }
+            // Ours are marked already if it is not the first time.
+            None => Stage::Unmarking,
+        };
+        self.advance_update();
+    }
+
+    /// Others' messages carry \Deleted: EXPUNGE would remove them. Whether their marks may be taken
+    /// away.
+    fn guard(&mut self, up: &mut Updating, others: UidSet) -> bool {
+        if self.guard == Guard::Impossible || up.guarded >= ROUNDS {
+            return false;
+        }
+        let Some(uid_validity) = self.facts.uid_validity else {
+            return false;
+        };
+        let mut marks = others;
+        for &(first, last) in up.spared.ranges() {
+            marks.push(first, last);
+        }
+        marks.normalise();
+        up.go(Stage::Guarding);
+        self.events.push_back(Event::Guard {
+            uid_validity,
+            marks,
+        });
+        true
     }
 
     /// Sends what may be sent now, and goes on to the next stage when one is finished.
@@ -274,11 +347,52 @@ impl Mailbox {
                 if up.search == Search::Refused {
                     return Turn::Over(Outcome::NotDone);
                 }
-                if !found.is_subset(up.doomed(self.copies())) {
-                    return Turn::Over(Outcome::OthersDeleted);
+                let others = found.minus(up.doomed(self.copies()));
+                up.marked_before = found.minus(&others);
+                if others.is_empty() {
+                    return up.go(Stage::Marking);
                 }
-                up.marked_before = found;
-                up.go(Stage::Marking)
+                match self.guard(up, others) {
+                    true => Turn::Wait,
+                    false => Turn::Over(Outcome::OthersDeleted),
+                }
+            }
+            Stage::Guarding => Turn::Wait,
+            Stage::Sparing => {
+                let spared = up.spared.clone();
+                let flags = " -FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
+                    return Turn::More;
+                }
+                match (up.in_flight, up.kept_marks) {
+                    (0, Trouble::No) => up.go(Stage::Marking),
+                    (0, Trouble::Yes) => up.go(Stage::Unmarking),
+                    _ => Turn::Wait,
+                }
+            }
+            Stage::Restoring => {
+                if up.next == 0 {
+                    up.kept_marks = Trouble::No;
+                }
+                let spared = up.spared.clone();
+                let flags = " +FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                let restored = up.kept_marks == Trouble::No;
+                if restored && !up.spared.is_empty() {
+                    self.events.push_back(Event::Released);
+                }
+                up.spared = UidSet::new();
+                match (up.then, restored) {
+                    (Then::Finish, _) => up.finished(),
+                    (Then::GiveUp, _) => Turn::Over(Outcome::OthersDeleted),
+                    (Then::Done, true) => Turn::Over(Outcome::Done),
+                    (Then::Done, false) => Turn::Over(Outcome::NotDone),
+                }
             }
             Stage::Marking => {
                 let doomed = up.doomed(self.copies()).clone();
@@ -300,10 +414,16 @@ impl Mailbox {
             Stage::SearchingAgain => {
                 self.found.normalise();
                 let found = std::mem::take(&mut self.found);
-                let only_ours = found.is_subset(up.doomed(self.copies()));
-                match only_ours && up.search == Search::Good {
-                    true => up.go(Stage::Expunging),
-                    false => up.go(Stage::Unmarking),
+                if up.search == Search::Refused {
+                    return up.go(Stage::Unmarking);
+                }
+                let others = found.minus(up.doomed(self.copies()));
+                if others.is_empty() {
+                    up.go(Stage::Expunging)
+                } else if self.guard(up, others) {
+                    Turn::Wait
+                } else {
+                    up.go(Stage::Unmarking)
                 }
             }
             Stage::Unmarking => {
@@ -312,17 +432,23 @@ impl Mailbox {
                 if self.store(up, &ours, flags, Step::Optional) == Turn::More {
                     return Turn::More;
                 }
-                match up.in_flight {
-                    0 => Turn::Over(Outcome::OthersDeleted),
-                    _ => Turn::Wait,
+                if up.in_flight > 0 {
+                    return Turn::Wait;
                 }
+                up.then = Then::GiveUp;
+                up.go(Stage::Restoring)
             }
             Stage::Expunging if up.next == 0 => {
                 up.next = 1;
                 self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
                 Turn::Wait
             }
-            Stage::Expunging => up.finished(),
+            Stage::Expunging if up.spared.is_empty() => up.finished(),
+            Stage::Expunging if up.in_flight > 0 => Turn::Wait,
+            Stage::Expunging => {
+                up.then = Then::Finish;
+                up.go(Stage::Restoring)
+            }
             Stage::Verifying => {
                 if up.next == 0 {
                     self.found = UidSet::new();
@@ -390,6 +516,8 @@ impl Mailbox {
         up.in_flight = up.in_flight.saturating_sub(1);
         match (step, said.status) {
             (Step::Optional, _) | (Step::Needed | Step::Search, Status::Ok) => {}
+            (Step::Mark, Status::Ok) => {}
+            (Step::Mark, _) => up.kept_marks = Trouble::Yes,
             (Step::Search, _) => up.search = Search::Refused,
             (Step::Copy(set), Status::Ok) => {
                 for &(first, last) in set.ranges() {
@@ -485,6 +613,28 @@ enum Turn {
 }
 
 impl Updating {
+    fn new(delete: UidSet, messages: u64, seen: UidSet, stage: Stage) -> Self {
+        Updating {
+            delete,
+            messages,
+            seen,
+            stage,
+            next: 0,
+            in_flight: 0,
+            trouble: Trouble::No,
+            copied: UidSet::new(),
+            marked_before: UidSet::new(),
+            spared: UidSet::new(),
+            guarded: 0,
+            kept_marks: Trouble::No,
+            then: Then::Finish,
+            acted: false,
+            gone: 0,
+            round: Round::First,
+            search: Search::Good,
+        }
+    }
+
     fn go(&mut self, stage: Stage) -> Turn {
         self.stage = stage;
         self.next = 0;

@@ -214,7 +214,8 @@ impl Maildrop {
     /// Takes what the mailbox tells. A chunk of a body at most doubles in `out`.
     pub fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
         match event {
-            Event::Opened(_) | Event::Refused(_) => {}
+            // The shell's business.
+            Event::Opened(_) | Event::Refused(_) | Event::Guard { .. } | Event::Released => {}
             Event::BodyStart { octets, origin } => self.body_start(octets, origin, out),
             Event::Body(octets) => self.body(&octets, out),
             Event::BodyEnd => self.body_end(out),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::guard::Guard;
 use super::measure::measure;
 use crate::protocol::imap::ask::{self, Event};
 use crate::protocol::imap::mailbox::Mailbox;
@@ -25,6 +26,7 @@ pub struct Opening {
     commands: Vec<u8>,
     sizes: Sizes,
     cached: Option<Arc<Snapshot>>,
+    guard: Option<Guard>,
 }
 
 /// Makes ready to open a maildrop. `seed` is unpredictable; `cached` is what the mailbox held when
@@ -37,10 +39,21 @@ pub fn prepare(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) ->
         commands,
         sizes: settings.sizes,
         cached,
+        guard: None,
     }
 }
 
 impl Opening {
+    /// With somebody who notes which marks are taken away for a moment.
+    #[must_use]
+    pub fn guarded(mut self, guard: Option<Guard>) -> Self {
+        if guard.is_some() {
+            self.mailbox.guarded();
+        }
+        self.guard = guard;
+        self
+    }
+
     /// The commands to be sent behind the login, where the host bears it
     /// ([`crate::backend::Request::behind`]).
     pub fn behind(&self) -> &[u8] {
@@ -55,6 +68,7 @@ pub struct Opened<H> {
     /// Read and not consumed.
     pub(super) from_host: Vec<u8>,
     pub(super) opened: ask::Opened,
+    pub(super) guard: Option<Guard>,
 }
 
 impl<H> Opened<H> {
@@ -80,10 +94,17 @@ where
         commands,
         sizes,
         cached,
+        mut guard,
     } = opening;
     let from_host = welcomed(&mut mailbox, welcome, commands);
     let opening = async {
-        let (mut opened, rest) = open_with(&mut host, &mut mailbox, from_host).await?;
+        let (mut opened, mut rest) = open_with(&mut host, &mut mailbox, from_host).await?;
+        if let Some(guard) = guard.as_mut().filter(|_| mailbox.expunges_plainly()) {
+            let uid_validity = opened.snapshot.uid_validity;
+            rest = guard
+                .restore(&mut host, &mut mailbox, rest, uid_validity)
+                .await;
+        }
         let rest = match sizes {
             Sizes::Exact => {
                 measure(
@@ -105,6 +126,7 @@ where
             mailbox,
             from_host,
             opened,
+            guard,
         }),
         Ok(Err(NotOpen::Failed(failure))) => Err(failure),
         Ok(Err(NotOpen::Poisoned)) => Err(Failure::HostProtocol {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::Again;
 use super::ends::{ReadEnd, WriteEnd};
+use super::guard::Guard;
 use super::open::{NotOpen, open_with, welcomed};
 use crate::backend::attempt::unpredictable;
 use crate::protocol::Failure;
@@ -49,6 +50,8 @@ pub(super) enum Turn {
     Over(Ended),
     /// Something is wanted of a host whose connection was lost.
     Reconnect,
+    /// Marks are to be noted, or a note to be forgotten.
+    Guard,
 }
 
 /// A session under way.
@@ -57,6 +60,9 @@ pub(super) struct Serving<'a, C, H, A> {
     pub(super) host: H,
     pub(super) again: A,
     pub(super) settings: &'a Settings,
+    pub(super) guard: Option<Guard>,
+    /// What is to be noted, or forgotten.
+    pub(super) to_guard: Option<Event<'static>>,
     /// Waits for another connection to the host.
     pub(super) pending: Option<Ask>,
     /// What is told of it if there is none.
@@ -93,6 +99,9 @@ where
         let over = |ended| Poll::Ready(Turn::Over(ended));
         loop {
             self.work();
+            if self.to_guard.is_some() {
+                return Poll::Ready(Turn::Guard);
+            }
             if self.pending.is_some() {
                 return Poll::Ready(Turn::Reconnect);
             }
@@ -156,6 +165,17 @@ where
             let (consumed, event) = self.mailbox.receive(chunk);
             let idle = event.is_none() && (consumed == 0 || consumed == octets.len());
             if let Some(event) = event {
+                self.to_guard = match &event {
+                    Event::Released => Some(Event::Released),
+                    Event::Guard {
+                        uid_validity,
+                        marks,
+                    } => Some(Event::Guard {
+                        uid_validity: *uid_validity,
+                        marks: marks.clone(),
+                    }),
+                    _ => None,
+                };
                 let failed = match event {
                     Event::NoBody(NoBody::Lost) => Some(Event::NoBody(NoBody::Lost)),
                     Event::Access(Access::Lost) => Some(Event::Access(Access::Lost)),
@@ -176,7 +196,7 @@ where
                 }
             }
             self.from_host.consume(consumed.min(given));
-            if self.pending.is_some() {
+            if self.pending.is_some() || self.to_guard.is_some() {
                 return;
             }
             if idle && used == 0 {
@@ -184,6 +204,27 @@ where
                 self.to_host.take(self.mailbox.output());
                 return;
             }
+        }
+    }
+
+    /// Notes marks that are about to be taken away, or forgets them.
+    pub(super) async fn take_guard(&mut self) {
+        match (self.to_guard.take(), &mut self.guard) {
+            (
+                Some(Event::Guard {
+                    uid_validity,
+                    marks,
+                }),
+                guard,
+            ) => {
+                let noted = match guard {
+                    Some(guard) => guard.keep(uid_validity, marks).await,
+                    None => None,
+                };
+                self.mailbox.ask(Ask::Guarded(noted));
+            }
+            (Some(Event::Released), Some(guard)) => guard.forget().await,
+            _ => {}
         }
     }
 
@@ -222,6 +263,9 @@ where
     async fn connect(&mut self) -> Result<(), NotOpen> {
         let snapshot = self.maildrop.snapshot();
         let mut mailbox = Mailbox::again(self.settings, unpredictable(), snapshot);
+        if self.guard.is_some() {
+            mailbox.guarded();
+        }
         let commands = mailbox.opening();
         let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
             return Err(NotOpen::Failed(Failure::Unreachable {
@@ -400,8 +444,8 @@ where
 fn wants_answer(ask: &Ask) -> bool {
     match ask {
         Ask::Fetch(_, when) => *when == When::Now,
-        Ask::Access | Ask::Update(_) => true,
-        Ask::Enough => false,
+        Ask::Access | Ask::Update(_) | Ask::Restore(_) => true,
+        Ask::Enough | Ask::Guarded(_) => false,
     }
 }
 

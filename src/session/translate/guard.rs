@@ -1,0 +1,164 @@
+//! Marks that are taken away for a moment: without UIDPLUS a host removes all that carries \Deleted,
+//! so others' marks are taken away before and put back behind (RFC 4549 §4.2.4). What is noted
+//! before survives a crash in between: the next session on the mailbox puts them back.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
+use crate::protocol::imap::mailbox::Mailbox;
+use crate::protocol::imap::uid_set::UidSet;
+use crate::session::maildrop_cache::{Guarding, Key, MaildropCache};
+use crate::state::Journal;
+
+/// The note of one maildrop, and the right to write it.
+#[derive(Debug)]
+pub struct Guard {
+    journal: Journal,
+    maildrop: Key,
+    among: Arc<MaildropCache>,
+    /// Held from the first mark that is taken away to the session's end.
+    alone: Option<Guarding>,
+}
+
+impl Guard {
+    /// Notes go to `journal`; `among` knows who else in this process is about the same maildrop.
+    pub fn new(journal: Journal, maildrop: Key, among: Arc<MaildropCache>) -> Self {
+        Guard {
+            journal,
+            maildrop,
+            among,
+            alone: None,
+        }
+    }
+
+    fn key(&self) -> String {
+        let Key {
+            backend,
+            user,
+            mailbox,
+        } = &self.maildrop;
+        format!("pop3-delete/{backend}/{user}/{mailbox}")
+    }
+
+    /// Whether no other session is about this maildrop's marks.
+    fn claim(&mut self) -> bool {
+        if self.alone.is_none() {
+            self.alone = self.among.guard(&self.maildrop);
+        }
+        self.alone.is_some()
+    }
+
+    /// Notes these, and those of an earlier note that still stand: the marks of all of them are to be
+    /// put back in the end. None: it cannot be noted, and nothing may be taken away.
+    pub(super) async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
+        if !self.claim() {
+            return None;
+        }
+        let mut all = marks;
+        match self.noted().await? {
+            Some((before, noted)) if before == uid_validity => {
+                for &(first, last) in noted.ranges() {
+                    all.push(first, last);
+                }
+                all.normalise();
+            }
+            _ => {}
+        }
+        let mut value = uid_validity.to_string().into_bytes();
+        for &(first, last) in all.ranges() {
+            value.extend_from_slice(format!(" {first}:{last}").as_bytes());
+        }
+        self.journal.put(&self.key(), &value).await.ok()?;
+        Some(all)
+    }
+
+    /// All marks are back.
+    pub(super) async fn forget(&self) {
+        // One that stays is put back once more, which changes nothing.
+        let _ = self.journal.remove(&self.key()).await;
+    }
+
+    /// What is noted. None: that cannot be told.
+    async fn noted(&self) -> Option<Option<(u64, UidSet)>> {
+        let value = self.journal.get(&self.key()).await.ok()?;
+        let Some(value) = value else {
+            return Some(None);
+        };
+        let text = String::from_utf8(value).ok()?;
+        let (uid_validity, ranges) = text.split_once(' ')?;
+        let mut set = UidSet::new();
+        for range in ranges.split(' ') {
+            set.read(range.as_bytes());
+        }
+        set.normalise();
+        Some(Some((uid_validity.parse().ok()?, set)))
+    }
+
+    /// Puts marks back that a session before could not. Whatever goes wrong, the note stays.
+    pub(super) async fn restore<H>(
+        &mut self,
+        host: &mut H,
+        mailbox: &mut Mailbox,
+        mut from_host: Vec<u8>,
+        uid_validity: u64,
+    ) -> Vec<u8>
+    where
+        H: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(Some((before, marks))) = self.noted().await else {
+            return from_host;
+        };
+        // A session in this process that is in the middle of it does that itself.
+        if before != uid_validity || !self.claim() {
+            return from_host;
+        }
+        // Only in a mailbox that is selected and is still the same.
+        mailbox.ask(Ask::Access);
+        loop {
+            let (used, event) = mailbox.receive(&from_host);
+            let next = match event {
+                Some(Event::Access(Access::ReadWrite)) => Next::Restore,
+                Some(Event::Updated(Outcome::Done)) => Next::Forget,
+                Some(Event::Access(_) | Event::Updated(_) | Event::Lost(Loss::Poisoned)) => {
+                    Next::GiveUp
+                }
+                Some(_) => Next::Events,
+                None => Next::Octets,
+            };
+            from_host.drain(..used.min(from_host.len()));
+            match next {
+                Next::Restore => mailbox.ask(Ask::Restore(marks.clone())),
+                Next::Forget => {
+                    self.forget().await;
+                    break;
+                }
+                Next::GiveUp => break,
+                Next::Events => {}
+                Next::Octets => {
+                    let output = mailbox.output();
+                    let written = host.write_all(output).await.is_ok();
+                    output.clear();
+                    if !written
+                        || host.flush().await.is_err()
+                        || !matches!(host.read_buf(&mut from_host).await, Ok(1..))
+                    {
+                        mailbox.closed();
+                    }
+                }
+            }
+        }
+        self.alone = None;
+        from_host
+    }
+}
+
+/// What follows from what the host said.
+enum Next {
+    Restore,
+    Forget,
+    GiveUp,
+    Events,
+    Octets,
+}

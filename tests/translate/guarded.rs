@@ -1,0 +1,235 @@
+//! Deleting without UIDPLUS where others' mail carries \Deleted: their marks are noted, taken away
+//! and put back, and whatever goes wrong none of their messages is removed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use gatepost::session::maildrop_cache::{Key, MaildropCache};
+use gatepost::session::translate::Guard;
+use gatepost::state::Journal;
+
+use super::host::Host;
+use super::{Later, ONE, Play, Session, TWO};
+
+const MAILS: &[&[u8]] = &[ONE, TWO, b"c\r\n", b"d\r\n"];
+const COMMANDS: &str = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
+const DONE: &str = "+OK message deleted\n+OK message deleted\n+OK bye, deleted messages removed\n";
+const TAKE: &str = "UID STORE 3 -FLAGS.SILENT (\\Deleted)";
+const BACK: &str = "UID STORE 3 +FLAGS.SILENT (\\Deleted)";
+
+/// A journal in a folder of its own, and who is about which maildrop.
+struct Notes {
+    folder: PathBuf,
+    journal: Journal,
+    among: Arc<MaildropCache>,
+}
+
+impl Notes {
+    fn new() -> Notes {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "gatepost-guarded-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(name);
+        Notes {
+            journal: Journal::in_directory(folder.clone()).unwrap(),
+            folder,
+            among: Arc::default(),
+        }
+    }
+
+    fn key() -> Key {
+        Key {
+            backend: "b".into(),
+            user: "alice".into(),
+            mailbox: "INBOX".into(),
+        }
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::new(self.journal.clone(), Notes::key(), self.among.clone())
+    }
+
+    async fn run(&self, host: Host, later: Vec<Host>, commands: &str) -> Session {
+        let play = Play {
+            later: Later::of(later),
+            guard: Some(Arc::new(std::sync::Mutex::new(Some(self.guard())))),
+            ..Play::default()
+        };
+        play.run(host, commands).await.expect("opened")
+    }
+
+    async fn noted(&self) -> Option<String> {
+        let value = self.journal.get("pop3-delete/b/alice/INBOX").await.unwrap();
+        value.map(|value| String::from_utf8(value).unwrap())
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Message 3 was marked by somebody else.
+fn marked() -> Host {
+    let mut host = Host::with(MAILS);
+    host.uid_plus = false;
+    host.mail.get_mut(&3).unwrap().deleted = true;
+    host
+}
+
+fn again(session: &Session) -> Host {
+    Host {
+        log: Vec::new(),
+        rules: Vec::new(),
+        ..session.host.clone()
+    }
+}
+
+/// The messages that are there, and whether each is marked.
+fn marks(host: &Host) -> BTreeMap<u32, bool> {
+    host.mail
+        .iter()
+        .map(|(uid, mail)| (*uid, mail.deleted))
+        .collect()
+}
+
+fn left(marks_of: &[(u32, bool)]) -> BTreeMap<u32, bool> {
+    marks_of.iter().copied().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_marks_are_put_back() {
+    let notes = Notes::new();
+    let session = notes.run(marked(), vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+    assert_eq!(marks(&session.host), left(&[(3, true), (4, false)]));
+    assert_eq!(
+        session.host.log[2..],
+        [
+            "UID SEARCH UID 1:* DELETED",
+            TAKE,
+            "UID STORE 1:2 +FLAGS.SILENT (\\Deleted)",
+            "UID SEARCH UID 1:* DELETED",
+            "EXPUNGE",
+            BACK,
+            "LOGOUT"
+        ]
+    );
+    assert_eq!(notes.noted().await, None);
+}
+
+/// Marks that appear in the middle are spared as well.
+#[tokio::test(start_paused = true)]
+async fn marks_that_appear_meanwhile() {
+    let notes = Notes::new();
+    let search = "UID SEARCH UID 1:* DELETED";
+    let host = marked()
+        .rule(search, "$MODEL")
+        .rule(search, "* SEARCH 1 2 4\r\n$T OK x\r\n")
+        .rule(search, "$MODEL");
+    let session = notes.run(host, vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+    assert_eq!(marks(&session.host), left(&[(3, true), (4, true)]));
+    assert_eq!(notes.noted().await, None);
+    // For ever: given up, and everything is as it was.
+    let host = marked()
+        .rule(search, "$MODEL")
+        .rule(search, "* SEARCH 1 2 4\r\n$T OK x\r\n");
+    let session = notes.run(host, vec![], COMMANDS).await;
+    assert!(
+        session
+            .text()
+            .contains("-ERR [SYS/TEMP] deleted messages not removed"),
+        "{}",
+        session.text()
+    );
+    assert_eq!(session.host.uids(), [1, 2, 3, 4]);
+    assert!(!session.host.mail[&1].deleted && session.host.mail[&3].deleted);
+    assert_eq!(notes.noted().await, None);
+}
+
+/// The connection is lost at each step: on another one, or in the next session, the marks come back.
+#[tokio::test(start_paused = true)]
+async fn a_loss_at_each_step() {
+    for command in [TAKE, "UID STORE 1:2 +", "EXPUNGE", BACK] {
+        for answer in ["$CLOSE", "$MODEL$CLOSE", "$T NO x\r\n", "$T BAD x\r\n", ""] {
+            let what = format!("{command} {answer:?}");
+            let notes = Notes::new();
+            let host = marked().rule(command, answer);
+            let lost = notes.run(host, vec![], COMMANDS).await;
+            let left = lost.host.uids();
+            assert!(left.ends_with(&[3, 4]), "{what}: {left:?}");
+            let done = lost.text() == DONE;
+            assert!(!done || left == [3, 4], "{what}: {}", lost.text());
+            if !lost.host.mail[&3].deleted {
+                let noted = notes.noted().await;
+                assert_eq!(noted.as_deref(), Some("1700000000 3:3"), "{what}");
+            }
+            // Whoever comes next finds it as it should be.
+            let next = notes.run(again(&lost), vec![], "STAT\r\nQUIT\r\n").await;
+            assert!(next.host.mail[&3].deleted, "{what}: {:?}", next.host.log);
+            assert_eq!(notes.noted().await, None, "{what}");
+            assert!(!next.host.mail[&4].deleted, "{what}");
+        }
+    }
+}
+
+/// The note is of another mailbox by now, or damaged: no mark is set.
+#[tokio::test(start_paused = true)]
+async fn a_note_that_does_not_fit() {
+    for note in ["5 4:4", "x", "", "1700000000", "1700000000 x"] {
+        let notes = Notes::new();
+        let put = notes
+            .journal
+            .put("pop3-delete/b/alice/INBOX", note.as_bytes());
+        put.await.unwrap();
+        let session = notes.run(marked(), vec![], "STAT\r\nQUIT\r\n").await;
+        assert_eq!(marks(&session.host), marks(&marked()), "{note}");
+    }
+    // A host with UIDPLUS never has any.
+    let notes = Notes::new();
+    let mut host = marked();
+    host.uid_plus = true;
+    let session = notes.run(host, vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+    assert_eq!(marks(&session.host), left(&[(3, true), (4, false)]));
+    assert!(session.host.log.iter().all(|command| command != TAKE));
+}
+
+/// While one session is about a maildrop's marks, another one leaves them alone.
+#[tokio::test(start_paused = true)]
+async fn one_at_a_time() {
+    let notes = Notes::new();
+    let put = notes
+        .journal
+        .put("pop3-delete/b/alice/INBOX", b"1700000000 4:4");
+    put.await.unwrap();
+    let alone = notes.among.guard(&Notes::key());
+    assert!(alone.is_some());
+    let session = notes.run(marked(), vec![], COMMANDS).await;
+    assert!(
+        session
+            .text()
+            .contains("-ERR [SYS/TEMP] deleted messages not removed")
+    );
+    assert_eq!(marks(&session.host), marks(&marked()));
+    drop(alone);
+    let session = notes.run(marked(), vec![], "QUIT\r\n").await;
+    assert!(session.host.mail[&4].deleted);
+    // Nowhere to note it.
+    let notes = Notes::new();
+    std::fs::remove_dir_all(&notes.folder).unwrap();
+    let session = notes.run(marked(), vec![], COMMANDS).await;
+    assert!(
+        session
+            .text()
+            .contains("-ERR [SYS/TEMP] deleted messages not removed")
+    );
+    assert_eq!(marks(&session.host), marks(&marked()));
+}
