@@ -7,9 +7,9 @@ use super::node::Mark;
 use super::problem::{Code, Problem, quoted};
 use super::raw::Raw;
 use super::url;
-use super::value::Wrong;
+use super::value::{self, Wrong};
 use crate::admin;
-use crate::observe::{self, Format, Level, Output};
+use crate::observe::{self, Format, Level, Output, Transcript};
 use crate::protocol::Secret;
 use crate::session::{Limits, Timeouts, authenticate};
 use crate::state;
@@ -247,7 +247,7 @@ pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
 }
 
 /// `log:`
-pub(super) fn log(root: Raw<'_>, report: &Report<'_>) -> observe::Config {
+pub(super) fn log(root: Raw<'_>, report: &mut Report<'_>) -> observe::Config {
     let raw = root.get("log");
     let d = observe::Config::default();
     observe::Config {
@@ -267,5 +267,22 @@ pub(super) fn log(root: Raw<'_>, report: &Report<'_>) -> observe::Config {
             Some("syslog") => Output::Syslog,
             Some(path) => Output::File(report.base.join(path)),
         },
+        transcript: transcript(raw.get("transcript"), report),
     }
+}
+
+/// `log.transcript`: of somebody, never of everybody.
+fn transcript(raw: Raw<'_>, report: &mut Report<'_>) -> Option<Transcript> {
+    if !raw.is_map() {
+        return None;
+    }
+    let (user, ip) = (raw.get("user"), raw.get("ip"));
+    if !user.is_there() && !ip.is_there() {
+        let expected = "expected `user`, `ip` or both: whose conversations to write down";
+        report.say(raw.mark(), Code::E015, "`transcript` is empty", expected);
+    }
+    Some(Transcript {
+        user: user.text().map(Into::into),
+        ip: ip.text().and_then(|ip| value::network(ip).ok()),
+    })
 }

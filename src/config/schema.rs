@@ -547,6 +547,18 @@ static LOG: Shape = map(
         may("level", &LEVEL, "lowest level written"),
         may("format", &FORMAT, "for people or machines"),
         may("output", &OUTPUT, "stderr, syslog, or a file"),
+        may(
+            "transcript",
+            &TRANSCRIPT,
+            "conversations in the log, credentials hidden",
+        ),
+    ]),
+);
+static TRANSCRIPT: Shape = map(
+    "a map with `user` or `ip`",
+    Keys::Known(&[
+        may("user", &LINE, "of this user"),
+        may("ip", &NETWORK, "of this address or network"),
     ]),
 );
 static LEVEL: Shape = leaf(

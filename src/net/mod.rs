@@ -1,6 +1,7 @@
 //! Byte streams: one type for clear text, TLS and the built-in store, and who is at the other end.
 
 pub mod descriptors;
+mod tap;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +10,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+
+pub use tap::{Tap, Tapped};
 
 use crate::tls::FrontTls;
 
@@ -22,6 +25,8 @@ pub enum Stream {
     HostTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     /// Inside the process: the built-in store, and tests.
     Memory(DuplexStream),
+    /// Any of these, listened to.
+    Tapped(Box<Tapped>),
     /// Nothing: what is left where a stream was taken away to be upgraded.
     Gone(tokio::io::Empty),
 }
@@ -32,6 +37,7 @@ impl Stream {
         match self {
             Stream::FrontTls(tls) => Some(TlsFacts::new(tls.version(), tls.cipher_suite())),
             Stream::HostTls(tls) => Some(TlsFacts::of(tls.get_ref().1)),
+            Stream::Tapped(tapped) => tapped.stream.tls(),
             Stream::Tcp(_) | Stream::Memory(_) | Stream::Gone(_) => None,
         }
     }
@@ -40,6 +46,7 @@ impl Stream {
     pub fn certificate(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
         match self {
             Stream::FrontTls(tls) => tls.certificate(),
+            Stream::Tapped(tapped) => tapped.stream.certificate(),
             _ => None,
         }
     }
@@ -55,6 +62,7 @@ impl Stream {
             Stream::Tcp(tcp) => Some(tcp),
             Stream::FrontTls(tls) => Some(tls.tcp()),
             Stream::HostTls(tls) => Some(tls.get_ref().0),
+            Stream::Tapped(tapped) => tapped.stream.tcp(),
             Stream::Memory(_) | Stream::Gone(_) => None,
         }
     }
@@ -97,7 +105,7 @@ pub struct Peer {
     pub local: SocketAddr,
 }
 
-/// One match for every poll: the four kinds differ in nothing else.
+/// One match for every poll: the kinds differ in nothing else.
 macro_rules! each {
     ($stream:expr, $s:ident => $call:expr) => {
         match $stream {
@@ -105,6 +113,7 @@ macro_rules! each {
             Stream::FrontTls($s) => $call,
             Stream::HostTls($s) => $call,
             Stream::Memory($s) => $call,
+            Stream::Tapped($s) => $call,
             Stream::Gone($s) => $call,
         }
     };

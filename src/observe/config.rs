@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Transcript;
+
 /// `log:` as meant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub format: Format,
     /// Where to.
     pub output: Output,
+    /// Whose conversations are written down, if anybody's.
+    pub transcript: Option<Transcript>,
 }
 
 impl Default for Config {
@@ -19,6 +23,7 @@ impl Default for Config {
             level: Level::Info,
             format: Format::Text,
             output: Output::Stderr,
+            transcript: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::line::{self, Dress, Fields};
 use super::writer::{Queue, Sink};
-use super::{Config, Format, Level, Output};
+use super::{Config, Format, Level, Output, transcript};
 
 /// The running log. Clones are the same log.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ struct Style {
 pub fn init(config: &Config) -> Result<Handle, String> {
     let (subscriber, handle) = build(config, Sink::open(&config.output)?)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|e| e.to_string())?;
+    transcript::set(config.transcript.as_ref());
     Ok(handle)
 }
 
@@ -52,6 +53,7 @@ impl Handle {
         let sink = Sink::open(&config.output)?;
         self.style.store(Arc::new(Style::of(config)));
         self.queue.replace(sink);
+        transcript::set(config.transcript.as_ref());
         tracing::callsite::rebuild_interest_cache();
         Ok(())
     }
@@ -202,6 +204,7 @@ mod tests {
             level,
             format,
             output: Output::File("unused".into()),
+            transcript: None,
         };
         let (subscriber, handle) = build(&config, Sink::Test(Box::new(written.clone()))).unwrap();
         tracing::subscriber::with_default(subscriber, || act(&handle));
@@ -283,6 +286,7 @@ mod tests {
                 level: Level::Debug,
                 format: Format::Text,
                 output: Output::File("unused".into()),
+                transcript: None,
             };
             handle.style.store(Arc::new(Style::of(&config)));
             tracing::callsite::rebuild_interest_cache();

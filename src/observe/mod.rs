@@ -9,9 +9,12 @@ mod line;
 mod log;
 pub mod metrics;
 mod process;
+mod redact;
 mod session_id;
+pub mod transcript;
 mod writer;
 
 pub use config::{Config, Format, Level, Output};
 pub use log::{Handle, init};
 pub use session_id::{SessionId, SessionIds};
+pub use transcript::Transcript;

@@ -113,7 +113,12 @@ pub(super) async fn converse(
                 stream.flush().await?;
             }
             Step::StartTls => {
-                *stream = start_tls(stream.take(), upgrade).await?;
+                let (clear, tap) = stream.take().untapped();
+                let secure = start_tls(clear, upgrade).await?;
+                *stream = match tap {
+                    Some(tap) => secure.tapped(tap),
+                    None => secure,
+                };
                 server.tls_started();
                 show_certificate(stream, server);
             }

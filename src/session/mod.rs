@@ -41,7 +41,7 @@ pub use registry::Registry;
 use crate::backend::{Answered, Backends};
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
-use crate::observe::{SessionIds, metrics};
+use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::{
     Channel, ClearLogin, Failure, Farewell, FrontSettings, Handover, Protocol, Server, StartTls,
     imap, pop3,
@@ -133,6 +133,10 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
         peer.client,
         stream.tls().map(|tls| tls.version),
     );
+    let stream = match transcript::tap(front.protocol, peer.client.ip(), &entry.id) {
+        Some(tap) => stream.tapped(tap),
+        None => stream,
+    };
     let session = Session {
         live: &entry,
         peer: &peer,
@@ -205,6 +209,7 @@ impl Session<'_> {
             if !place.busy() {
                 return Err(make_room(stream, &mut *server).await);
             }
+            stream.named(login.user.as_str());
             let shown = Instant::now();
             let told = server.ttl();
             let tls = stream.tls().map(|facts| login::Tls {
@@ -322,6 +327,7 @@ impl Session<'_> {
         bytes_out.fetch_add(served.bytes_out, Relaxed);
         let metrics = &self.gateway.metrics;
         metrics.pop3(Pop3Action::Retr, served.counts.retrieved);
+        metrics.pop3(Pop3Action::Top, served.counts.topped);
         metrics.pop3(Pop3Action::Delete, served.counts.deleted);
         served.ended
     }

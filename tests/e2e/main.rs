@@ -27,6 +27,7 @@ mod forward;
 mod hosts;
 mod loops;
 mod master;
+mod metrics;
 mod mixup;
 mod passwords;
 mod pop3_from_imap;

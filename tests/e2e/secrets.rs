@@ -6,21 +6,67 @@ use crate::support::imap::{self, Way};
 use crate::support::need::{DOVECOT, needs};
 use crate::support::pop3;
 use crate::support::users::{AWKWARD, WRONG};
-use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch, Stage, pki::Pki};
+use crate::support::{ALICE, BOB, Gateway, Imap, Pop3, Scratch, Stage, pki::Pki};
 
 #[test]
 fn no_login_leaves_its_password_in_the_log() {
     needs!(DOVECOT);
-    every_way_to_log_in("level: trace");
+    let _ = every_way_to_log_in("level: trace");
 }
 
 #[test]
 fn nor_in_json() {
     needs!(DOVECOT);
-    every_way_to_log_in("level: trace, format: json");
+    let _ = every_way_to_log_in("level: trace, format: json");
 }
 
-fn every_way_to_log_in(log: &str) {
+#[test]
+fn nor_in_a_transcript() {
+    needs!(DOVECOT);
+    let log = every_way_to_log_in("level: trace, transcript: { ip: 127.0.0.0/8 }");
+    for line in [
+        "event=transcript from=gateway",
+        "text=\"* OK [CAPABILITY",
+        "AUTHENTICATE [hidden]\"",
+        "LOGIN [hidden]\"",
+        "text=\"PASS [hidden]\"",
+        "text=\"+ [hidden]\"",
+        "STARTTLS",
+    ] {
+        assert!(log.contains(line), "{line} is not in the log");
+    }
+}
+
+#[test]
+fn one_users_transcript_is_that_users_only() {
+    needs!(DOVECOT);
+    let mut stage = Stage::with(|dovecot, _| {
+        let settings = Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap));
+        settings.log(&format!("transcript: {{ user: {:?} }}", ALICE.name))
+    });
+    let ports = stage.gateway.ports;
+    let mut alice = Imap::tls(ports.imaps);
+    alice
+        .login(Way::LoginQuoted, ALICE.name, ALICE.password)
+        .ok();
+    alice.command("SELECT INBOX").ok();
+    let mut bob = Imap::tls(ports.imaps);
+    bob.login(Way::LoginQuoted, BOB.name, BOB.password).ok();
+    bob.command("EXAMINE INBOX").ok();
+    alice.command("LOGOUT").ok();
+    bob.command("LOGOUT").ok();
+    assert!(stage.gateway.stop().success());
+    let log = stage.gateway.log();
+    let said = |word: &str| {
+        let lines = log.lines().filter(|l| l.contains("event=transcript"));
+        lines.filter(|l| l.contains(word)).count()
+    };
+    assert_eq!((said("SELECT INBOX"), said("EXAMINE")), (1, 0), "{log}");
+    assert_eq!(said("LOGIN [hidden]"), 1, "{log}");
+    assert_clean(&log);
+}
+
+fn every_way_to_log_in(log: &str) -> String {
     let mut stage = Stage::with(|dovecot, _| {
         Settings::to(format!("imap://127.0.0.1:{}", dovecot.imap)).log(log)
     });
@@ -58,6 +104,7 @@ fn every_way_to_log_in(log: &str) {
     let log = stage.gateway.log();
     assert!(log.contains("AUTHENTICATIONFAILED"), "{log}");
     assert_clean(&log);
+    log
 }
 
 #[test]

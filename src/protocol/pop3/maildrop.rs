@@ -63,6 +63,8 @@ pub struct Maildrop {
 pub struct Counts {
     /// Messages retrieved whole.
     pub retrieved: u64,
+    /// Messages whose head was looked at.
+    pub topped: u64,
     /// Messages removed.
     pub deleted: u64,
 }

@@ -46,6 +46,28 @@ impl Conn {
         }
     }
 
+    /// From an address of this machine, one of 127.0.0.0/8; TLS from the first byte, with this name in SNI.
+    pub(crate) fn tls_from(source: [u8; 4], port: u16, sni: &str) -> Conn {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        socket
+            .connect_timeout(&to.into(), Duration::from_secs(60))
+            .unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut conn = Conn {
+            stream: Stream::Plain(stream),
+            ahead: Vec::new(),
+        };
+        conn.shake(any_certificate().with_no_client_auth(), sni);
+        conn
+    }
+
     /// TLS from the first byte.
     pub(crate) fn tls(port: u16) -> Conn {
         let mut conn = Conn::plain(port);
@@ -65,20 +87,23 @@ impl Conn {
         let chain = CertificateDer::pem_file_iter(cert).unwrap();
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        self.shake(any_certificate().with_client_auth_cert(chain, key).unwrap());
+        self.shake(
+            any_certificate().with_client_auth_cert(chain, key).unwrap(),
+            "localhost",
+        );
     }
 
     /// Goes over to TLS. What was read before and not used would be an injection: there is none.
     pub(crate) fn start_tls(&mut self) {
-        self.shake(any_certificate().with_no_client_auth());
+        self.shake(any_certificate().with_no_client_auth(), "localhost");
     }
 
-    fn shake(&mut self, config: ClientConfig) {
+    fn shake(&mut self, config: ClientConfig, sni: &str) {
         assert!(self.ahead.is_empty(), "bytes in clear before TLS");
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::None) else {
             panic!("TLS already");
         };
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(sni.to_owned()).unwrap();
         let client = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = StreamOwned::new(client, tcp);
         stream.conn.complete_io(&mut stream.sock).unwrap();

@@ -174,6 +174,8 @@ impl Maildrop {
             {
                 self.learned.push((message.uid, octets));
             }
+        } else {
+            self.counts.topped += 1;
         }
     }
 
