@@ -164,6 +164,53 @@ async fn hostile_requests_are_answered_or_closed() {
     assert_eq!(body, json!({"error": "this path takes GET, DELETE"}));
 }
 
+#[tokio::test]
+async fn the_dashboard_is_open_and_holds_nothing() {
+    let port = Port::open(Some("s3cret token")).await;
+    for path in [
+        "/",
+        "/dashboard/main.js",
+        "/dashboard/style.css",
+        "/dashboard/icon.svg",
+    ] {
+        let answer = port
+            .ask(&format!(
+                "GET {path} HTTP/1.1\r\nHost: gate.example\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(status_of(&answer), 200, "{path}");
+        for field in [
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; \
+             connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "cache-control: no-store\r\n",
+        ] {
+            assert!(
+                answer.contains(field),
+                "{path}: {field} not in {answer:.700}"
+            );
+        }
+    }
+    for (request, want) in [
+        ("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            405,
+        ),
+        ("GET /dashboard/mod.rs HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        ("GET /dashboard/ HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+        ("GET /dashboard/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+    ] {
+        assert_eq!(port.status(request).await, want, "{request:?}");
+    }
+    // Without a token it is for this machine's own browser.
+    let port = Port::open(None).await;
+    let evil = "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    assert_eq!(port.status(evil).await, 403);
+}
+
 #[tokio::test(start_paused = true)]
 async fn slow_requests_are_given_up() {
     let port = Port::open(None).await;

@@ -15,6 +15,7 @@
 mod support;
 
 mod abuse;
+mod admin_abuse;
 mod check;
 mod clients;
 mod dashboard;
