@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::access::Access;
-use super::dashboard;
 use super::gateway::{Gateway, Readiness};
 use super::http::decode;
 pub use super::http::{Query, Reply};
+use super::{dashboard, director};
 use crate::protocol::{Farewell, Protocol, UserName};
 use crate::session::registry::{Filter, Live};
 
@@ -44,13 +44,12 @@ enum Handler {
 
 /// A request that may be answered.
 pub struct Call {
-    gateway: Arc<dyn Gateway>,
+    pub(super) gateway: Arc<dyn Gateway>,
     /// What stands for the braces of the path, in order.
-    params: Vec<String>,
-    query: Query,
+    pub(super) params: Vec<String>,
+    pub(super) query: Query,
     /// The body, read whole.
-    #[allow(dead_code, reason = "for the verbs that have one")]
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 const FILTER: &[&str] = &["user", "backend", "host", "protocol", "ip"];
@@ -122,6 +121,48 @@ static TABLE: &[Endpoint] = &[
         handler: Handler::Now(backends),
     },
     Endpoint {
+        method: Method::PUT,
+        path: "/api/v1/backends/{backend}/hosts/{host}",
+        needs: Needs::Token,
+        query: &[],
+        handler: Handler::Later(|call| Box::pin(director::change_host(call))),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/move",
+        needs: Needs::Token,
+        query: &["wait"],
+        handler: Handler::Later(|call| Box::pin(director::move_users(call))),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/api/v1/moves",
+        needs: Needs::Token,
+        query: &["job"],
+        handler: Handler::Now(director::moves),
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/api/v1/moves/{user}",
+        needs: Needs::Token,
+        query: &["wait"],
+        handler: Handler::Later(|call| Box::pin(director::undo_move(call))),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/hold",
+        needs: Needs::Token,
+        query: &[],
+        handler: Handler::Later(|call| Box::pin(director::hold(call))),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/release",
+        needs: Needs::Token,
+        query: &[],
+        handler: Handler::Later(|call| Box::pin(director::release(call))),
+    },
+    Endpoint {
         method: Method::GET,
         path: "/api/v1/route",
         needs: Needs::Token,
@@ -144,8 +185,11 @@ static TABLE: &[Endpoint] = &[
     },
 ];
 
-/// Largest body: a list of some ten thousand moves.
+/// Largest body.
 const BODY: usize = 1024 * 1024;
+
+/// Largest list of moves: fifty thousand of long names.
+const MOVES: usize = 16 * BODY;
 
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -192,7 +236,7 @@ pub(super) async fn answer(
         Ok(query) => query,
         Err(text) => return bad_request(&text),
     };
-    let body = match read_body(body).await {
+    let body = match read_body(body, row.path).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -228,13 +272,17 @@ fn params_of(pattern: &str, path: &str) -> Option<Vec<String>> {
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, Reply> {
-    let whole = Limited::new(body, BODY).collect();
+async fn read_body(body: Incoming, path: &str) -> Result<Bytes, Reply> {
+    let most = match path {
+        "/api/v1/move" => MOVES,
+        _ => BODY,
+    };
+    let whole = Limited::new(body, most).collect();
     match tokio::time::timeout(BODY_TIME, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(Reply::error(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "the body may have 1 MiB",
+            &format!("the body may have {} MiB", most / BODY),
         )),
         Ok(Err(_)) => Err(bad_request("the body could not be read")),
         Err(_) => Err(Reply::error(
@@ -248,7 +296,7 @@ fn plain(status: StatusCode, text: &str) -> Reply {
     Reply::text(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
 
-fn bad_request(text: &str) -> Reply {
+pub(super) fn bad_request(text: &str) -> Reply {
     Reply::error(StatusCode::BAD_REQUEST, text)
 }
 

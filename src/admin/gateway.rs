@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::protocol::{Protocol, UserName};
-use crate::session::Registry;
+use crate::session::{self, Registry};
 
 /// The running gateway, as an operator sees it.
 pub trait Gateway: Send + Sync + 'static {
@@ -23,6 +23,10 @@ pub trait Gateway: Send + Sync + 'static {
     fn reload(
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<serde_json::Value, serde_json::Value>> + Send + '_>>;
+    /// What sessions go by at the moment, and the state; none where nothing serves.
+    fn serving(&self) -> Option<Arc<session::Gateway>> {
+        None
+    }
     /// What `explain --json` prints; an error is the same where nobody matches.
     fn explain(
         &self,

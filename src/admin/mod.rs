@@ -8,6 +8,7 @@ mod access;
 pub mod api;
 pub mod config;
 mod dashboard;
+mod director;
 mod gateway;
 mod http;
 

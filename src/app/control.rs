@@ -13,7 +13,7 @@ use crate::backend::host::State;
 use crate::backend::{Backend, Host};
 use crate::protocol::{Protocol, UserName};
 use crate::route::{Ask, explain};
-use crate::session::Registry;
+use crate::session::{Gateway, Registry};
 
 impl admin::Gateway for App {
     fn readiness(&self) -> Readiness {
@@ -46,6 +46,10 @@ impl admin::Gateway for App {
 
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
         Box::pin(self.wishes.reload(By::Admin))
+    }
+
+    fn serving(&self) -> Option<Arc<Gateway>> {
+        Some(self.current.load().gateway.clone())
     }
 
     fn explain(

@@ -9,6 +9,7 @@ mod control;
 mod drain;
 mod listeners;
 mod notify;
+mod orders;
 mod reload;
 mod signals;
 mod sockets;
@@ -111,6 +112,8 @@ async fn serve(
     };
     tokio::spawn(reloader.run(wished));
     tokio::spawn(watch::upkeep(app.metrics.clone()));
+    let state = present.current.gateway.state.clone();
+    tokio::spawn(orders::carry_out(state, app.lasting.registry.clone()));
     tokio::spawn(watch::certificates(app.clone()));
     tokio::spawn(watch::passwords(app.clone()));
     tokio::spawn(watch::settings(app.clone(), seen));

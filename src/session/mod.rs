@@ -10,6 +10,7 @@ mod again;
 pub mod authenticate;
 pub mod config;
 mod converse;
+pub mod director;
 mod ended;
 pub mod limits;
 mod login;

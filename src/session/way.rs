@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Session;
 use crate::protocol::{Failure, Login};
-use crate::route::{Route, Server};
-use crate::state::{Owner, Pass};
+use crate::route::{Ask, Route, Server};
+use crate::state::Pass;
 
 /// How long a login waits for a user that is held.
 const HOLD_WAIT: Duration = Duration::from_secs(120);
@@ -47,9 +47,14 @@ impl Session<'_> {
         patience: &mut Patience,
     ) -> Result<Way, Failure> {
         let state = &self.gateway.state;
+        let (owner, named, _) = self.gateway.owner(Ask {
+            user: &login.user,
+            protocol: self.front.protocol,
+            listener: Some(&self.front.name),
+        });
         let mut pass = Pass {
-            owner: Owner::new(&route.backend, &route.login),
-            named: Owner::named(&self.gateway.router.full_name(&login.user)),
+            owner,
+            named,
             moved: 0,
         };
         let mut changes = state.changes();

@@ -8,6 +8,7 @@
 pub mod config;
 mod file;
 pub mod journal;
+pub mod mover;
 pub mod orders;
 pub mod owner;
 mod pins;
@@ -38,6 +39,7 @@ pub struct State {
     /// One change at a time is written.
     writing: tokio::sync::Mutex<()>,
     journal: Option<Journal>,
+    jobs: mover::Jobs,
 }
 
 /// Where orders are kept.
@@ -68,6 +70,7 @@ impl State {
             kept,
             writing: tokio::sync::Mutex::default(),
             journal,
+            jobs: mover::Jobs::default(),
         }
     }
 

@@ -1,0 +1,320 @@
+//! The verbs that order hosts and users: drain, weight, move, hold.
+//!
+//! `POST /api/v1/move` answers when the work is done: `{"moved":n,"failed":[{"user","error"}]}`, with
+//! 409 where somebody could not be moved; nobody is if a name in the list is wrong. The work goes on
+//! if the asker goes away. With `?wait=false` it answers 202 `{"job":{…}}` at once, and
+//! `GET /api/v1/moves?job=ID` tells how far it is: `{"job":{"id","total","moved","failed","since",
+//! "finished"}}`. `GET /api/v1/moves` answers `{"moves":[{"user","backend","host","since"}],
+//! "holds":[{"user","since"}],"jobs":[…]}`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Call, bad_request};
+use super::http::Reply;
+use crate::protocol::UserName;
+use crate::session::director::{HostChange, Wrong};
+use crate::state::mover::{Job, Wish};
+
+/// Names in an answer that tells what is wrong with a list.
+const TOLD: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostBody {
+    state: Option<String>,
+    after: Option<String>,
+    weight: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveBody {
+    user: String,
+    backend: String,
+    host: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserBody {
+    user: String,
+}
+
+/// `PUT /api/v1/backends/{backend}/hosts/{host}`
+pub(super) async fn change_host(call: Call) -> Reply {
+    let body: HostBody = match parsed(&call) {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let change = match (body.state.as_deref(), body.after.as_deref(), body.weight) {
+        (Some("drain"), after, None) => match after.map(duration).transpose() {
+            Ok(after) => HostChange::Drain(after),
+            Err(text) => return bad_request(&text),
+        },
+        (Some("up"), None, None) => HostChange::Up,
+        (None, None, Some(weight)) if weight <= WEIGHT_MAX => HostChange::Weight(weight),
+        (None, None, Some(_)) => {
+            return bad_request(&format!("expected a weight of at most {WEIGHT_MAX}"));
+        }
+        _ => {
+            return bad_request(
+                r#"expected {"state":"drain","after":"5m"}, {"state":"up"} or {"weight":3}"#,
+            );
+        }
+    };
+    let (Some(gateway), [backend, host]) = (call.gateway.serving(), call.params.as_slice()) else {
+        return not_serving();
+    };
+    match gateway.change_host(backend, host, change).await {
+        Ok(()) => Reply::json(&json!({ "backend": backend, "host": host })),
+        Err(wrong) => refused(&wrong),
+    }
+}
+
+/// Largest weight, as in the settings.
+const WEIGHT_MAX: u32 = 1_000_000;
+
+/// `POST /api/v1/move`
+pub(super) async fn move_users(call: Call) -> Reply {
+    let Some(gateway) = call.gateway.serving() else {
+        return not_serving();
+    };
+    let list = call.body.trim_ascii_start().starts_with(b"[");
+    let bodies: Result<Vec<MoveBody>, Reply> = match list {
+        true => parsed(&call),
+        false => parsed(&call).map(|one| vec![one]),
+    };
+    let bodies = match bodies {
+        Ok(bodies) => bodies,
+        Err(refusal) => return refusal,
+    };
+    let mut wishes = Vec::with_capacity(bodies.len());
+    let mut wrong: Vec<(String, Wrong)> = Vec::new();
+    for body in bodies {
+        let Ok(user) = UserName::new(body.user.as_bytes()) else {
+            let text = "this can be no user's name".to_owned();
+            wrong.push((body.user, Wrong::Unknown(text)));
+            continue;
+        };
+        match gateway.wish(&user, &body.backend, body.host.as_deref()) {
+            Ok(wish) => wishes.push(wish),
+            Err(why) => wrong.push((body.user, why)),
+        }
+    }
+    if let Some((user, why)) = wrong.first() {
+        let text = match (list, wrong.len()) {
+            (false, _) => why.text().to_owned(),
+            (true, 1) => format!("nobody was moved: {user}: {}", why.text()),
+            (true, n) => format!(
+                "nobody was moved, {n} moves lead nowhere, the first: {user}: {}",
+                why.text()
+            ),
+        };
+        let all = wrong.iter().take(TOLD);
+        let all: Vec<Value> = all
+            .map(|(user, why)| json!({ "user": user, "error": why.text() }))
+            .collect();
+        let body = json!({ "error": text, "errors": all });
+        return Reply::json_with(StatusCode::NOT_FOUND, &body);
+    }
+    work(&call, wishes).await
+}
+
+/// `DELETE /api/v1/moves/{user}`
+pub(super) async fn undo_move(call: Call) -> Reply {
+    let Some(gateway) = call.gateway.serving() else {
+        return not_serving();
+    };
+    let user = call.params.first().map(String::as_str).unwrap_or_default();
+    let Ok(user) = UserName::new(user.as_bytes()) else {
+        return bad_request("this can be no user's name");
+    };
+    match gateway.wish_back(&user) {
+        Ok(wish) => work(&call, vec![wish]).await,
+        Err(wrong) => refused(&wrong),
+    }
+}
+
+async fn work(call: &Call, wishes: Vec<Wish>) -> Reply {
+    let Some(gateway) = call.gateway.serving() else {
+        return not_serving();
+    };
+    let job = gateway.state.move_users(wishes);
+    match call.query.get("wait") {
+        None | Some("true") => job.finished().await,
+        Some("false") => {
+            return Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
+        }
+        Some(_) => return bad_request("expected true or false in `wait`"),
+    }
+    let failed = job.failed();
+    let mut body = json!({
+        "moved": job.moved(),
+        "failed": failed.iter().map(failure).collect::<Vec<_>>(),
+    });
+    match failed.first() {
+        None => Reply::json(&body),
+        Some((user, why)) => {
+            let text = match failed.len() {
+                1 => format!("{user} was not moved: {why}"),
+                n => format!("{n} users were not moved, the first: {user}: {why}"),
+            };
+            body["error"] = text.into();
+            Reply::json_with(StatusCode::CONFLICT, &body)
+        }
+    }
+}
+
+/// `GET /api/v1/moves`
+pub(super) fn moves(call: &Call) -> Reply {
+    let Some(gateway) = call.gateway.serving() else {
+        return not_serving();
+    };
+    let jobs = gateway.state.jobs();
+    if let Some(id) = call.query.get("job") {
+        let found = jobs.iter().find(|job| job.id.to_string() == id);
+        return match found {
+            Some(job) => Reply::json(&json!({ "job": shown(job) })),
+            None => Reply::error(StatusCode::NOT_FOUND, "there is no such job"),
+        };
+    }
+    let orders = gateway.state.orders();
+    let mut moves: Vec<_> = orders.moves().map(|(_, moved)| moved).collect();
+    moves.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+    let moves = moves.into_iter().map(|moved| {
+        json!({
+            "user": moved.user,
+            "backend": moved.backend,
+            "host": moved.host,
+            "since": time(moved.since),
+        })
+    });
+    let mut holds: Vec<_> = orders.holds().map(|(_, hold)| hold).collect();
+    holds.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+    let holds = holds
+        .into_iter()
+        .map(|hold| json!({ "user": hold.user, "since": time(hold.since) }));
+    Reply::json(&json!({
+        "moves": moves.collect::<Vec<_>>(),
+        "holds": holds.collect::<Vec<_>>(),
+        "jobs": jobs.iter().map(|job| shown(job)).collect::<Vec<_>>(),
+    }))
+}
+
+/// `POST /api/v1/hold`
+pub(super) async fn hold(call: Call) -> Reply {
+    let (gateway, user) = match of_user(&call) {
+        Ok(both) => both,
+        Err(refusal) => return refusal,
+    };
+    match gateway.hold(&user).await {
+        Ok(()) => Reply::json(&json!({ "user": user.as_str(), "held": true })),
+        Err(wrong) => refused(&wrong),
+    }
+}
+
+/// `POST /api/v1/release`
+pub(super) async fn release(call: Call) -> Reply {
+    let (gateway, user) = match of_user(&call) {
+        Ok(both) => both,
+        Err(refusal) => return refusal,
+    };
+    match gateway.release(&user).await {
+        Ok(()) => Reply::json(&json!({ "user": user.as_str(), "held": false })),
+        Err(wrong) => refused(&wrong),
+    }
+}
+
+fn of_user(call: &Call) -> Result<(std::sync::Arc<crate::session::Gateway>, UserName), Reply> {
+    let body: UserBody = parsed(call)?;
+    let user = UserName::new(body.user.as_bytes())
+        .map_err(|_| bad_request("`user` can be no user's name"))?;
+    let gateway = call.gateway.serving().ok_or_else(not_serving)?;
+    Ok((gateway, user))
+}
+
+fn parsed<'a, T: Deserialize<'a>>(call: &'a Call) -> Result<T, Reply> {
+    serde_json::from_slice(&call.body).map_err(|wrong| bad_request(&format!("the body: {wrong}")))
+}
+
+fn shown(job: &Job) -> Value {
+    json!({
+        "id": job.id,
+        "total": job.total,
+        "moved": job.moved(),
+        "failed": job.failed().iter().take(TOLD).map(failure).collect::<Vec<_>>(),
+        "since": time(job.since),
+        "finished": job.is_finished(),
+    })
+}
+
+fn failure((user, why): &(String, String)) -> Value {
+    json!({ "user": user, "error": why })
+}
+
+fn time(seconds: u64) -> String {
+    // Far beyond any date that can be written.
+    let seconds = seconds.min(253_402_300_799);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+}
+
+/// `250ms`, `30s`, `5m`, `1h`, as in the settings.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a time like 30s or 5m in `after`, got {text:?}");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let millis = number.checked_mul(millis).ok_or_else(wrong)?;
+    Ok(Duration::from_millis(millis))
+}
+
+fn refused(wrong: &Wrong) -> Reply {
+    let status = match wrong {
+        Wrong::Unknown(_) => StatusCode::NOT_FOUND,
+        Wrong::NotKept(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Reply::error(status, wrong.text())
+}
+
+fn not_serving() -> Reply {
+    Reply::error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gateway does not serve",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        for (text, want) in [
+            ("300000ms", Some(300)),
+            ("30s", Some(30)),
+            ("5m", Some(300)),
+            ("1h", Some(3600)),
+            ("0s", Some(0)),
+            ("5", None),
+            ("m", None),
+            ("-5m", None),
+            ("5 m", None),
+            ("99999999999999999999h", None),
+            ("9999999999999999h", None),
+        ] {
+            let got = duration(text).ok().map(|it| it.as_secs());
+            assert_eq!(got, want, "{text}");
+        }
+    }
+}

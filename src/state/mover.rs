@@ -1,0 +1,374 @@
+//! Moving users: each is held, told to leave, sent another way, and let in again.
+//!
+//! A list of any length is worked off in parts, so that nobody waits for the others. Users whose
+//! sessions take long to leave stay held and come last; who has not left by then stays as it was and
+//! is told of. A move that is cut off holds nobody for long.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::orders::now;
+use super::{Change, Hold, Move, Owner, State};
+
+/// Users that are moved at a time: one writing of the file for all of them.
+const PART: usize = 1000;
+
+/// How long the sessions of a part may take to leave before the next part is begun.
+const PART_WAIT: Duration = Duration::from_secs(2);
+
+/// How long sessions may take to leave in all: one that was asked to waits up to half a minute for
+/// the end of a message.
+const LEAVE_WAIT: Duration = Duration::from_secs(40);
+
+/// Most users that are waited for while others are moved.
+const SLOW_MAX: usize = 5 * PART;
+
+/// A hold of a move ends by itself after this long, should whoever moves be gone.
+const HOLD: u64 = 120;
+
+/// Jobs that are remembered after their end.
+const JOBS: usize = 20;
+
+/// A user to be moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The user's key.
+    pub owner: Owner,
+    /// As the operator named it, with its domain.
+    pub user: String,
+    /// Where to: a backend, and a host of it if it is fixed; none: back to what the map says.
+    pub to: Option<(String, Option<String>)>,
+}
+
+/// A list of moves under way, or done.
+#[derive(Debug)]
+pub struct Job {
+    /// Its number in this process.
+    pub id: u64,
+    /// How many users it is about.
+    pub total: usize,
+    /// In seconds of Unix time.
+    pub since: u64,
+    moved: AtomicUsize,
+    failed: Mutex<Vec<(String, String)>>,
+    finished: watch::Sender<bool>,
+}
+
+impl Job {
+    /// How many are where they should be.
+    pub fn moved(&self) -> usize {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Who stays as it was, and why.
+    pub fn failed(&self) -> Vec<(String, String)> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.clone()
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_finished(&self) -> bool {
+        *self.finished.borrow()
+    }
+
+    /// Waits until there is nothing left to do.
+    pub async fn finished(&self) {
+        let mut finished = self.finished.subscribe();
+        // The sender lives as long as the job.
+        let _ = finished.wait_for(|finished| *finished).await;
+    }
+
+    fn fail(&self, user: &str, why: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.push((user.to_owned(), why.to_owned()));
+    }
+}
+
+/// Jobs, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Jobs(Mutex<Vec<Arc<Job>>>);
+
+impl State {
+    /// Moves users; whoever asked may go away meanwhile. Of several wishes for a user the last counts.
+    pub fn move_users(self: &Arc<Self>, wishes: Vec<Wish>) -> Arc<Job> {
+        let mut last: HashMap<Owner, usize> = HashMap::with_capacity(wishes.len());
+        for (at, wish) in wishes.iter().enumerate() {
+            last.insert(wish.owner.clone(), at);
+        }
+        let wishes = wishes.into_iter().enumerate();
+        let wishes: Vec<Wish> = wishes
+            .filter(|(at, wish)| last.get(&wish.owner) == Some(at))
+            .map(|(_, wish)| wish)
+            .collect();
+        let mut jobs = self.jobs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = Arc::new(Job {
+            id: self.numbers.fetch_add(1, Ordering::Relaxed),
+            total: wishes.len(),
+            since: now(),
+            moved: AtomicUsize::new(0),
+            failed: Mutex::default(),
+            finished: watch::Sender::new(false),
+        });
+        while jobs.len() >= JOBS
+            && let Some(old) = jobs.iter().position(|job| job.is_finished())
+        {
+            jobs.remove(old);
+        }
+        jobs.push(job.clone());
+        drop(jobs);
+        let (state, at_work) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            state.work_off(&at_work, wishes).await;
+            let failed = at_work.total - at_work.moved();
+            tracing::info!(
+                target: "gatepost", event = "moved", users = at_work.moved(), failed,
+                seconds = now().saturating_sub(at_work.since),
+            );
+            at_work.finished.send_replace(true);
+        });
+        job
+    }
+
+    /// The jobs under way and those that ended last.
+    pub fn jobs(&self) -> Vec<Arc<Job>> {
+        let jobs = self.jobs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.clone()
+    }
+
+    async fn work_off(self: &Arc<Self>, job: &Job, mut wishes: Vec<Wish>) {
+        let mut slow = Vec::new();
+        while !wishes.is_empty() {
+            let rest = wishes.split_off(wishes.len().min(PART));
+            let part = std::mem::replace(&mut wishes, rest);
+            slow.extend(self.begin(job, part).await);
+            if slow.len() >= SLOW_MAX {
+                self.end(job, std::mem::take(&mut slow)).await;
+            }
+        }
+        self.end(job, slow).await;
+    }
+
+    /// Holds users, tells them to leave, and moves those that are gone soon; the others are returned.
+    async fn begin(self: &Arc<Self>, job: &Job, part: Vec<Wish>) -> Vec<Leaving> {
+        let mut part: Vec<Leaving> = {
+            let orders = self.orders();
+            let (there, elsewhere): (Vec<_>, Vec<_>) =
+                part.into_iter().partition(|wish| is_there(&orders, wish));
+            job.moved.fetch_add(there.len(), Ordering::Relaxed);
+            let leaving = elsewhere.into_iter().map(|wish| Leaving {
+                held: orders.hold(&wish.owner).is_some(),
+                wish,
+            });
+            leaving.collect()
+        };
+        if let Err(why) = self.order(holds(&part)).await {
+            part.iter().for_each(|it| job.fail(&it.wish.user, &why));
+            return Vec::new();
+        }
+        let by = Instant::now() + PART_WAIT;
+        self.wait_for(&mut part, by, job).await;
+        part
+    }
+
+    /// Moves those that took long to leave.
+    async fn end(self: &Arc<Self>, job: &Job, mut slow: Vec<Leaving>) {
+        let by = Instant::now() + LEAVE_WAIT;
+        if !slow.is_empty() {
+            // Their holds are not to end while they are waited for.
+            let _ = self.order(holds(&slow)).await;
+            self.wait_for(&mut slow, by, job).await;
+        }
+        if slow.is_empty() {
+            return;
+        }
+        let free = slow.iter().filter(|it| !it.held);
+        let free = free.map(|it| Change::Release(it.wish.owner.clone()));
+        let _ = self.order(free.collect()).await;
+        for it in slow {
+            let why = "its sessions did not end in time; ask again";
+            job.fail(&it.wish.user, why);
+        }
+    }
+
+    /// Moves users as they leave, until all have or time is up; leaves those that have not.
+    async fn wait_for(self: &Arc<Self>, part: &mut Vec<Leaving>, by: Instant, job: &Job) {
+        let mut pause = Duration::from_millis(5);
+        while !part.is_empty() {
+            let owners: Vec<Owner> = part.iter().map(|it| it.wish.owner.clone()).collect();
+            let left: std::collections::HashSet<Owner> =
+                self.clear(&owners).await.into_iter().collect();
+            let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(part)
+                .into_iter()
+                .partition(|it| left.contains(&it.wish.owner));
+            *part = stay;
+            // Many at once, or the last: each time the file is written.
+            let changes: Vec<Change> = gone.iter().flat_map(|it| self.changes_of(it)).collect();
+            match self.order(changes).await {
+                Ok(()) => drop(job.moved.fetch_add(gone.len(), Ordering::Relaxed)),
+                Err(why) => {
+                    let free = gone.iter().filter(|it| !it.held);
+                    let free = free.map(|it| Change::Release(it.wish.owner.clone()));
+                    let _ = self.order(free.collect()).await;
+                    gone.iter().for_each(|it| job.fail(&it.wish.user, &why));
+                }
+            }
+            if part.is_empty() || Instant::now() >= by {
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    fn changes_of(&self, it: &Leaving) -> Vec<Change> {
+        let owner = it.wish.owner.clone();
+        let mut changes = vec![match it.wish.to.clone() {
+            Some((backend, host)) => {
+                let moved = Move {
+                    user: it.wish.user.clone(),
+                    backend,
+                    host,
+                    since: now(),
+                    version: self.version(),
+                };
+                Change::Move(owner.clone(), moved)
+            }
+            None => Change::Unmove(owner.clone()),
+        }];
+        if !it.held {
+            changes.push(Change::Release(owner));
+        }
+        changes
+    }
+}
+
+/// A user that was told to leave.
+struct Leaving {
+    wish: Wish,
+    /// An operator held the user before: that stays.
+    held: bool,
+}
+
+fn holds(part: &[Leaving]) -> Vec<Change> {
+    let fresh = part.iter().filter(|it| !it.held);
+    let hold = |wish: &Wish| Hold {
+        user: wish.user.clone(),
+        since: now(),
+        until: Some(now() + HOLD),
+    };
+    fresh
+        .map(|it| Change::Hold(it.wish.owner.clone(), hold(&it.wish)))
+        .collect()
+}
+
+/// Whether a user was moved there before: then nobody is disturbed.
+fn is_there(orders: &super::Orders, wish: &Wish) -> bool {
+    match (&wish.to, orders.moved(&wish.owner, &wish.owner)) {
+        (Some((backend, host)), Some((_, moved))) => {
+            (backend, host) == (&moved.backend, &moved.host)
+        }
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Claimed, Pass, Place};
+    use super::*;
+    use crate::protocol::UserName;
+
+    fn wish(name: &str, to: Option<&str>) -> Wish {
+        let user = UserName::new(name.as_bytes()).unwrap();
+        Wish {
+            owner: Owner::new("old", &user),
+            user: name.into(),
+            to: to.map(|backend| (backend.to_owned(), None)),
+        }
+    }
+
+    fn pass(name: &str) -> Pass {
+        Pass::plain("old", &UserName::new(name.as_bytes()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_are_moved_when_their_sessions_have_left() {
+        let state = State::memory();
+        let place = Place::new("old", "h");
+        let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
+            panic!("not granted");
+        };
+        let claim = Arc::new(Mutex::new(Some(claim)));
+        let (ask, asked) = std::sync::mpsc::channel();
+        let how = move || drop(ask.send(()));
+        claim
+            .lock()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .on_leave(Box::new(how));
+        let job = state.move_users(vec![
+            wish("alice", Some("new")),
+            wish("bob", Some("older")),
+            wish("bob", Some("new")),
+        ]);
+        sleep(Duration::from_secs(1)).await;
+        asked.try_recv().unwrap();
+        assert_eq!((job.total, job.moved(), job.is_finished()), (2, 1, false));
+        assert!(
+            state
+                .orders()
+                .held(&pass("alice").owner, &pass("alice").named)
+        );
+        assert!(matches!(
+            state.claim(&pass("alice"), &place).await,
+            Claimed::Changed | Claimed::At(_)
+        ));
+        drop(claim.lock().unwrap().take());
+        job.finished().await;
+        assert_eq!((job.moved(), job.failed()), (2, vec![]));
+        for name in ["alice", "bob"] {
+            let pass = pass(name);
+            let orders = state.orders();
+            assert!(!orders.held(&pass.owner, &pass.named));
+            assert_eq!(
+                orders.moved(&pass.owner, &pass.named).unwrap().1.backend,
+                "new"
+            );
+        }
+        let back = state.move_users(vec![wish("alice", None), wish("bob", Some("new"))]);
+        back.finished().await;
+        assert_eq!(back.moved(), 2);
+        assert_eq!(state.orders().moves().len(), 1);
+        assert_eq!(state.jobs().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_leave_stays_and_may_log_in() {
+        let state = State::memory();
+        let place = Place::new("old", "h");
+        let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
+            panic!("not granted");
+        };
+        let many = (0..2500).map(|n| wish(&format!("user{n}"), Some("new")));
+        let job = state.move_users(
+            [wish("alice", Some("new"))]
+                .into_iter()
+                .chain(many)
+                .collect(),
+        );
+        job.finished().await;
+        assert_eq!((job.total, job.moved()), (2501, 2500));
+        assert_eq!(job.failed()[0].0, "alice");
+        let pass = pass("alice");
+        assert!(!state.orders().held(&pass.owner, &pass.named));
+        assert!(state.orders().moved(&pass.owner, &pass.named).is_none());
+        drop(claim);
+        assert!(matches!(state.claim(&pass, &place).await, Claimed::Here(_)));
+    }
+}
