@@ -245,3 +245,41 @@ fn explain_says_the_whole_decision() {
     assert_eq!(gatepost(&dir, &["nonsense"]).status.code(), Some(2));
     assert_eq!(gatepost(&dir, &["--help"]).status.code(), Some(0));
 }
+
+/// The small form of `cargo bench --bench users_map`: what an entry takes does not depend on the
+/// machine.
+#[test]
+fn many_users_take_little_memory_and_are_all_found() {
+    use gatepost::config::Config;
+    use gatepost::protocol::UserName;
+    use std::fmt::Write as _;
+
+    const ENTRIES: u32 = 100_000;
+    let dir = data("config-many");
+    let mut map = String::new();
+    for n in 0..ENTRIES {
+        let entry = match n % 10 {
+            9 => "{ backend: old, login: \"{local}\" }",
+            _ => "old",
+        };
+        writeln!(map, "user{n}@customer{}.example.org: {entry}", n % 97).unwrap();
+    }
+    fs::write(dir.join("many.yaml"), &map).unwrap();
+    let settings = "listeners: [imap://127.0.0.1:1143]\nbackends: { old: imap://10.0.0.5 }\n\
+                    users: { \"*\": old }\nusers_from: [{ file: many.yaml }]\n";
+    fs::write(dir.join("many-users.yaml"), settings).unwrap();
+    let (config, _) = Config::load(&dir.join("many-users.yaml")).unwrap();
+    let map = &config.routes.map;
+    assert_eq!(map.len(), ENTRIES as usize + 1);
+    assert_eq!(map.destinations().len(), 2);
+    // 32 octets of key, 16 of the entry, at most 14 of the index (5 a cell, three eighths taken at
+    // least).
+    let each = map.octets() / map.len();
+    assert!(each <= 62, "{each} octets an entry");
+    for n in 0..ENTRIES {
+        let name = format!("USER{n}@Customer{}.example.org", n % 97);
+        let user = UserName::new(name.as_bytes()).unwrap();
+        let found = map.find(&user).unwrap();
+        assert_eq!(found.entry().unwrap().place.line, n + 1);
+    }
+}

@@ -12,6 +12,7 @@ mod files;
 mod fill;
 mod leaf;
 mod listeners;
+mod map_file;
 mod node;
 mod pending;
 pub mod problem;

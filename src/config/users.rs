@@ -13,6 +13,7 @@ use std::time::Duration;
 use hyper::Uri;
 
 use super::check::Report;
+use super::map_file;
 use super::node::{Kind, Mark, Node};
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::raw::Raw;
@@ -275,6 +276,9 @@ fn destination(
     })
 }
 
+/// Most names of backends that are remembered while a map file is read.
+const MOST_GOOD: usize = 10_000;
+
 /// Reads a map file; its problems go to the report, with their lines.
 fn map_file(
     named: &str,
@@ -306,7 +310,16 @@ fn map_file(
         file: name,
         line: 0,
     };
-    let read = yaml::stream_map(BufReader::new(file), |key, value| {
+    // Backends that were named and are there: nearly every entry names one of a few.
+    let mut good: HashSet<Box<str>> = HashSet::new();
+    let read = map_file::read(file, |key, value| {
+        if let (Kind::Text(_), Kind::Text(to)) = (&key.kind, &value.kind)
+            && good.contains(to)
+            && key.scalar() != Some("*")
+        {
+            entry(&key, &value, &place, backends, &mut inner, map);
+            return;
+        }
         if key.scalar() == Some("*") {
             let message = "a map file has no default entry";
             let expected = "expected `\"*\"` in the `users:` of proxy.yaml only";
@@ -314,7 +327,13 @@ fn map_file(
             return;
         }
         let at = (key.scalar().unwrap_or_default(), key.mark);
+        let before = inner.problems.len();
         inner.shape(&value, &schema::USER, at, "users.*");
+        if let (Kind::Text(to), true) = (&value.kind, inner.problems.len() == before)
+            && good.len() < MOST_GOOD
+        {
+            good.insert(to.clone());
+        }
         entry(&key, &value, &place, backends, &mut inner, map);
     });
     if let Err(fault) = read {

@@ -4,12 +4,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::protocol::UserName;
 
-/// A hash index over slots: open addressing, linear probing. A cell holds the slot's number plus one.
+/// A hash index over slots: open addressing, linear probing. A cell holds the slot's number plus one,
+/// and beside it a tag of one octet: a part of the hash, never zero where the cell is taken. Tags lie
+/// close together and tell nearly all strangers apart, so that a look-up touches one slot and one key.
 ///
 /// Who can choose the keys is who writes the map, so crafted collisions are not a concern; at most
 /// three quarters of the cells are taken, which bounds what a crafted look-up can cost.
 #[derive(Clone, Default)]
 pub(super) struct Index {
+    tags: Vec<u8>,
     cells: Vec<u32>,
     used: usize,
 }
@@ -22,40 +25,44 @@ impl Index {
 
     /// The slot with this hash for which `same` holds.
     pub(super) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
-        if self.used == 0 {
-            return None;
-        }
+        let mask = (self.tags.len() as u64).checked_sub(1)?;
+        let wanted = tag(hash);
         let mut at = hash;
         loop {
-            let slot = self.cell(at).checked_sub(1)?;
-            if same(slot) {
-                return Some(slot);
+            let cell = (at & mask) as usize;
+            match self.tags.get(cell).copied()? {
+                0 => return None,
+                tag if tag == wanted => {
+                    let slot = self.cells.get(cell)?.checked_sub(1)?;
+                    if same(slot) {
+                        return Some(slot);
+                    }
+                }
+                _ => {}
             }
             at = at.wrapping_add(1);
         }
-    }
-
-    fn cell(&self, at: u64) -> u32 {
-        let mask = (self.cells.len() as u64).wrapping_sub(1);
-        self.cells.get((at & mask) as usize).copied().unwrap_or(0)
     }
 
     /// Takes a slot.
     pub(super) fn add(&mut self, slot: u32, hash: u64) {
         if self.cells.is_empty() {
             self.cells = vec![0; 8];
+            self.tags = vec![0; 8];
         }
         self.used += 1;
         let mask = (self.cells.len() as u64) - 1;
         let mut at = hash;
         loop {
-            match self.cells.get_mut((at & mask) as usize) {
-                Some(cell) if *cell == 0 => {
+            let here = (at & mask) as usize;
+            match (self.cells.get_mut(here), self.tags.get_mut(here)) {
+                (Some(cell), Some(mark)) if *cell == 0 => {
                     *cell = slot + 1;
+                    *mark = tag(hash);
                     return;
                 }
-                Some(_) => at = at.wrapping_add(1),
-                None => return,
+                (Some(_), Some(_)) => at = at.wrapping_add(1),
+                _ => return,
             }
         }
     }
@@ -65,13 +72,24 @@ impl Index {
         if self.used * 4 <= self.cells.len() * 3 {
             return;
         }
-        let doubled = vec![0; self.cells.len() * 2];
-        let old = std::mem::replace(&mut self.cells, doubled);
+        let size = self.cells.len() * 2;
+        let old = std::mem::replace(&mut self.cells, vec![0; size]);
+        self.tags = vec![0; size];
         self.used = 0;
         for slot in old.into_iter().filter_map(|cell| cell.checked_sub(1)) {
             self.add(slot, rehash(slot));
         }
     }
+
+    /// How many octets it takes.
+    pub(super) fn octets(&self) -> usize {
+        self.cells.capacity() * size_of::<u32>() + self.tags.capacity()
+    }
+}
+
+/// The part of a hash that no index of fewer than 2^56 cells looks at.
+fn tag(hash: u64) -> u8 {
+    ((hash >> 56) as u8).max(1)
 }
 
 /// The hash of a name without regard to ASCII case, without allocating for any name a client can show.

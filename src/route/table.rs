@@ -102,6 +102,15 @@ impl Map {
             && { slots }.all(|(a, b)| (a.key, a.len, a.to) == (b.key, b.len, b.to))
     }
 
+    /// How many octets its keys, entries and indexes take; patterns and destinations, of which there
+    /// are few, come besides.
+    pub fn octets(&self) -> usize {
+        let indexes = [&self.exact, &self.domain, &self.below];
+        self.keys.capacity()
+            + self.slots.capacity() * size_of::<Slot>()
+            + indexes.iter().map(|it| it.octets()).sum::<usize>()
+    }
+
     /// Where everybody goes, if `*` is the only entry.
     pub fn only_default(&self) -> Option<&Destination> {
         let slot = self.default.filter(|_| self.slots.len() == 1)?;
