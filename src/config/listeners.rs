@@ -131,7 +131,10 @@ pub(super) fn certificates(
             .get("backends")
             .entries()
             .any(|(_, _, backend)| backend.get("login_as").is_there());
-        if !somewhere && (own.is_some() || !tried) {
+        // A lookup service may answer with a password for the host.
+        let mut sources = root.get("users_from").items();
+        let answered = own.is_none() && sources.any(|source| source.get("http").is_there());
+        if !somewhere && !answered && (own.is_some() || !tried) {
             let wrong = Wrong::new(Code::E054, "expected a backend with `login_as`").help(
                 "a certificate cannot be shown to a mail server; a master user logs in for the client",
             );

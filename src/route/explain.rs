@@ -7,7 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Ask, Destination, How, Matched, Router};
+use super::lookup::{self, Sent};
+use super::{Ask, Destination, How, Lookup, Matched, Next, Router};
 use crate::backend::balance;
 use crate::backend::config::{Balance, Config as Backend, Failover, HostConfig};
 use crate::protocol::{Protocol, UserName};
@@ -71,6 +72,10 @@ pub fn explain(
     };
     if decision.user != *ask.user {
         told.because(format!("`default_domain` was added to {}", ask.user));
+    }
+    if decision.next == Next::Lookups {
+        told.lookups(router, backends, &decision.user, ask.protocol, state);
+        return told;
     }
     let Some((entry, matched)) = decision.matched else {
         told.because("no entry matches: the login fails as a wrong password does");
@@ -136,6 +141,91 @@ impl Explanation {
 
     fn because(&mut self, reason: impl Into<String>) {
         self.reasons.push(reason.into());
+    }
+
+    /// Lookup services decide. None is asked: it would want the password, and may count the attempt.
+    fn lookups(
+        &mut self,
+        router: &Router,
+        backends: &BTreeMap<String, Backend>,
+        user: &UserName,
+        protocol: Protocol,
+        state: States<'_>,
+    ) {
+        for (n, lookup) in router.lookups().iter().enumerate() {
+            let name = lookup.name();
+            if n == 0 {
+                let place = &lookup.config().place;
+                self.source = Some(place.file.display().to_string());
+                self.line = Some(place.line);
+                self.entry = Some(name.to_string());
+                self.because(format!(
+                    "no entry is for the name, its domain or a domain above: {name} is asked, with the password"
+                ));
+            } else {
+                self.because(format!(
+                    "where that says `Auth-Backend: *`, {name} is asked"
+                ));
+            }
+            match lookup.last_known(user, protocol) {
+                Some(sent) if self.backend.is_none() => {
+                    self.sent(lookup, sent, backends, user, protocol, state);
+                }
+                Some(_) => {}
+                None => self.because(format!(
+                    "no last answer of {name} is known: while it is away the login fails for now"
+                )),
+            }
+        }
+        let default = router.by_default(user.clone());
+        self.because(match default.matched.as_ref().map(|(entry, _)| &entry.to) {
+            Some(Destination::Backend { backend, .. }) => {
+                format!("the default, {backend}, is for those it leaves to us by `Auth-Backend: *`")
+            }
+            Some(Destination::Reject(_)) | None => {
+                "there is no default behind it that leads anywhere".to_owned()
+            }
+        });
+    }
+
+    /// What a lookup service said last.
+    fn sent(
+        &mut self,
+        lookup: &Lookup,
+        sent: Sent,
+        backends: &BTreeMap<String, Backend>,
+        user: &UserName,
+        protocol: Protocol,
+        state: States<'_>,
+    ) {
+        let login = sent.user.as_ref().unwrap_or(user);
+        self.login = Some(login.to_string());
+        self.because(format!(
+            "what follows is the last answer of {}: a new one may say otherwise",
+            lookup.name()
+        ));
+        if sent.password.is_some() {
+            self.because("the answer brings a password, and holds for the one it was given for");
+        }
+        match sent.to {
+            lookup::Destination::Backend(name) => {
+                if let Some(backend) = backends.get(&name) {
+                    self.hosts_of(backend, login, protocol, None, state);
+                }
+                self.backend = Some(name);
+            }
+            lookup::Destination::Server(server) => {
+                let host = server.name();
+                self.because(format!("the answer names the host: {host}"));
+                self.backend = Some(lookup.name().to_string());
+                self.host = Some(host.clone());
+                self.hosts = vec![HostState {
+                    name: host,
+                    state: "up",
+                    weight: 1,
+                }];
+            }
+        }
     }
 
     fn hosts_of(
@@ -319,6 +409,37 @@ mod tests {
         assert_eq!(other.hosts[0].state, "down");
         let waits = told(Protocol::Imap, |b| b.failover = Failover::No, &down);
         assert_eq!(waits.host, None);
+    }
+
+    #[test]
+    fn a_lookup_service_is_named_and_not_asked() {
+        let mut config = Config::of(&[("@x", "cluster"), ("*", "rest")]);
+        config.lookups.push(lookup::Config {
+            urls: vec!["http://127.0.0.1:1/auth?key=secret".parse().unwrap()],
+            timeout: std::time::Duration::from_secs(2),
+            cache: std::time::Duration::ZERO,
+            headers: Vec::new(),
+            backends: ["cluster".to_owned()].into(),
+            place: crate::route::Place::default().at(7),
+        });
+        let router = Router::new(config, []);
+        let told = |name: &str| {
+            let user = UserName::new(name.as_bytes()).unwrap();
+            let ask = Ask {
+                user: &user,
+                protocol: Protocol::Imap,
+                listener: None,
+            };
+            explain(&router, &BTreeMap::new(), ask, &|_, _| None)
+        };
+        assert_eq!(told("bob@x").entry.as_deref(), Some("@x"));
+        let asked = told("bob@y");
+        assert_eq!(asked.entry.as_deref(), Some("http://127.0.0.1:1/auth"));
+        assert_eq!((asked.line, asked.backend.as_ref()), (Some(7), None));
+        let why = asked.reasons.join("\n");
+        assert!(why.contains("is asked, with the password"), "{why}");
+        assert!(why.contains("the default, rest, is for those"), "{why}");
+        assert!(!why.contains("secret"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ mod failures;
 mod faults;
 mod forward;
 mod hosts;
+mod lookup;
+mod lookup_nginx;
 mod loops;
 mod master;
 mod metrics;

@@ -260,6 +260,14 @@ impl Sent {
 }
 
 impl Server {
+    /// What it is called: `10.0.0.5:143`, `[::1]:993`.
+    pub fn name(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// The endpoint it is for a client of this protocol.
     pub fn endpoint(&self, protocol: Protocol) -> Endpoint {
         Endpoint {

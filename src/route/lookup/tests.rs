@@ -255,7 +255,7 @@ async fn bad_answers_are_named_and_nobody_goes_anywhere() {
                     Then::Close,
                 )
             },
-            "closed before the answer was whole",
+            "end of file before message length",
         ),
     ];
     for (script, want) in scripts {

@@ -5,6 +5,7 @@ pub(crate) mod dovecot;
 pub(crate) mod gateway;
 pub(crate) mod imap;
 pub(crate) mod legacy;
+pub(crate) mod lookup;
 pub(crate) mod mail;
 pub(crate) mod need;
 pub(crate) mod pki;
