@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::config::Health as Settings;
+use crate::net::descriptors;
 use crate::protocol::{Failure, Protocol};
 
 /// How long a host that could not be reached is left alone: it is asked at most twice a second,
@@ -150,6 +151,10 @@ impl Health {
 
     /// An endpoint could not be reached, or did not answer as it should.
     pub(super) fn bad(&self, endpoint: Protocol, by: By, why: &Failure, now: Instant) -> Change {
+        // No descriptors: that is our trouble and not the host's.
+        if matches!(why, Failure::Unreachable { .. }) && descriptors::are_scarce() {
+            return Change::None;
+        }
         let fall = self.rules.map_or(1, |rules| rules.fall);
         let change = self.of(endpoint, |pulse| match &mut pulse.beat {
             Beat::Up { bad } => {

@@ -53,6 +53,7 @@ topics! {
     tls = "tls",
     pop3 = "pop3",
     limits = "limits",
+    upgrade = "upgrade",
     kubernetes = "kubernetes",
     from_nginx = "from-nginx",
     from_dovecot_director = "from-dovecot-director",

@@ -28,6 +28,17 @@ pub fn is_reserved(descriptor: &impl AsFd) -> bool {
     descriptor.as_fd().as_raw_fd() >= *first
 }
 
+/// Whether descriptors are short right now: then a connection that could not be made says nothing of
+/// who it was to be made to.
+pub fn are_scarce() -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match std::fs::File::open("/dev/null") {
+        Ok(file) => is_reserved(&file),
+        Err(error) => matches!(error.raw_os_error(), Some(ENFILE | EMFILE)),
+    }
+}
+
 fn first_reserved(limit: usize) -> RawFd {
     let reserve = (limit / PART).clamp(LEAST, MOST);
     RawFd::try_from(limit.saturating_sub(reserve)).unwrap_or(RawFd::MAX)

@@ -33,7 +33,7 @@ fn out_of_descriptors_nobody_who_is_there_notices() {
     let crowd: Vec<TcpStream> = (0..CROWD)
         .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
         .collect();
-    gateway.logged(&["event=accept_rests", "level=WARN"]);
+    gateway.logged(&["event=accept_rests"]);
     let processor = |gateway: &Gateway| -> f64 {
         let (status, text) = admin_get(gateway.ports.admin, "/metrics").unwrap();
         assert_eq!(status, 200);
@@ -63,9 +63,11 @@ fn out_of_descriptors_nobody_who_is_there_notices() {
         counted.is_some_and(|line| !line.ends_with(" 0")),
         "{counted:?}"
     );
-    // Told once, though it rested twenty times.
-    let told = gateway.log().matches("event=accept_rests").count();
-    assert_eq!(told, 1, "{}", gateway.log());
+    // Told once in ten seconds, though it rests ten times in one; and no host is to blame.
+    let log = gateway.log();
+    let told = log.matches("event=accept_rests").count();
+    assert!(told <= 1 + log.matches("seconds=").count(), "{log}");
+    assert!(!log.contains("host_down"), "{log}");
     let left = std::time::Instant::now();
     drop(crowd);
     let mut new = runtime.block_on(Client::logged_in(port, "new")).unwrap();

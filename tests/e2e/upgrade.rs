@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::support::crowd::{self, Client};
 use crate::support::gateway::{BINARY, Settings, admin_get, cli};
+use crate::support::need::{Need, needs};
 use crate::support::pki::Pki;
 use crate::support::process::{self, Running, signal};
 use crate::support::scratch::free_port;
@@ -304,6 +305,37 @@ fn the_watchdog_is_fed() {
         let length = heard.recv(&mut words).unwrap();
         fed += usize::from(words[..length].starts_with(b"WATCHDOG=1"));
     }
+}
+
+/// Blocks of the manual's page with this word behind their fence.
+fn blocks(word: &str) -> Vec<&'static str> {
+    let page = include_str!("../../src/manual/upgrade.md");
+    let fence = format!("```{word}\n");
+    let parts = page.split(fence.as_str()).skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_manuals_units_are_sound() {
+    needs!(Need::Program("systemd-analyze"));
+    let scratch = Scratch::new();
+    let [service, socket] = blocks("ini")[..] else {
+        panic!("two units");
+    };
+    let service = service.replace("/usr/local/bin/gatepost", BINARY);
+    let files = [
+        scratch.write("gatepost.service", service),
+        scratch.write("gatepost.socket", socket),
+    ];
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(files)
+        .output()
+        .unwrap();
+    let words = text(&verify);
+    assert!(verify.status.success() && words.is_empty(), "{words}");
 }
 
 /// Starts the gateway as systemd starts a service with sockets.
