@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,9 +25,9 @@ pub(super) struct Listeners {
     stopped: watch::Receiver<bool>,
 }
 
-/// A socket and the task that accepts from it.
+/// A socket and the task that accepts from it; with the task the socket is closed.
 struct Open {
-    socket: Arc<TcpListener>,
+    socket: Weak<TcpListener>,
     stop: watch::Sender<Option<Waiting>>,
     task: JoinHandle<()>,
 }
@@ -85,14 +85,15 @@ impl Listeners {
     }
 
     /// Those that `config` does not want any more.
-    fn leaving(&self, config: &Config) -> Vec<&TcpListener> {
+    fn leaving(&self, config: &Config) -> Vec<Arc<TcpListener>> {
         let stays = |place: &Place| config.listeners.iter().any(|it| it.place() == *place);
         let admin = config.admin.as_ref().map(|admin| admin.bind);
         let admin_leaves = self.admin.iter().filter(|(at, ..)| Some(*at) != admin);
         let mail_leaves = self.mail.iter().filter(|(place, _)| !stays(place));
         mail_leaves
-            .map(|(_, open)| &*open.socket)
-            .chain(admin_leaves.map(|(_, open, _)| &*open.socket))
+            .map(|(_, open)| open)
+            .chain(admin_leaves.map(|(_, open, _)| open))
+            .filter_map(|open| open.socket.upgrade())
             .collect()
     }
 
@@ -177,8 +178,8 @@ impl Open {
     ) -> Self {
         let (stop, told) = watch::channel(None);
         Open {
-            task: serve(socket.clone(), stop.clone(), told),
-            socket,
+            socket: Arc::downgrade(&socket),
+            task: serve(socket, stop.clone(), told),
             stop,
         }
     }
@@ -194,12 +195,13 @@ impl Open {
 fn bind_among(
     sockets: &Sockets,
     bind: SocketAddr,
-    leaving: &[&TcpListener],
+    leaving: &[Arc<TcpListener>],
 ) -> io::Result<Arc<TcpListener>> {
-    let same_port = |other: &&&TcpListener| {
+    let same_port = |other: &&TcpListener| {
         let at = other.local_addr();
         at.is_ok_and(|at| at.port() == bind.port())
     };
-    let others: Vec<&TcpListener> = leaving.iter().filter(same_port).copied().collect();
+    let leaving = leaving.iter().map(|socket| &**socket);
+    let others: Vec<&TcpListener> = leaving.filter(same_port).collect();
     sockets.open(bind, &others)
 }
