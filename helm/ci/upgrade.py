@@ -86,15 +86,16 @@ def check(helm):
                 doc["metadata"]["annotations"] |= {"meta.helm.sh/release-name": "mail",
                                                    "meta.helm.sh/release-namespace": NAMESPACE}
                 Cluster.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/{key[1]}"] = doc
-            calm = {"rollOnConfigChange": False}
-            first = rendered(helm, config.name, calm)
-            second = rendered(helm, config.name, {**calm, "replicas": 5, "config": {"limits": {"per_ip": 10}}})
+            first = rendered(helm, config.name, {})
+            second = rendered(helm, config.name, {"replicas": 5, "config": {"limits": {"per_ip": 10}}})
             changed = sorted(key for key in first if first[key] != second.get(key))
             want = [("ConfigMap", "mail-gatepost"), ("Deployment", "mail-gatepost")]
             need(changed == want, f"an upgrade changed {changed}, expected {want}")
             spec = lambda docs: docs["Deployment", "mail-gatepost"]["spec"]["template"]
             need(spec(first) == spec(second), "new settings restart the pods")
-            rolled = rendered(helm, config.name, {"config": {"limits": {"per_ip": 10}}})
-            need(spec(again) != spec(rolled), "new settings do not roll the pods")
+            roll = {"rollOnConfigChange": True}
+            first = rendered(helm, config.name, roll)
+            rolled = rendered(helm, config.name, {**roll, "config": {"limits": {"per_ip": 10}}})
+            need(spec(first) != spec(rolled), "new settings do not roll the pods")
     finally:
         server.shutdown()

@@ -111,7 +111,7 @@ impl Listeners {
         let admin = config.admin.as_ref().map(|admin| admin.bind);
         if let Some((_, open, _)) = self.admin.take_if(|(at, ..)| Some(*at) != admin) {
             // Whoever asked for this by that very port is answered yet.
-            let _ = open.leave();
+            drop(open.leave());
         }
     }
 

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use super::build::{Built, StartError};
 use super::changes::Changes;
 use super::listeners::{Listeners, Opened};
-use super::watch::{Seen, tell_expiries};
+use super::watch::{Seen, tell_certificates};
 use super::{App, notify};
 use crate::admin::Readiness;
 use crate::config::{Code, Config, Problem, Problems, Source};
 use crate::observe;
 use crate::observe::metrics::Outcome;
+use crate::tls;
 
 /// Wishes that may wait; whoever comes then waits until there is room.
 const WISHES: usize = 64;
@@ -186,7 +187,9 @@ impl Reloader {
         old.backends.stop_but(&new.backends);
         app.current.store(after.current.clone());
         app.metrics.set_present(after.present());
-        tell_expiries(&after.tls);
+        // Who asks for a reload does not want to wait for the next look at these.
+        let found = tls::look(&after.tls).await;
+        tell_certificates(app, &after.tls, &found);
         listeners.serve(opened, &after.config, app);
     }
 

@@ -89,21 +89,23 @@ pub(super) async fn settings(app: Arc<App>, seen: Arc<Seen>) {
 
 /// Swaps certificates as their files change, and counts it.
 pub(super) async fn certificates(app: Arc<App>) {
-    let counts = metrics::Gateway::new();
-    let present = app.clone();
-    tls::watch(
-        move || present.built.load().tls.clone(),
-        move |tls, changes| {
-            for change in changes {
-                counts.certificate_reload(match change {
-                    tls::Change::Swapped { .. } => Outcome::Taken,
-                    tls::Change::Refused { .. } => Outcome::Failed,
-                });
-            }
-            tell_expiries(tls);
-        },
-    )
+    let present = || app.built.load().tls.clone();
+    tls::watch(present, |tls, changes| {
+        tell_certificates(&app, tls, changes)
+    })
     .await;
+}
+
+/// Counts what a look at the certificates found, and tells when they end.
+pub(super) fn tell_certificates(app: &App, tls: &tls::Front, changes: &[tls::Change]) {
+    let gateway = app.current.load().gateway.clone();
+    for change in changes {
+        gateway.metrics.certificate_reload(match change {
+            tls::Change::Swapped { .. } => Outcome::Taken,
+            tls::Change::Refused { .. } => Outcome::Failed,
+        });
+    }
+    tell_expiries(tls);
 }
 
 /// Takes the file of passwords as it changes, and counts it.

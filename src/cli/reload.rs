@@ -46,16 +46,29 @@ fn taken(changed: &Value) -> String {
             .collect(),
         _ => Vec::new(),
     };
-    if lines.is_empty() {
-        return "reloaded, nothing changed\n".into();
+    let told = match lines.is_empty() {
+        true => "reloaded, nothing changed\n".into(),
+        false => format!("reloaded\n  {}\n", lines.join("\n  ")),
+    };
+    let keys = changed.get("at_restart").and_then(Value::as_array);
+    match keys.map(Vec::as_slice).unwrap_or_default() {
+        [] => told,
+        keys => {
+            let keys: Vec<_> = keys.iter().map(in_words).collect();
+            format!("{told}at the next start: {}\n", keys.join(", "))
+        }
     }
-    format!("reloaded\n  {}\n", lines.join("\n  "))
 }
 
 fn in_words(value: &Value) -> String {
     match value {
         Value::String(text) => printable(text),
         Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::Object(change) if change.contains_key("how") => {
+            let words = ["what", "name", "how"].into_iter();
+            let words = words.filter_map(|key| change.get(key)?.as_str());
+            printable(&words.collect::<Vec<_>>().join(" "))
+        }
         other => printable(&other.to_string()),
     }
 }
@@ -101,6 +114,11 @@ mod tests {
     fn what_changed_is_told() {
         for (answer, want) in [
             (json!({"changed": []}), "reloaded, nothing changed\n"),
+            (
+                json!({"changed": [{"what": "users", "name": null, "how": "changed"},
+                    {"what": "backend", "name": "new", "how": "added"}], "at_restart": ["threads"]}),
+                "reloaded\n  users changed\n  backend new added\nat the next start: threads\n",
+            ),
             (
                 json!({"changed": ["backends", "users"]}),
                 "reloaded\n  backends\n  users\n",

@@ -53,6 +53,7 @@ topics! {
     tls = "tls",
     pop3 = "pop3",
     limits = "limits",
+    reload = "reload",
     upgrade = "upgrade",
     kubernetes = "kubernetes",
     from_nginx = "from-nginx",
@@ -104,5 +105,5 @@ mod tests {
     }
 
     /// Pages that are being written.
-    const PLANNED: &[&str] = &["director", "health", "reload", "upgrade"];
+    const PLANNED: &[&str] = &["director", "health", "upgrade"];
 }

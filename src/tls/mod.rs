@@ -28,7 +28,7 @@ pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
 pub use stream::FrontTls;
 pub(crate) use watch::Stamp;
-pub use watch::{Change, watch};
+pub use watch::{Change, look, watch};
 
 use crate::protocol::Protocol;
 use certs::Certificates;

@@ -39,17 +39,21 @@ pub async fn watch(present: impl Fn() -> Arc<Front>, mut told: impl FnMut(&Front
     loop {
         tick.tick().await;
         let front = present();
-        let looking = front.clone();
-        // A file system that hangs must not hold a thread that serves mail.
-        let Ok(changes) = tokio::task::spawn_blocking(move || looking.refresh()).await else {
-            continue;
-        };
-        if changes.is_empty() {
-            continue;
+        let changes = look(&front).await;
+        if !changes.is_empty() {
+            told(&front, &changes);
         }
-        changes.iter().for_each(Change::log);
-        told(&front, &changes);
     }
+}
+
+/// Looks at the files once; what was found, after it was logged.
+pub async fn look(front: &Arc<Front>) -> Vec<Change> {
+    let looking = front.clone();
+    // A file system that hangs must not hold a thread that serves mail.
+    let looked = tokio::task::spawn_blocking(move || looking.refresh()).await;
+    let changes = looked.unwrap_or_default();
+    changes.iter().for_each(Change::log);
+    changes
 }
 
 impl Change {

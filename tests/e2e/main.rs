@@ -39,6 +39,7 @@ mod proxy_protocol;
 mod python;
 mod relay;
 mod reload;
+mod reload_load;
 mod sasl;
 mod secrets;
 mod tls;

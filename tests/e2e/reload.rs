@@ -1,10 +1,20 @@
 //! New settings while mail is served: what changes, what stays, and what is refused.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::support::gateway::{Gateway, Ports, Settings, admin_get};
+use serde_json::json;
+
+use crate::support::gateway::{BINARY, Gateway, Ports, Settings, admin_get};
+use crate::support::imap::Way;
+use crate::support::need;
 use crate::support::pki::Pki;
+use crate::support::scratch::free_port;
+use crate::support::wire::Conn;
 use crate::support::{BOB, Imap, Scratch, scripted};
 
 /// A gateway whose proxy.yaml is written anew.
@@ -41,15 +51,26 @@ impl Play {
 
     /// Writes and reloads; what changed.
     #[track_caller]
-    fn reload(&self, settings: &Settings) -> Vec<String> {
+    fn reload(&mut self, settings: &Settings) -> Vec<String> {
         let seen = self.gateway.log().len();
         self.write(settings);
         let (status, told) = self.gateway.reload();
         assert_eq!(status, 200, "{told:#}");
-        // Should the machine be slow, the watch was here first, and nothing was left to change.
-        let log = self.gateway.log();
-        let lines = log.get(seen..).unwrap_or_default().lines();
-        let reloads = lines.filter(|line| line.contains("event=reload result=ok"));
+        // Should the machine be slow, the watch was here first, and nothing was left to change: all
+        // that was logged up to the answer is what changed.
+        let mut log = String::new();
+        let gateway = &mut self.gateway;
+        let path = gateway.log_path();
+        gateway.wait_until("the reload in the log", || {
+            let all = fs::read_to_string(&path).unwrap_or_default();
+            log = all.get(seen..).unwrap_or_default().to_owned();
+            log.lines().any(|line| {
+                line.contains("event=reload result=ok by=admin") && line.contains("took=")
+            })
+        });
+        let reloads = log
+            .lines()
+            .filter(|line| line.contains("event=reload result=ok"));
         let mut changed: Vec<String> = reloads
             .filter_map(|line| line.split("changed=").nth(1))
             .map(|rest| match rest.strip_prefix('"') {
@@ -110,7 +131,7 @@ fn sessions_keep_what_they_began_with_and_new_ones_have_what_is_new() {
         .backend("new", to(b))
         .user("\"*\"", "new")
         .limits("per_user: 3");
-    let play = Play::new(&old);
+    let mut play = Play::new(&old);
     assert!(play.reload(&old).is_empty(), "nothing is different");
     let mut early = Imap::logged_in(play.gateway.ports.imap, BOB);
     // Greeted under the old settings: it goes by them to its end.
@@ -125,13 +146,7 @@ fn sessions_keep_what_they_began_with_and_new_ones_have_what_is_new() {
     assert_eq!(changed, want);
     assert_eq!(play.lands_on(), "b");
     assert_eq!(host_of(&mut early), "a");
-    greeted
-        .login(
-            crate::support::imap::Way::LoginQuoted,
-            BOB.name,
-            BOB.password,
-        )
-        .ok();
+    greeted.login(Way::LoginQuoted, BOB.name, BOB.password).ok();
     assert_eq!(host_of(&mut greeted), "a");
 
     // Both count as long as they live, and leave no series behind.
@@ -142,7 +157,6 @@ fn sessions_keep_what_they_began_with_and_new_ones_have_what_is_new() {
         play.metrics()
     );
     drop((early, greeted));
-    let mut play = play;
     let port = play.gateway.ports.admin;
     play.gateway
         .wait_until("the old backend's series to go", || {
@@ -154,4 +168,336 @@ fn sessions_keep_what_they_began_with_and_new_ones_have_what_is_new() {
             .metrics()
             .contains("gatepost_reloads_total{result=\"ok\"} 0")
     );
+}
+
+#[test]
+fn listeners_come_and_go_and_the_others_do_not_notice() {
+    let a = scripted::imap_named("a");
+    let (first, second) = (free_port(), free_port());
+    let with = |listeners: &[String]| {
+        let settings = Settings::to(to(a));
+        let add = |settings: Settings, listener: &String| settings.listener(listener);
+        listeners.iter().fold(settings, add)
+    };
+    let clear = |port: u16, more: &str| {
+        format!(
+            "{{ bind: \"imap://127.0.0.1:{port}\", name: n{port}, cleartext_login: true{more} }}"
+        )
+    };
+    let mut play = Play::new(&with(&[]));
+    let mut steady = Imap::logged_in(play.gateway.ports.imap, BOB);
+
+    let changed = play.reload(&with(&[clear(first, ""), clear(second, "")]));
+    let mut want = [first, second].map(|n| format!("listener n{n} added"));
+    want.sort();
+    assert_eq!(changed, want);
+    let mut on_first = Imap::logged_in(first, BOB);
+    let mut greeted = Imap::plain(first);
+    Imap::logged_in(second, BOB);
+
+    // The socket stays; what it offers is another thing for the next one.
+    let changed = play.reload(&with(&[
+        clear(first, ", greeting: \"New here\""),
+        clear(second, ""),
+    ]));
+    assert_eq!(changed, [format!("listener n{first} changed")]);
+    assert!(Conn::plain(first).text().ends_with("New here"));
+
+    // Its sessions go on when it is gone, those before login too.
+    let changed = play.reload(&with(&[clear(second, "")]));
+    assert_eq!(changed, [format!("listener n{first} removed")]);
+    assert!(TcpStream::connect(("127.0.0.1", first)).is_err());
+    assert_eq!(host_of(&mut on_first), "a");
+    greeted.login(Way::LoginQuoted, BOB.name, BOB.password).ok();
+    assert_eq!(host_of(&mut greeted), "a");
+    let label = format!("listener=\"n{first}\"");
+    assert!(!play.metrics().contains(&label), "{}", play.metrics());
+
+    // From an address to all of them, on the same port, and to TLS from the first byte.
+    let changed = play.reload(&with(&[format!(
+        "{{ bind: \"imaps://0.0.0.0:{second}\", name: wide }}"
+    )]));
+    assert_eq!(
+        changed,
+        [
+            "listener n".to_owned() + &second.to_string() + " removed",
+            "listener wide added".into()
+        ]
+    );
+    let mut imap = Imap::tls(second);
+    imap.login(Way::LoginQuoted, BOB.name, BOB.password).ok();
+    assert_eq!(host_of(&mut steady), "a");
+    assert_eq!(
+        play.gateway.log().matches("event=session_end").count(),
+        2,
+        "the two that left"
+    );
+}
+
+#[test]
+fn what_the_system_refuses_changes_nothing() {
+    let (a, b) = (scripted::imap_named("a"), scripted::imap_named("b"));
+    let play = Play::new(&Settings::to(to(a)));
+    let taken = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+    let taken = taken.local_addr().unwrap();
+    let free = free_port();
+    let listener = |at: &str| format!("imap://{at}");
+    for (settings, cause) in [
+        (
+            Settings::to(to(b))
+                .listener(&listener(&format!("127.0.0.1:{free}")))
+                .listener(&listener(&taken.to_string())),
+            "listen on imap://",
+        ),
+        (
+            Settings::to(to(b)).log("output: no-such-folder/gatepost.log"),
+            "open the log",
+        ),
+    ] {
+        play.write(&settings);
+        let (status, problems) = play.gateway.reload();
+        assert_eq!(
+            (status, &problems[0]["code"]),
+            (422, &json!("E070")),
+            "{problems:#}"
+        );
+        let message = problems[0]["message"].as_str().unwrap();
+        assert!(message.contains(cause), "{message}");
+        assert_eq!(play.lands_on(), "a", "not half of it either");
+        assert!(TcpStream::connect(("127.0.0.1", free)).is_err());
+    }
+}
+
+/// What a bad file is, and how it is refused: code and line.
+fn bad_files(good: &str) -> Vec<(&'static str, Bad, &'static str, u64)> {
+    let lines = |n: usize| good.lines().take(n).collect::<Vec<_>>().join("\n");
+    let with = |more: &str| Bad::Text(format!("{good}{more}\n"));
+    let last = good.lines().count() as u64;
+    let bomb = include_str!("../config/bomb.yaml").to_owned();
+    vec![
+        ("empty", Bad::Text(String::new()), "E013", 1),
+        (
+            "half-written",
+            Bad::Text(lines(3) + "\n  - { bind: \"imap://127."),
+            "E002",
+            4,
+        ),
+        ("half of its lines", Bad::Text(lines(5)), "E012", 1),
+        ("an unknown key", with("colour: blue"), "E010", last + 1),
+        ("a key twice", with("admin: {}"), "E004", last + 1),
+        ("aliases that multiply", Bad::Text(bomb), "E006", 0),
+        (
+            "over 16 MiB",
+            with(&format!("#{}", "x".repeat(16 << 20))),
+            "E001",
+            0,
+        ),
+        ("not UTF-8", Bad::Octets(b"listeners: \xff\n"), "E001", 0),
+        ("no permission", Bad::NoPermission, "E001", 0),
+        ("a directory", Bad::Directory, "E001", 0),
+        ("gone", Bad::Gone, "E001", 0),
+    ]
+}
+
+enum Bad {
+    Text(String),
+    Octets(&'static [u8]),
+    NoPermission,
+    Directory,
+    Gone,
+}
+
+#[test]
+fn a_broken_file_is_refused_with_line_and_cause_and_the_old_settings_stay() {
+    let a = scripted::imap_named("a");
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let ports = Ports::free();
+    let good = Settings::to(to(a)).yaml(&ports, &pki);
+    let file = scratch.write("proxy.yaml", &good);
+    // Root may read what nobody may, unless this is taken from it.
+    let mut command = Command::new(BINARY);
+    let plain = match (need::is_root(), need::program("setpriv")) {
+        (true, Some(setpriv)) => {
+            command = Command::new(setpriv);
+            command.args([
+                "--bounding-set",
+                "-dac_override,-dac_read_search",
+                "--",
+                BINARY,
+            ]);
+            true
+        }
+        (root, _) => !root,
+    };
+    command.arg("run").arg("-c").arg(&file);
+    let gateway = Gateway::start(&command, file.clone(), ports, &scratch);
+    let mut steady = Imap::logged_in(ports.imap, BOB);
+    for (what, bad, code, line) in bad_files(&good) {
+        let aside = scratch.join("aside");
+        let _ = fs::remove_file(&file);
+        match bad {
+            Bad::Text(text) => fs::write(&aside, text).unwrap(),
+            Bad::Octets(octets) => fs::write(&aside, octets).unwrap(),
+            Bad::NoPermission if !plain => continue,
+            Bad::NoPermission => {
+                fs::write(&aside, &good).unwrap();
+                fs::set_permissions(&aside, fs::Permissions::from_mode(0o000)).unwrap();
+            }
+            Bad::Directory => fs::create_dir(&aside).unwrap(),
+            Bad::Gone => {}
+        }
+        let _ = fs::rename(&aside, &file);
+        let (status, problems) = gateway.reload();
+        assert_eq!(status, 422, "{what}: {problems:#}");
+        let errors = problems.as_array().unwrap().iter();
+        let problem = errors.clone().find(|it| it["severity"] == "error");
+        let problem = problem.unwrap();
+        assert_eq!(problem["code"], code, "{what}: {problem:#}");
+        let at = problem["line"].as_u64().unwrap();
+        assert!(
+            line == 0 || at == line,
+            "{what}: line {line}, not {problem:#}"
+        );
+        assert_eq!(host_of(&mut steady), "a");
+        assert_eq!(host_of(&mut Imap::logged_in(ports.imap, BOB)), "a");
+        if file.is_dir() {
+            fs::remove_dir(&file).unwrap();
+        }
+    }
+    replace(&file, &good);
+    assert_eq!(gateway.reload().0, 200);
+    assert!(gateway.log().contains("event=reload_problem"));
+}
+
+#[test]
+fn every_way_of_changing_files_is_seen() {
+    let hosts = ["a", "b", "c", "d", "e", "f"];
+    let ports: Vec<u16> = hosts
+        .iter()
+        .map(|name| scripted::imap_named(name))
+        .collect();
+    let settings = |at: usize| Settings::to(to(ports[at]));
+    let mut play = Play::new(&settings(0));
+    assert_eq!(play.lands_on(), "a");
+    // Written over, in two goes: what is half there is not taken, or refused and looked at again.
+    let text = play.yaml(&settings(1));
+    let (one, two) = text.split_at(text.len() / 2);
+    fs::write(&play.file, one).unwrap();
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(&play.file)
+        .unwrap();
+    file.write_all(two.as_bytes()).unwrap();
+    play.wait_until_on("b");
+    // Renamed over.
+    play.write(&settings(2));
+    play.wait_until_on("c");
+    // Half of it for good, until somebody looks again.
+    fs::write(&play.file, one).unwrap();
+    play.gateway
+        .logged(&["event=reload", "result=failed", "by=file"]);
+    assert_eq!(play.lands_on(), "c");
+    play.write(&settings(3));
+    play.wait_until_on("d");
+    // A signal.
+    play.write(&settings(4));
+    play.gateway.signal("HUP");
+    play.wait_until_on("e");
+    play.gateway
+        .logged(&["event=reload", "result=ok", "by=signal"]);
+
+    // A map file, also one that was not there when it was first named.
+    let named = Settings::new()
+        .backend("old", to(ports[0]))
+        .backend("new", to(ports[5]))
+        .top("users_from: [{ file: map.yaml }]")
+        .user("\"*\"", "old");
+    play.write(&named);
+    play.gateway.logged(&["event=reload_problem", "map.yaml"]);
+    play.scratch.write("map.yaml", "bob: new\n");
+    play.wait_until_on("f");
+    play.scratch.write("map.yaml", "bob: old\n");
+    play.wait_until_on("a");
+}
+
+#[test]
+fn a_volume_of_kubernetes_is_swapped() {
+    let ports = [scripted::imap_named("a"), scripted::imap_named("b")];
+    let scratch = Scratch::new();
+    let volume = scratch.dir("volume");
+    let pki = Pki::new(&scratch);
+    let at = Ports::free();
+    let swap = |version: &str, host: u16| {
+        let data = scratch.dir(&format!("volume/..{version}"));
+        // The certificate is in the volume as well, under the same name each time.
+        let tls = "tls: { cert: tls.crt, key: tls.key }";
+        let yaml = Settings::to(to(host))
+            .without_certificate()
+            .top(tls)
+            .yaml(&at, &pki);
+        fs::write(data.join("proxy.yaml"), yaml).unwrap();
+        let (cert, key) = match version {
+            "one" => (&pki.cert, &pki.key),
+            _ => (&pki.other_name.0, &pki.other_name.1),
+        };
+        fs::copy(cert, data.join("tls.crt")).unwrap();
+        fs::copy(key, data.join("tls.key")).unwrap();
+        let link = volume.join("..data_tmp");
+        symlink(format!("..{version}"), &link).unwrap();
+        fs::rename(link, volume.join("..data")).unwrap();
+    };
+    swap("one", ports[0]);
+    for name in ["proxy.yaml", "tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), volume.join(name)).unwrap();
+    }
+    let mut gateway = Gateway::run(&volume.join("proxy.yaml"), at, &scratch);
+    assert_eq!(host_of(&mut Imap::logged_in(at.imap, BOB)), "a");
+    let shown = || Conn::tls(at.imaps).certificate();
+    let before = shown();
+    swap("two", ports[1]);
+    gateway.wait_until("the other host", || {
+        host_of(&mut Imap::logged_in(at.imap, BOB)) == "b"
+    });
+    gateway.wait_until("the other certificate", || shown() != before);
+}
+
+#[test]
+fn authorities_of_clients_are_read_anew() {
+    let a = scripted::imap_named("a");
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let ports = Ports::free();
+    let ca = scratch.join("clients.pem");
+    fs::copy(&pki.self_signed.0, &ca).unwrap();
+    let port = free_port();
+    let passwords = scratch.write("passwords", "");
+    let settings = Settings::new()
+        .listener(&format!(
+            "{{ bind: \"imaps://127.0.0.1:{port}\", client_ca: {} }}",
+            ca.display()
+        ))
+        .backend(
+            "store",
+            format!(
+                "{{ hosts: [\"{}\"], login_as: {{ master: m, password: p }} }}",
+                to(a)
+            ),
+        )
+        .user("\"*\"", "store")
+        .top(&format!(
+            "authenticate: {{ passwords: {} }}",
+            passwords.display()
+        ));
+    let file = scratch.write("proxy.yaml", settings.yaml(&ports, &pki));
+    let mut gateway = Gateway::run(&file, ports, &scratch);
+    let welcome = || {
+        let client = pki.client.clone();
+        // Not believed: the connection ends in the handshake.
+        std::panic::catch_unwind(move || Conn::tls_as(port, &client).line_or_end().is_some())
+            .unwrap_or(false)
+    };
+    assert!(!welcome());
+    fs::copy(&pki.ca, &ca).unwrap();
+    gateway.wait_until("the client's authority", welcome);
 }

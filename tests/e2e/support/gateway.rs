@@ -267,6 +267,11 @@ impl Gateway {
         self.running.words()
     }
 
+    /// Where that is written.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.running.log_path()
+    }
+
     /// Waits until the log has a line with all of `words`, and gives it.
     pub(crate) fn logged(&mut self, words: &[&str]) -> String {
         self.running.logged(words)

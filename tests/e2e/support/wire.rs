@@ -110,6 +110,14 @@ impl Conn {
         self.stream = Stream::Tls(Box::new(stream));
     }
 
+    /// The certificate that the server showed.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        match &self.stream {
+            Stream::Tls(tls) => tls.conn.peer_certificates().unwrap()[0].to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         match &mut self.stream {
