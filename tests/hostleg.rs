@@ -8,6 +8,8 @@
 
 #[path = "hostleg/certificates.rs"]
 mod certificates;
+#[path = "hostleg/discover.rs"]
+mod discover;
 #[path = "hostleg/exchange.rs"]
 mod exchange;
 #[path = "hostleg/health.rs"]

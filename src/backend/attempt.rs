@@ -237,7 +237,11 @@ impl Backend {
             Target::Network { host, port } => {
                 let limit = waits.connect.min(waits.left());
                 let tcp = dial::dial(host, *port, limit, &self.around).await;
-                (Stream::Tcp(tcp.map_err(kept)?), host.as_str())
+                // Whoever answers for the name server may name any host: the certificate must be of
+                // the name that the settings have (RFC 6125 §6.2.1).
+                let named = self.config.discover.as_ref();
+                let name = named.map_or(host.as_str(), |it| it.name.as_str());
+                (Stream::Tcp(tcp.map_err(kept)?), name)
             }
         };
         let greeting = (Instant::now() + waits.greeting).min(waits.greeted_by);

@@ -11,8 +11,10 @@ use crate::protocol::{Protocol, Secret, pop3};
 pub struct Config {
     /// Its name in the map.
     pub name: String,
-    /// At least one, names unique.
+    /// At least one, names unique; none where they are found by name.
     pub hosts: Vec<HostConfig>,
+    /// By which name hosts are found, if they are.
+    pub discover: Option<Discover>,
     /// TLS towards the hosts.
     pub tls: TlsConfig,
     /// How a host is chosen.
@@ -51,6 +53,7 @@ impl Config {
         Config {
             name: name.into(),
             hosts,
+            discover: None,
             tls: TlsConfig::default(),
             balance: Balance::Sticky,
             failover: Failover::Yes,
@@ -68,6 +71,19 @@ impl Config {
             pop3: pop3::Settings::default(),
         }
     }
+}
+
+/// A name by which hosts are found: its SRV records, or else its addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Discover {
+    /// What the hosts speak.
+    pub protocol: Protocol,
+    /// Clear, upgraded, or TLS from the first byte.
+    pub security: Security,
+    /// The name. It is also what certificates must bear: a name server is not believed on that.
+    pub name: String,
+    /// The scheme's own port: SRV records are asked for first. Another: addresses, with this port.
+    pub port: u16,
 }
 
 /// How hosts are probed. A host counts as up until shown otherwise.

@@ -158,6 +158,14 @@ impl Host {
         self.health.last_failure()
     }
 
+    /// Sets its metric to what it is.
+    pub(super) fn tell_state(&self) {
+        match self.state() {
+            State::Up => self.metrics.up(),
+            State::Down => self.metrics.down(),
+        }
+    }
+
     /// May its endpoint be asked now? If not: why it is down.
     pub(super) fn ask(&self, endpoint: Protocol) -> Result<(), Failure> {
         self.health.ask(endpoint, Instant::now())

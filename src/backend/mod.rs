@@ -11,6 +11,8 @@ pub(crate) mod attempt;
 pub mod balance;
 pub mod config;
 pub(crate) mod dial;
+pub mod discover;
+pub mod dns;
 mod gate;
 mod health;
 pub mod host;
@@ -37,6 +39,8 @@ use tokio::time::{Instant, sleep};
 
 use self::attempt::Then;
 use self::config::{Balance, Failover, Security};
+use self::discover::Lookup;
+use self::dns::Dns;
 use self::health::PAUSE;
 use self::tls::HostTls;
 use crate::net::Stream;
@@ -140,7 +144,9 @@ impl Backend {
         let secured = (config.hosts.iter())
             .flat_map(|host| [&host.imap, &host.pop3])
             .flatten()
-            .any(|endpoint| endpoint.security != Security::Clear);
+            .map(|endpoint| endpoint.security)
+            .chain(config.discover.as_ref().map(|it| it.security))
+            .any(|security| security != Security::Clear);
         let hosts = config.hosts.iter().cloned();
         Ok(Backend {
             files: tls_files(&config),
@@ -160,9 +166,15 @@ impl Backend {
         })
     }
 
-    /// Starts what runs beside the logins, once: the probes of its hosts. It ends when the backend is
-    /// dropped, or by [`stop`](Self::stop). To be called within a runtime.
+    /// Starts what runs beside the logins, once: the probes of its hosts, and the search for them
+    /// where they are found by name. It ends when the backend is dropped, or by
+    /// [`stop`](Self::stop). To be called within a runtime.
     pub fn start(self: &Arc<Self>) {
+        self.start_asking(Arc::new(Dns::system()));
+    }
+
+    /// As [`start`](Self::start), with another name server.
+    pub fn start_asking(self: &Arc<Self>, lookup: Arc<dyn Lookup>) {
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         if !beside.is_empty() {
             return;
@@ -170,6 +182,16 @@ impl Backend {
         for host in self.hosts.load().iter() {
             self.watch(host, &mut beside);
         }
+        if let Some(settings) = self.config.discover.clone() {
+            beside.spawn(discover::follow(Arc::downgrade(self), settings, lookup));
+        }
+    }
+
+    /// Watches a host that has come.
+    fn watch_more(self: &Arc<Self>, host: &Arc<Host>) {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        while beside.try_join_next().is_some() {}
+        self.watch(host, &mut beside);
     }
 
     /// Ends what runs beside the logins; those that are under way go on.
@@ -276,10 +298,23 @@ impl Backend {
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host.to_string());
         let mut hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
+        // Right after the start the name server may not have answered yet.
+        while hosts.is_empty()
+            && self.config.discover.is_some()
+            && Instant::now() + PAUSE <= deadline
+        {
+            sleep(PAUSE).await;
+            hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
+        }
         loop {
             let mut again = VecDeque::new();
-            let mut last = Refusal::nowhere(Failure::HostSetup {
-                cause: "the backend has no host".into(),
+            let mut last = Refusal::nowhere(match &self.config.discover {
+                None => Failure::HostSetup {
+                    cause: "the backend has no host".into(),
+                },
+                Some(discover) => Failure::Unreachable {
+                    cause: format!("no host of {} has been found yet", discover.name),
+                },
             });
             while let Some(host) = hosts.pop_front() {
                 if asked && Instant::now() >= patience {

@@ -35,7 +35,8 @@ impl Backend {
             return;
         };
         for protocol in Protocol::ALL {
-            if host.config.endpoint(protocol).is_some() {
+            // A host that left and returned may still be watched.
+            if host.config.endpoint(protocol).is_some() && !host.health.is_probed(protocol) {
                 let (backend, host) = (Arc::downgrade(self), host.clone());
                 tasks.spawn(watch(backend, host, protocol, settings.clone()));
             }
@@ -220,7 +221,7 @@ async fn leave(mut stream: Stream, protocol: Protocol) {
 }
 
 /// A time, a tenth less to a tenth more.
-fn varied(time: Duration) -> Duration {
+pub(super) fn varied(time: Duration) -> Duration {
     let tenth = time / JITTER;
     let random = u32::try_from(unpredictable() >> 44).unwrap_or_default();
     time - tenth + (tenth * 2).mul_f64(f64::from(random) / f64::from(1_u32 << 20))

@@ -1,6 +1,7 @@
 //! `backends:` and `pop3:` from the checked tree.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::check::Report;
 use super::node::Mark;
@@ -10,7 +11,8 @@ use super::rest;
 use super::url::{self, HostUrl};
 use super::value::{self, Wrong};
 use crate::backend::config::{
-    Balance, Config, Failover, ForwardClient, Health, HostConfig, TlsConfig, Verify,
+    Balance, Config, Discover, Failover, ForwardClient, Health, HostConfig, Target, TlsConfig,
+    Verify,
 };
 use crate::backend::master::{Format, Master};
 use crate::protocol::Protocol;
@@ -25,6 +27,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
         let hosts = hosts(name, mark, raw, report);
         let d = Config::new(name, hosts);
         let config = Config {
+            discover: discover(raw.get("discover"), report),
             login_as: login_as(raw.get("login_as"), authenticate, report),
             tls: tls(raw.get("tls"), report),
             balance: match raw.get("balance").text() {
@@ -118,6 +121,28 @@ fn hosts(backend: &str, mark: Mark, raw: Raw<'_>, report: &mut Report<'_>) -> Ve
         hosts.push(host);
     }
     hosts
+}
+
+/// A name to find hosts by: neither an address, which is found, nor the built-in store.
+fn discover(raw: Raw<'_>, report: &mut Report<'_>) -> Option<Discover> {
+    let HostUrl::Mail(endpoint, _) = url::host_url(raw.text()?).ok()? else {
+        return None;
+    };
+    match endpoint.target {
+        Target::Network { host, port } if host.parse::<IpAddr>().is_err() => Some(Discover {
+            protocol: endpoint.protocol,
+            security: endpoint.security,
+            name: host,
+            port,
+        }),
+        _ => {
+            let wrong = Wrong::new(Code::E020, "expected a name, like `imap://store.mail.svc`")
+                .help("hosts that need not be found stand under `hosts`");
+            let message = "`discover` finds hosts by a name";
+            report.add(raw.mark(), Code::E020, message, wrong);
+            None
+        }
+    }
 }
 
 fn host(raw: Raw<'_>, report: &mut Report<'_>) -> Option<HostConfig> {

@@ -6,13 +6,10 @@
 /// The place of a key in the description, and what is not there yet. `*` stands for any name of a
 /// free map, `[]` for the elements of a list. A value that is pending only for some of its words is
 /// refused where it is read; [`SUBMISSION`] and [`STATE`] name those.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("backends.*.discover", "finding hosts by name"),
-    (
-        "backends.*.login_as.oauth2",
-        "logging in to hosts by a token",
-    ),
-];
+pub(super) const NOT_YET: &[(&str, &str)] = &[(
+    "backends.*.login_as.oauth2",
+    "logging in to hosts by a token",
+)];
 
 /// Listeners, endpoints and `protocols:` of mail submission.
 pub(super) const SUBMISSION: Option<&str> = Some("submission");

@@ -55,6 +55,7 @@ topics! {
     limits = "limits",
     reload = "reload",
     upgrade = "upgrade",
+    health = "health",
     kubernetes = "kubernetes",
     from_nginx = "from-nginx",
     from_dovecot_director = "from-dovecot-director",

@@ -31,7 +31,7 @@ fn started(config: Config) -> Arc<Backend> {
 }
 
 /// Waits until it is so, however slow the machine is.
-async fn until(so: impl Fn() -> bool) {
+pub(crate) async fn until(so: impl Fn() -> bool) {
     let patience = Duration::from_secs(60);
     let waiting = async {
         while !so() {

@@ -115,6 +115,11 @@ impl Host {
         self.up.set(0.0);
     }
 
+    /// It is none of the backend's any more: neither up nor down.
+    pub fn gone(&self) {
+        self.up.set(f64::NAN);
+    }
+
     /// A login succeeded there: it has one session more, until the guard is dropped.
     pub fn session(&self) -> Counted {
         self.logins.increment(1);
