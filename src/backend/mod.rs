@@ -299,21 +299,18 @@ impl Backend {
             .map(|live| live.host.to_string());
         let mut hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
         // Right after the start the name server may not have answered yet.
-        while hosts.is_empty()
-            && self.config.discover.is_some()
-            && Instant::now() + PAUSE <= deadline
-        {
+        while hosts.is_empty() && self.is_lost() && Instant::now() + PAUSE <= deadline {
             sleep(PAUSE).await;
             hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
         }
         loop {
             let mut again = VecDeque::new();
-            let mut last = Refusal::nowhere(match &self.config.discover {
-                None => Failure::HostSetup {
+            let mut last = Refusal::nowhere(match self.is_lost() {
+                false => Failure::HostSetup {
                     cause: "the backend has no host".into(),
                 },
-                Some(discover) => Failure::Unreachable {
-                    cause: format!("no host of {} has been found yet", discover.name),
+                true => Failure::Unreachable {
+                    cause: "its hosts have not been found yet".into(),
                 },
             });
             while let Some(host) = hosts.pop_front() {
@@ -423,6 +420,11 @@ impl Backend {
             Some(_) => "drain",
             None => host.state().as_str(),
         }
+    }
+
+    /// Whether hosts are to be found by name, and none has been.
+    fn is_lost(&self) -> bool {
+        self.config.discover.is_some() && self.hosts.load().is_empty()
     }
 
     /// Whether a login of this kind may be made here at all.
