@@ -321,13 +321,14 @@ impl Following {
         );
         for host in gone {
             host.metrics.gone();
+            backend.unwatch(host);
             self.left.push(Arc::downgrade(host));
         }
         let come: Vec<Arc<Host>> = come.into_iter().cloned().collect();
         backend.hosts.store(Arc::new(hosts));
         for host in &come {
             host.tell_state();
-            backend.watch_more(host);
+            backend.watch(host);
         }
     }
 }

@@ -209,11 +209,6 @@ impl Health {
         })
     }
 
-    /// Whether somebody probes this endpoint.
-    pub(super) fn is_probed(&self, endpoint: Protocol) -> bool {
-        self.of(endpoint, |pulse| pulse.probers > 0)
-    }
-
     /// Somebody probes this endpoint from now on, until the guard is dropped.
     pub(super) fn probed(&self, endpoint: Protocol) -> Probed<'_> {
         self.of(endpoint, |pulse| {

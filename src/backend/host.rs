@@ -4,6 +4,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ pub struct Host {
     pub(super) health: Arc<Health>,
     /// What became of the test account's logins here.
     pub(super) test_login: Arc<Mutex<TestLogin>>,
+    losses: Mutex<Losses>,
     /// Connections to its IMAP endpoint that wait for polls.
     pub(super) pool: Pool,
     known: Arc<Known>,
@@ -53,6 +55,27 @@ impl State {
             State::Up => "up",
             State::Down => "down",
         }
+    }
+}
+
+/// Sessions that were lost, in a row where their clients are let go one after the other.
+#[derive(Debug, Default)]
+struct Losses {
+    /// When the next one may be.
+    next: Option<Instant>,
+}
+
+impl Losses {
+    /// Between two clients that are let go: 400 a second, as many as a returning host bears well.
+    const APART: Duration = Duration::from_micros(2500);
+
+    /// The longest a client is kept: past it, it would rather notice.
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn one_more(&mut self, now: Instant) -> Duration {
+        let at = self.next.map_or(now, |next| next.max(now));
+        self.next = Some((at + Self::APART).min(now + Self::LONGEST));
+        at.saturating_duration_since(now)
     }
 }
 
@@ -82,6 +105,7 @@ impl Host {
             gate: Arc::new(Gate::new(backend.logins_in_flight)),
             health: Arc::new(Health::new(backend.health.as_ref())),
             test_login: Arc::default(),
+            losses: Mutex::default(),
             pool: Pool::default(),
             known: Arc::default(),
             metrics: metrics::Host::new(&backend.name, &config.name),
@@ -197,6 +221,12 @@ impl Host {
         change
     }
 
+    /// A session here was lost out of the blue: how long its client is kept, so that not all of a host's
+    /// clients come back at once.
+    pub fn lost_session(&self) -> Duration {
+        lock(&self.losses).one_more(Instant::now())
+    }
+
     /// Waits for a turn to log in to an endpoint; not on an endpoint that goes down meanwhile: then
     /// why it did.
     pub(super) async fn turn(&self, endpoint: Protocol) -> Result<SemaphorePermit<'_>, Failure> {
@@ -285,8 +315,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     pub(in crate::backend) fn host(name: &str, max_sessions: u32) -> Arc<Host> {
@@ -343,6 +371,16 @@ pub(super) mod tests {
         assert_eq!(waiting.await.unwrap(), Err(why));
         drop(all);
         assert_eq!(other.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_of_lost_sessions_are_let_go_one_after_the_other() {
+        let host = host("a", 0);
+        let kept: Vec<_> = (0..3000).map(|_| host.lost_session().as_micros()).collect();
+        assert_eq!(kept[..3], [0, 2500, 5000]);
+        assert_eq!(kept[2000..], [5_000_000; 1000]);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(host.lost_session(), Duration::ZERO);
     }
 
     #[test]

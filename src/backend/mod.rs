@@ -25,7 +25,7 @@ pub(crate) mod tls;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use answered::Answered;
@@ -34,11 +34,11 @@ pub use config::Config;
 pub use dial::Surroundings;
 pub use host::Host;
 pub use seat::Seat;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use self::attempt::Then;
-use self::config::{Balance, Failover, Security};
+use self::config::{Balance, Failover, HostConfig, Security};
 use self::discover::Lookup;
 use self::dns::Dns;
 use self::health::PAUSE;
@@ -134,8 +134,15 @@ pub struct Backend {
     /// The files that `tls` was read from, as they were then.
     files: Vec<Option<Stamp>>,
     around: Surroundings,
-    /// What runs beside the logins; ends with the backend.
-    beside: Mutex<JoinSet<()>>,
+    beside: Mutex<Beside>,
+}
+
+/// What runs beside the logins; ends with the backend.
+#[derive(Default)]
+struct Beside {
+    tasks: JoinSet<()>,
+    /// Those that look at a host, by its name.
+    watches: BTreeMap<String, Vec<AbortHandle>>,
 }
 
 impl Backend {
@@ -175,29 +182,25 @@ impl Backend {
 
     /// As [`start`](Self::start), with another name server.
     pub fn start_asking(self: &Arc<Self>, lookup: Arc<dyn Lookup>) {
-        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        if !beside.is_empty() {
+        if !self.beside().tasks.is_empty() {
             return;
         }
         for host in self.hosts.load().iter() {
-            self.watch(host, &mut beside);
+            self.watch(host);
         }
         if let Some(settings) = self.config.discover.clone() {
-            beside.spawn(discover::follow(Arc::downgrade(self), settings, lookup));
+            let following = discover::follow(Arc::downgrade(self), settings, lookup);
+            self.beside().tasks.spawn(following);
         }
     }
 
-    /// Watches a host that has come.
-    fn watch_more(self: &Arc<Self>, host: &Arc<Host>) {
-        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        while beside.try_join_next().is_some() {}
-        self.watch(host, &mut beside);
+    fn beside(&self) -> MutexGuard<'_, Beside> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what runs beside the logins; those that are under way go on.
     pub fn stop(&self) {
-        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        beside.abort_all();
+        self.beside().tasks.abort_all();
     }
 
     fn succeeding(
@@ -213,7 +216,14 @@ impl Backend {
             return Ok(before.clone());
         }
         let backend = Backend::new(config.clone(), around.clone())?;
-        let hosts = config.hosts.iter().cloned().map(|host| {
+        let found: Vec<HostConfig> = match config.discover == before.config.discover {
+            true if config.discover.is_some() => {
+                let hosts = before.hosts();
+                hosts.iter().map(|host| host.config.clone()).collect()
+            }
+            _ => config.hosts.clone(),
+        };
+        let hosts = found.into_iter().map(|host| {
             let earlier = before.host(&host.name);
             Arc::new(match earlier {
                 Some(earlier) => Host::succeeding(host, config, &earlier, &before.config),

@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::attempt::{Errand, Waits, unpredictable};
@@ -29,18 +28,28 @@ const LEAVING: Duration = Duration::from_secs(1);
 const JITTER: u32 = 10;
 
 impl Backend {
-    /// Watches a host's endpoints, as long as it is one of the backend's.
-    pub(super) fn watch(self: &Arc<Self>, host: &Arc<Host>, tasks: &mut JoinSet<()>) {
+    /// Watches a host's endpoints, until told otherwise or the backend ends.
+    pub(super) fn watch(self: &Arc<Self>, host: &Arc<Host>) {
         let Some(settings) = &self.config.health else {
             return;
         };
+        let mut beside = self.beside();
+        while beside.tasks.try_join_next().is_some() {}
         for protocol in Protocol::ALL {
-            // A host that left and returned may still be watched.
-            if host.config.endpoint(protocol).is_some() && !host.health.is_probed(protocol) {
+            if host.config.endpoint(protocol).is_some() {
                 let (backend, host) = (Arc::downgrade(self), host.clone());
-                tasks.spawn(watch(backend, host, protocol, settings.clone()));
+                let name = host.name().to_owned();
+                let watching = watch(backend, host, protocol, settings.clone());
+                let handle = beside.tasks.spawn(watching);
+                beside.watches.entry(name).or_default().push(handle);
             }
         }
+    }
+
+    /// Lets a host that left alone.
+    pub(super) fn unwatch(&self, host: &Host) {
+        let watches = self.beside().watches.remove(host.name());
+        watches.into_iter().flatten().for_each(|it| it.abort());
     }
 
     /// One look at an endpoint, and what it means.
@@ -170,9 +179,6 @@ async fn watch(backend: Weak<Backend>, host: Arc<Host>, protocol: Protocol, sett
             let Some(backend) = backend.upgrade() else {
                 return;
             };
-            if !backend.hosts().iter().any(|it| Arc::ptr_eq(it, &host)) {
-                return;
-            }
             backend.probe(&host, endpoint, &settings).await;
         }
         let soon = Instant::now() + varied(PAUSE * 9 / 8);
