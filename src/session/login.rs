@@ -11,7 +11,7 @@ use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Certificates, Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{AfterAll, Backend, Dialogue, Request, Seat};
+use crate::backend::{AfterAll, Backend, Dialogue, Host, Request, Seat};
 use crate::net::{Stream, TlsFacts};
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
@@ -37,8 +37,15 @@ pub(super) struct Bridge {
 /// What a session holds as long as it lives: its place among its user's, and on the host.
 pub(super) struct Places {
     _user: limits::UserSession,
-    _host: Seat,
+    host: Seat,
     _counted: Option<metrics::Counted>,
+}
+
+impl Places {
+    /// The host.
+    pub(super) fn host(&self) -> &Host {
+        self.host.host()
+    }
 }
 
 /// A login that a host accepted.
@@ -180,7 +187,7 @@ impl Session<'_> {
                         far,
                         places: Places {
                             _user: place,
-                            _host: seat,
+                            host: seat,
                             _counted: counted,
                         },
                     });

@@ -282,11 +282,14 @@ impl Session<'_> {
             client,
             handover,
             far,
-            places: _places,
+            places,
             idle,
         } = bridge;
         match far {
-            Far::Relayed(host) => relay::relay(client, host, handover, self.live, idle).await,
+            Far::Relayed(host) => {
+                let lost = || places.host().lost_session();
+                relay::relay(client, host, handover, self.live, idle, &lost).await
+            }
             Far::Translated(translated) => {
                 // Boxed: a relayed session need not be as large as this one.
                 Box::pin(self.translate(client, handover, *translated, idle)).await

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::ended::{Ended, EndedBy};
 use super::registry::Live;
@@ -36,6 +36,10 @@ const BUFFER_SMALL: usize = 4 * 1024;
 /// sent before the client's end goes on as long as it moves.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(5);
 
+/// A session in which nothing has moved for so long when its host closes was not about to end: the
+/// host is lost, and others with it perhaps.
+const OUT_OF_THE_BLUE: Duration = Duration::from_secs(1);
+
 /// A session that was asked to end waits this long for a message boundary.
 const GOODBYE_WAIT: Duration = Duration::from_secs(30);
 
@@ -48,13 +52,15 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
 }
 
-/// Relays until the session is over; both streams are shut down then.
+/// Relays until the session is over; both streams are shut down then. `lost` says how long the client
+/// of a session that was lost out of the blue is kept, so that not all of a host's come back at once.
 pub(super) async fn relay(
     client: Stream,
     host: Stream,
     handover: Handover,
     live: &Live,
     idle: Duration,
+    lost: &(dyn Fn() -> Duration + Sync),
 ) -> Ended {
     let mut relay = Relay {
         client,
@@ -64,6 +70,8 @@ pub(super) async fn relay(
         observer: handover.observer,
         leaving: None,
         broken: None,
+        lost,
+        kept: None,
     };
     let mut asked = pin!(live.end_asked());
     let mut timer = pin!(sleep_until(Instant::now() + idle));
@@ -80,7 +88,7 @@ pub(super) async fn relay(
             timer.as_mut().reset(Instant::now() + wait);
         }
         loop {
-            match relay.poll(cx, live) {
+            match relay.poll(cx, live, last) {
                 Poll::Ready(ended) => return Poll::Ready(ended),
                 Poll::Pending if relay.take_moved() => last = Instant::now(),
                 Poll::Pending => {}
@@ -111,7 +119,7 @@ pub(super) async fn relay(
     ended
 }
 
-struct Relay {
+struct Relay<'a> {
     client: Stream,
     host: Stream,
     up: Direction,
@@ -120,6 +128,9 @@ struct Relay {
     leaving: Option<Leaving>,
     /// The host's side broke while it may still have something to say.
     broken: Option<Ended>,
+    lost: &'a (dyn Fn() -> Duration + Sync),
+    /// Until when a lost session's client is kept.
+    kept: Option<Pin<Box<Sleep>>>,
 }
 
 /// The gateway wants the session to end.
@@ -142,8 +153,9 @@ impl Leaving {
     }
 }
 
-impl Relay {
-    fn poll(&mut self, cx: &mut Context<'_>, live: &Live) -> Poll<Ended> {
+impl Relay<'_> {
+    /// `last`: when something moved.
+    fn poll(&mut self, cx: &mut Context<'_>, live: &Live, last: Instant) -> Poll<Ended> {
         let observer = &mut self.observer;
         let up = self.up.poll(
             cx,
@@ -151,6 +163,7 @@ impl Relay {
             &mut self.host,
             &live.bytes_in,
             |bytes| observer.client_to_host(bytes),
+            |_, _| Poll::Ready(()),
         );
         match up {
             Poll::Ready(Moved::Failed(Which::Reader, error)) => {
@@ -168,6 +181,8 @@ impl Relay {
         }
         loop {
             let observer = &mut self.observer;
+            let (kept, lost) = (&mut self.kept, self.lost);
+            let over = self.leaving.is_some() || matches!(self.up.flow, Flow::Ended | Flow::Shut);
             let down = self.down.poll(
                 cx,
                 &mut self.host,
@@ -177,10 +192,19 @@ impl Relay {
                     observer.host_to_client(bytes);
                     Verdict::Pass
                 },
+                |cx, moved| match over || moved || last.elapsed() < OUT_OF_THE_BLUE {
+                    true => Poll::Ready(()),
+                    false => {
+                        let kept = kept.get_or_insert_with(|| Box::pin(sleep(lost())));
+                        kept.as_mut().poll(cx)
+                    }
+                },
             );
             match down {
                 Poll::Ready(Moved::Failed(Which::Reader, error)) => {
-                    return Poll::Ready(Ended::error(EndedBy::Backend, &error));
+                    self.broken = Some(Ended::error(EndedBy::Backend, &error));
+                    self.down.flow = Flow::Ended;
+                    continue;
                 }
                 Poll::Ready(Moved::Failed(Which::Writer, error)) => {
                     return Poll::Ready(Ended::error(EndedBy::Client, &error));
@@ -293,6 +317,7 @@ impl Direction {
         writer: &mut Stream,
         count: &AtomicU64,
         mut look: impl FnMut(&mut [u8]) -> Verdict,
+        mut may_end: impl FnMut(&mut Context<'_>, bool) -> Poll<()>,
     ) -> Poll<Moved> {
         loop {
             if let Err(error) = ready!(self.poll_write(cx, writer)) {
@@ -305,6 +330,7 @@ impl Direction {
                 },
                 Flow::Refused => return Poll::Ready(Moved::Refused),
                 Flow::Ended => {
+                    ready!(may_end(cx, self.moved));
                     // An error here is the other side's and will be seen on its own half.
                     let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
                     self.flow = Flow::Shut;

@@ -39,6 +39,9 @@ struct Play {
     relay: JoinHandle<Ended>,
 }
 
+/// How long the client of a session lost out of the blue is kept.
+const LOST: Duration = Duration::from_secs(3);
+
 const IDLE: Duration = Duration::from_secs(60);
 
 fn play(to_client: &[u8], to_host: &[u8], pipe: usize) -> Play {
@@ -51,7 +54,7 @@ fn play(to_client: &[u8], to_host: &[u8], pipe: usize) -> Play {
     let live = entry.clone();
     let relay = tokio::spawn(async move {
         let (client, host) = (Stream::Memory(near_client), Stream::Memory(near_host));
-        relay(client, host, handover, &live, IDLE).await
+        relay(client, host, handover, &live, IDLE, &|| LOST).await
     });
     Play {
         client,
@@ -261,4 +264,38 @@ async fn a_hosts_last_words_survive_a_write_that_failed() {
     let _ = client.write_all(b"a NOOP\r\n").await;
     assert_eq!(all(client).await, b"* BYE gone\r\n");
     assert_eq!(relay.await.unwrap().by, EndedBy::Backend);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_of_a_session_lost_out_of_the_blue_is_kept_for_a_while() {
+    // Seconds of silence before the host closes, words before that, seconds until the client sees it.
+    for (silence, words, kept) in [(0, "", 0), (2, "", 3), (2, "* BYE\r\n", 0)] {
+        let Play {
+            client,
+            mut host,
+            relay,
+            ..
+        } = play(b"", b"", 64);
+        tokio::time::sleep(Duration::from_secs(silence)).await;
+        host.write_all(words.as_bytes()).await.unwrap();
+        drop(host);
+        let lost = Instant::now();
+        assert_eq!(all(client).await, words.as_bytes());
+        assert_eq!(lost.elapsed().as_secs(), kept, "{silence} {words}");
+        assert_eq!(relay.await.unwrap(), Ended::new(EndedBy::Backend, "closed"));
+    }
+    // A client that has gone meanwhile is not waited for.
+    let Play {
+        client,
+        host,
+        relay,
+        ..
+    } = play(b"", b"", 64);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(host);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let gone = Instant::now();
+    drop(client);
+    relay.await.unwrap();
+    assert!(gone.elapsed() < LOST / 2);
 }
