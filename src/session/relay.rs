@@ -21,6 +21,7 @@ use super::ended::{Ended, EndedBy};
 use super::registry::Live;
 use crate::net::Stream;
 use crate::protocol::{Farewell, Handover, Observer, Verdict};
+use crate::tls;
 
 /// Octets moved at a time: four full TLS records, so that a bulk transfer costs few system calls.
 const BUFFER: usize = 64 * 1024;
@@ -350,7 +351,10 @@ impl Direction {
         look: &mut impl FnMut(&mut [u8]) -> Verdict,
     ) -> Poll<Result<(), (Which, io::Error)>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let most = if HELD.load(Ordering::Relaxed) < HELD_MAX {
+            let held = HELD
+                .load(Ordering::Relaxed)
+                .saturating_add(tls::stream::waiting());
+            let most = if held < HELD_MAX {
                 BUFFER
             } else {
                 BUFFER_SMALL
