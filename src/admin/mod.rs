@@ -99,6 +99,14 @@ async fn connection(
 ) {
     // An answer is one write; a client that waits for it should not wait for ours to be joined.
     let _ = stream.set_nodelay(true);
+    // hyper closes a connection that is to end and has heard nothing yet; who has just been let in is
+    // to be answered, too.
+    if !matches!(
+        tokio::time::timeout(HEAD, stream.readable()).await,
+        Ok(Ok(()))
+    ) {
+        return;
+    }
     let answering = service_fn(move |request: hyper::Request<Incoming>| {
         let (access, gateway) = (door.access(), gateway.clone());
         async move {
@@ -122,6 +130,7 @@ async fn connection(
         }
     };
     let outcome = tokio::select! {
+        biased;
         outcome = connection.as_mut() => outcome,
         () = over => {
             connection.as_mut().graceful_shutdown();
