@@ -14,6 +14,8 @@ mod discover;
 mod exchange;
 #[path = "hostleg/health.rs"]
 mod health;
+#[path = "hostleg/killed.rs"]
+mod killed;
 #[path = "hostleg/pool.rs"]
 mod pool;
 #[path = "hostleg/scripted.rs"]
