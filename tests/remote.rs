@@ -285,13 +285,52 @@ fn every_command_asks_says_and_ends_as_it_should() {
             Case {
                 input: "alice new\n# and\nbob new\n",
                 says: "2 users are moved\n",
-                ..case(&["move", "--file", "-"], vec![(200, json!({}))])
+                ..case(
+                    &["move", "--file", "-"],
+                    vec![
+                        (
+                            202,
+                            json!({"job": {"id": 7, "moved": 0, "failed": [], "finished": false}}),
+                        ),
+                        (
+                            200,
+                            json!({"job": {"id": 7, "moved": 2, "failed": [], "finished": true}}),
+                        ),
+                    ],
+                )
             },
-            vec![("POST /api/v1/move", json!([moved("alice"), moved("bob")]))],
+            vec![
+                (
+                    "POST /api/v1/move?wait=false",
+                    json!([moved("alice"), moved("bob")]),
+                ),
+                ("GET /api/v1/moves?job=7", null.clone()),
+            ],
         ),
         (
             Case {
-                says: "USER   BACKEND  HOST\nalice  new      -\n",
+                input: "alice new\nbob new\n",
+                says: "1 of 2 users are moved\nbob was not moved: a session does not end\n\
+                       error: some users were not moved\n\n\
+                       next: run it again with those, once the cause is gone\n",
+                code: 1,
+                ..case(
+                    &["move", "--file", "-"],
+                    vec![(
+                        202,
+                        json!({"job": {"id": 8, "moved": 1, "finished": true,
+                               "failed": [{"user": "bob", "error": "a session does not end"}]}}),
+                    )],
+                )
+            },
+            vec![(
+                "POST /api/v1/move?wait=false",
+                json!([moved("alice"), moved("bob")]),
+            )],
+        ),
+        (
+            Case {
+                says: "USER   BACKEND  HOST  AGE\nalice  new      -       -\n",
                 ..case(&["moves"], vec![(200, json!({"moves": [moved("alice")]}))])
             },
             vec![("GET /api/v1/moves", null.clone())],
@@ -330,8 +369,14 @@ fn every_command_asks_says_and_ends_as_it_should() {
         ),
         (
             Case {
-                says: "reloaded\n  users\n",
-                ..case(&["reload"], vec![(200, json!({"changed": ["users"]}))])
+                says: "reloaded\n  users changed\n",
+                ..case(
+                    &["reload"],
+                    vec![(
+                        200,
+                        json!({"changed": [{"what": "users", "name": null, "how": "changed"}], "at_restart": [], "warnings": []}),
+                    )],
+                )
             },
             vec![("POST /api/v1/reload", null.clone())],
         ),

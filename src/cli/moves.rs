@@ -3,16 +3,21 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::remote::{Remote, Trouble, encode, finish};
-use super::table::{self, Table, cell};
-use super::{Form, say};
+use super::table::{self, Table, cell, span};
+use super::{Form, say, tell};
 
-/// Moves in a request: they fit into what a request's body may have, whatever the names are.
-const A_REQUEST: usize = 500;
+/// Moves in a request: of names of the longest kind there are, they fit into a body of 16 MiB. Names are
+/// checked request by request; with one that is wrong nobody of its request is moved.
+const A_REQUEST: usize = 20_000;
+
+/// Between two questions how far it is.
+const BETWEEN: Duration = Duration::from_millis(200);
 
 /// Longest list that is read.
 const LONGEST: u64 = 256 * 1024 * 1024;
@@ -74,18 +79,50 @@ fn post_moves(path: &Path, what: &Move) -> Result<(), Trouble> {
         )));
     }
     let remote = Remote::of(path)?;
-    let mut done = 0;
+    let (mut done, mut failed) = (0, Vec::new());
     for part in moves.chunks(A_REQUEST) {
         let body = Value::Array(part.to_vec());
-        let answer = remote.ask(Method::POST, "/api/v1/move", Some(&body));
-        answer.inspect_err(|_| say(&format!("{done} of {} users are moved", moves.len())))?;
-        done += part.len();
+        let started = remote.ask(Method::POST, "/api/v1/move?wait=false", Some(&body));
+        let started = started.inspect_err(|_| say(&moved_of(done, moves.len())))?;
+        let job = finished(&remote, started)?;
+        done += job.get("moved").and_then(Value::as_u64).unwrap_or(0);
+        let stayed = job.get("failed").and_then(Value::as_array);
+        failed.extend(stayed.cloned().unwrap_or_default());
     }
-    say(&format!(
-        "{done} {} moved",
-        if done == 1 { "user is" } else { "users are" }
-    ));
-    Ok(())
+    for stayed in &failed {
+        let (user, why) = (cell(stayed.get("user")), cell(stayed.get("error")));
+        tell(&format!("{user} was not moved: {why}"));
+    }
+    say(&moved_of(done, moves.len()));
+    match done == moves.len() as u64 {
+        true => Ok(()),
+        false => Err(Trouble::Nothing(
+            "some users were not moved\n\nnext: run it again with those, once the cause is gone"
+                .into(),
+        )),
+    }
+}
+
+fn moved_of(done: u64, all: usize) -> String {
+    match (done, all) {
+        (1, 1) => "1 user is moved".into(),
+        (done, all) if done == all as u64 => format!("{done} users are moved"),
+        (done, all) => format!("{done} of {all} users are moved"),
+    }
+}
+
+/// Waits for the end of work that goes on in the gateway: the job, as it tells of it last.
+fn finished(remote: &Remote, started: Value) -> Result<Value, Trouble> {
+    let mut answer = started;
+    loop {
+        let job = answer.get("job").cloned().unwrap_or_default();
+        let id = cell(job.get("id"));
+        if job.get("finished").and_then(Value::as_bool) != Some(false) {
+            return Ok(job);
+        }
+        std::thread::sleep(BETWEEN);
+        answer = remote.get(&format!("/api/v1/moves?job={}", encode(&id)))?;
+    }
 }
 
 fn one(user: &str, backend: &str, host: Option<&str>) -> Value {
@@ -134,25 +171,39 @@ fn list(path: &Path, form: Form) -> Result<(), Trouble> {
     let answer = Remote::of(path)?.get("/api/v1/moves")?;
     match form {
         Form::Json => say(&format!("{answer:#}")),
-        Form::Text => say(shown(&answer, table::width()).trim_end()),
+        Form::Text => say(shown(&answer, SystemTime::now(), table::width()).trim_end()),
     }
     Ok(())
 }
 
-fn shown(answer: &Value, width: Option<usize>) -> String {
-    let moves = answer.get("moves").and_then(Value::as_array);
-    let moves = moves.map(Vec::as_slice).unwrap_or_default();
-    if moves.is_empty() {
+fn shown(answer: &Value, now: SystemTime, width: Option<usize>) -> String {
+    let list = |key: &str| {
+        let list = answer.get(key).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    let (moves, holds) = (list("moves"), list("holds"));
+    if moves.is_empty() && holds.is_empty() {
         return "nobody is moved\n".into();
     }
-    let mut table = Table::new(&["user", "backend", "host"]);
-    for moved in moves {
-        table.row(
-            ["user", "backend", "host"]
-                .iter()
-                .map(|key| cell(moved.get(*key)))
-                .collect(),
-        );
+    let age = |entry: &Value| {
+        let since = entry.get("since").and_then(Value::as_str);
+        let since = since.and_then(|since| humantime::parse_rfc3339(since).ok());
+        let age = since.and_then(|since| now.duration_since(since).ok());
+        age.map_or_else(|| "-".into(), |age| span(age.as_secs()))
+    };
+    let mut table = Table::new(&["user", "backend", "host", "#age"]);
+    for moved in &moves {
+        let text = |key: &str| cell(moved.get(key));
+        table.row(vec![
+            text("user"),
+            text("backend"),
+            text("host"),
+            age(moved),
+        ]);
+    }
+    for held in &holds {
+        let user = cell(held.get("user"));
+        table.row(vec![user, "(held)".into(), "-".into(), age(held)]);
     }
     table.render(width)
 }
@@ -207,11 +258,17 @@ mod tests {
     #[test]
     fn a_table_of_moves() {
         let answer = json!({"moves": [
-            {"user": "alice", "backend": "new", "host": null},
+            {"user": "alice", "backend": "new", "host": null, "since": "1970-01-01T00:00:00Z"},
             {"user": "bob", "backend": "new", "host": "store-2"},
-        ]});
-        let want = "USER   BACKEND  HOST\nalice  new      -\nbob    new      store-2\n";
-        assert_eq!(shown(&answer, None), want);
-        assert_eq!(shown(&json!({"moves": []}), None), "nobody is moved\n");
+        ], "holds": [{"user": "carol", "since": "1970-01-01T00:01:00Z"}]});
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(90);
+        let want = "\
+USER   BACKEND  HOST       AGE
+alice  new      -        1m30s
+bob    new      store-2      -
+carol  (held)   -          30s
+";
+        assert_eq!(shown(&answer, now, None), want);
+        assert_eq!(shown(&json!({"moves": []}), now, None), "nobody is moved\n");
     }
 }

@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::remote::{Remote, Trouble, finish};
-use super::table::printable;
+use super::table::{cell, printable};
 use super::{FAILED, Form, say, tell};
 
 pub(super) fn reload(path: &Path, form: Form) -> ExitCode {
@@ -34,51 +34,46 @@ pub(super) fn reload(path: &Path, form: Form) -> ExitCode {
     }
 }
 
-/// What changed, a line each.
-fn taken(changed: &Value) -> String {
-    let list = changed.get("changed").unwrap_or(changed);
-    let lines: Vec<String> = match list {
-        Value::Array(items) => items.iter().map(in_words).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(_, value)| !matches!(value, Value::Null))
-            .map(|(key, value)| format!("{key}: {}", in_words(value)))
-            .collect(),
-        _ => Vec::new(),
+/// What changed, a line each; what a restart is needed for; warnings.
+fn taken(told: &Value) -> String {
+    let list = |key: &str| {
+        let list = told.get(key).and_then(Value::as_array);
+        list.map(Vec::as_slice).unwrap_or_default()
     };
-    let told = match lines.is_empty() {
-        true => "reloaded, nothing changed\n".into(),
-        false => format!("reloaded\n  {}\n", lines.join("\n  ")),
+    let mut out = match list("changed") {
+        [] => "reloaded, nothing changed\n".to_owned(),
+        _ => "reloaded\n".to_owned(),
     };
-    let keys = changed.get("at_restart").and_then(Value::as_array);
-    match keys.map(Vec::as_slice).unwrap_or_default() {
-        [] => told,
-        keys => {
-            let keys: Vec<_> = keys.iter().map(in_words).collect();
-            format!("{told}at the next start: {}\n", keys.join(", "))
-        }
+    for change in list("changed") {
+        let words = ["what", "name", "how"].map(|key| change.get(key).and_then(Value::as_str));
+        let words: Vec<_> = words.into_iter().flatten().map(printable).collect();
+        out.push_str(&format!("  {}\n", words.join(" ")));
     }
+    let later: Vec<_> = list("at_restart")
+        .iter()
+        .map(|key| cell(Some(key)))
+        .collect();
+    if !later.is_empty() {
+        out.push_str(&format!("at the next start: {}\n", later.join(", ")));
+    }
+    out.push_str(&lines(list("warnings")));
+    out
 }
 
-fn in_words(value: &Value) -> String {
-    match value {
-        Value::String(text) => printable(text),
-        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
-        Value::Object(change) if change.contains_key("how") => {
-            let words = ["what", "name", "how"].into_iter();
-            let words = words.filter_map(|key| change.get(key)?.as_str());
-            printable(&words.collect::<Vec<_>>().join(" "))
-        }
-        other => printable(&other.to_string()),
-    }
-}
-
-/// Every problem, as `check` has them, a line each.
+/// Every problem, as `check` has them.
 fn refused(problems: &Value) -> String {
-    let list = problems.get("problems").unwrap_or(problems);
-    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let list = problems.as_array().map(Vec::as_slice).unwrap_or_default();
+    format!(
+        "{}error: the new settings are refused, the old ones stay in use\n\n\
+         next: `gatepost check` shows each problem with its line\n",
+        lines(list)
+    )
+}
+
+/// A problem a line.
+fn lines(problems: &[Value]) -> String {
     let mut out = String::new();
-    for problem in list {
+    for problem in problems {
         let text = |key: &str| {
             let value = problem.get(key).and_then(Value::as_str);
             printable(value.unwrap_or_default())
@@ -93,15 +88,12 @@ fn refused(problems: &Value) -> String {
             expected if expected.is_empty() => expected,
             expected => format!(", {expected}"),
         };
+        let message = text("message");
         out.push_str(&format!(
-            "{severity}[{code}]: {place}: {}{expected}\n",
-            text("message")
+            "{severity}[{code}]: {place}: {message}{expected}\n"
         ));
     }
-    format!(
-        "{out}error: the new settings are refused, the old ones stay in use\n\n\
-         next: `gatepost check` shows each problem with its line\n"
-    )
+    out
 }
 
 #[cfg(test)]
@@ -115,17 +107,13 @@ mod tests {
         for (answer, want) in [
             (json!({"changed": []}), "reloaded, nothing changed\n"),
             (
-                json!({"changed": [{"what": "users", "name": null, "how": "changed"},
-                    {"what": "backend", "name": "new", "how": "added"}], "at_restart": ["threads"]}),
-                "reloaded\n  users changed\n  backend new added\nat the next start: threads\n",
-            ),
-            (
-                json!({"changed": ["backends", "users"]}),
-                "reloaded\n  backends\n  users\n",
-            ),
-            (
-                json!({"listeners": {"added": 1}, "none": null}),
-                "reloaded\n  listeners: {\"added\":1}\n",
+                json!({"changed": [{"what": "backend", "name": "new", "how": "added"},
+                                   {"what": "users", "name": null, "how": "changed"}],
+                       "at_restart": ["threads"],
+                       "warnings": [{"severity": "warning", "code": "W002", "file": "p", "line": 1, "column": 1,
+                                     "message": "no tls", "expected": ""}]}),
+                "reloaded\n  backend new added\n  users changed\nat the next start: threads\n\
+                 warning[W002]: p:1:1: no tls\n",
             ),
         ] {
             assert_eq!(taken(&answer), want);
@@ -140,6 +128,5 @@ mod tests {
                     error: the new settings are refused, the old ones stay in use\n\n\
                     next: `gatepost check` shows each problem with its line\n";
         assert_eq!(refused(&json!([problem])), want);
-        assert_eq!(refused(&json!({ "problems": [problem] })), want);
     }
 }

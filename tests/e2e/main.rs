@@ -32,6 +32,7 @@ mod loops;
 mod master;
 mod metrics;
 mod mixup;
+mod operate;
 mod passwords;
 mod pop3_from_imap;
 mod programs;
