@@ -450,6 +450,13 @@ async fn hosts_learn_who_the_client_is() {
         let heard = host.heard();
         let (_, behind_tag) = heard.split_at(heard.find(' ').unwrap());
         assert!(behind_tag.starts_with(first), "{forward:?}: {heard}");
+        // A PROXY header has no place for the session's id.
+        let told = !matches!(forward, ForwardClient::None | ForwardClient::Xclient);
+        assert_eq!(
+            heard.contains("\"x-session-id\""),
+            told,
+            "{forward:?}: {heard}"
+        );
     }
 }
 

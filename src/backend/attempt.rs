@@ -336,10 +336,12 @@ impl Backend {
         }
     }
 
-    /// Who the client is, for hosts that hear it in their protocol.
+    /// Who the client is, for hosts that hear it in their protocol. A PROXY header has no place for the
+    /// session's id that a mail server would log, so behind one it is told as well, where the host
+    /// offers to hear it.
     fn told_in_login(&self, speaks: Protocol, request: &Request<'_>) -> Option<Origin> {
         match (self.config.forward_client, speaks) {
-            (ForwardClient::Auto, _)
+            (ForwardClient::Auto | ForwardClient::ProxyV1 | ForwardClient::ProxyV2, _)
             | (ForwardClient::Id, Protocol::Imap)
             | (ForwardClient::Xclient, Protocol::Pop3) => request.origin.clone(),
             _ => None,

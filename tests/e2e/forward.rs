@@ -13,6 +13,7 @@ fn trusting(imap: u16, pop3: u16) -> String {
     format!(
         "login_trusted_networks = 127.0.0.0/8
 haproxy_trusted_networks = 127.0.0.0/8
+imap_id_log = x-session-id
 service imap-login {{
   inet_listener imap_proxied {{
     port = {imap}
@@ -34,12 +35,15 @@ service pop3-login {{
 enum Told {
     AddressAndSession,
     Address,
+    /// The address in the header; the session's id besides, which Dovecot takes for its own only of
+    /// clients it trusts, and logs where `imap_id_log` wants it.
+    AddressAndId,
     Nothing,
 }
 
 #[test]
 fn each_mode_tells_what_it_can() {
-    use Told::{Address, AddressAndSession, Nothing};
+    use Told::{Address, AddressAndId, AddressAndSession, Nothing};
     needs!(DOVECOT);
     // By IMAP, by POP3, and by IMAP for a POP3 client.
     let modes = [
@@ -51,8 +55,8 @@ fn each_mode_tells_what_it_can() {
         ),
         ("id", AddressAndSession, Nothing, AddressAndSession),
         ("xclient", Nothing, AddressAndSession, Nothing),
-        ("proxy-v1", Address, Address, Address),
-        ("proxy-v2", Address, Address, Address),
+        ("proxy-v1", AddressAndId, Address, AddressAndId),
+        ("proxy-v2", AddressAndId, Address, AddressAndId),
         ("none", Nothing, Nothing, Nothing),
     ];
     let proxied: [u16; 2] = std::array::from_fn(|_| free_port());
@@ -138,6 +142,11 @@ fn each_mode_tells_what_it_can() {
                 Address => {
                     let line = stage.dovecot.logged(&[lines, &rip]);
                     assert!(line.contains("lip=198.51.100.9"), "{what}: {line}");
+                }
+                AddressAndId => {
+                    stage.dovecot.logged(&[lines, &rip, "lip=198.51.100.9"]);
+                    let id = format!("x-session-id={session}");
+                    stage.dovecot.logged(&["ID sent", &id, &rip]);
                 }
                 Nothing => {
                     let log = stage.dovecot.log();
