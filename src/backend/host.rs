@@ -280,6 +280,13 @@ impl Host {
         }
     }
 
+    /// Whether it is sent one command at a time.
+    pub fn loses_bursts(&self) -> bool {
+        lock(&self.known.profile)
+            .as_ref()
+            .is_some_and(Profile::loses_pipelining)
+    }
+
     /// For whoever sent commands behind a login and never got an answer: on this host they are sent
     /// one at a time from now on.
     pub fn lost_burst(&self) {

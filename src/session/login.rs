@@ -16,8 +16,8 @@ use crate::net::{Stream, TlsFacts};
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
-    Behind, Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport,
-    UserName, Welcome, pop3,
+    Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName,
+    Welcome, pop3,
 };
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
@@ -282,7 +282,10 @@ impl Session<'_> {
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
         let (far, state) = match (opening, connected.speaks) {
-            (Some(opening), Protocol::Imap) => {
+            (Some(mut opening), Protocol::Imap) => {
+                if connected.seat.host().loses_bursts() {
+                    opening.pipelining(translate::Pipelining::Lost);
+                }
                 // After the password: that a maildrop is in use is its owner's business only.
                 let lease = match settings.lock {
                     Lock::No => None,
@@ -295,10 +298,10 @@ impl Session<'_> {
                 };
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
-                let behind = welcome.behind;
                 let opened = translate::open(connected.stream, welcome, opening, wait).await;
-                if behind == Behind::Sent && matches!(opened, Err(Failure::TimedOut { .. })) {
-                    // The host may throw away what comes behind a login: the next one waits.
+                if matches!(opened, Err(Failure::TimedOut { .. })) {
+                    // The host may throw away what comes behind a command: the next time it is given
+                    // one at a time.
                     connected.seat.host().lost_burst();
                 }
                 let opened = opened.map_err(refused)?;

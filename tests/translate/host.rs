@@ -42,6 +42,8 @@ pub(crate) struct Host {
     pub(crate) damage: u64,
     /// Octets a write; 0: all at once.
     pub(crate) cut: usize,
+    /// Loses every command that came before the answer to the last one.
+    pub(crate) forgetful: bool,
     /// Every command, without its tag.
     pub(crate) log: Vec<String>,
 }
@@ -72,6 +74,7 @@ impl Host {
             delay: Duration::ZERO,
             damage: 0,
             cut: 0,
+            forgetful: false,
             log: Vec::new(),
         }
     }
@@ -113,6 +116,12 @@ impl Host {
                 let line = line.strip_suffix("\r\n").expect("CRLF");
                 let (tag, command) = line.split_once(' ').expect("a tag");
                 self.log.push(command.to_owned());
+                if self.forgetful {
+                    // Whatever else was on its way has come by now.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let _ = tokio::time::timeout(Duration::ZERO, stream.read_buf(&mut input)).await;
+                    assert!(input.is_empty(), "lost behind {command}");
+                }
                 let (mut answer, close) = self.answer(tag, command);
                 self.spoil(&mut answer);
                 let size = if self.cut == 0 {

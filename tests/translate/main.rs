@@ -22,7 +22,7 @@ use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Behind, Failure, Welcome};
 use gatepost::session::translate::{
-    Again, Connecting, First, Guard, Served, Terms, open, prepare, serve,
+    Again, Connecting, First, Guard, Pipelining, Served, Terms, open, prepare, serve,
 };
 use host::Host;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -88,6 +88,7 @@ struct Play {
     later: Later,
     /// Taken by the one who plays.
     guard: Option<Arc<Mutex<Option<Guard>>>>,
+    pipelining: Pipelining,
 }
 
 impl Default for Play {
@@ -100,6 +101,7 @@ impl Default for Play {
             knows_capabilities: true,
             later: Later::default(),
             guard: None,
+            pipelining: Pipelining::Kept,
         }
     }
 }
@@ -114,7 +116,8 @@ impl Play {
         };
         let host = tokio::spawn(host.serve(hosts_end));
         let guard = (self.guard.as_ref()).and_then(|guard| guard.lock().unwrap().take());
-        let opening = prepare(&self.settings, 7, self.cached.clone()).guarded(guard);
+        let mut opening = prepare(&self.settings, 7, self.cached.clone()).guarded(guard);
+        opening.pipelining(self.pipelining);
         let opened = open(to_host, &mut welcome, opening, Duration::from_secs(45)).await?;
         let (client, mut clients_end) = duplex(64 * 1024);
         let commands = commands.as_bytes().to_vec();

@@ -1,6 +1,8 @@
 //! A whole session with one thing going wrong at each of its steps in turn: no message is lost,
 //! doubled or taken for another, and nothing is said to be done that is not.
 
+use gatepost::session::translate::Pipelining;
+
 use super::host::Host;
 use super::{Play, Session};
 
@@ -135,4 +137,23 @@ async fn an_expunge_in_the_middle_of_fetches() {
         session.unwrap().text(),
         "+OK 3 messages (18 octets)\n1 5\n2 7\n3 6\n.\n+OK 7 octets\nthree\n.\n+OK bye\n"
     );
+}
+
+/// A host that loses what is sent ahead is given one command at a time, whatever is done with it.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_loses_bursts() {
+    for uid_plus in [true, false] {
+        let mut host = Host::with(MAILS);
+        (host.forgetful, host.uid_plus) = (true, uid_plus);
+        let play = Play {
+            pipelining: Pipelining::Lost,
+            ..Play::default()
+        };
+        let session = play.run(host.clone(), COMMANDS).await.unwrap();
+        let plain = Play::default();
+        host.forgetful = false;
+        let usual = plain.run(host, COMMANDS).await.unwrap();
+        assert_eq!(session.text(), usual.text());
+        assert_eq!(session.host.uids(), [1, 3]);
+    }
 }

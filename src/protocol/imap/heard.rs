@@ -131,6 +131,7 @@ impl Mailbox {
         let Some(Sent { what, .. }) = self.sent.remove(at) else {
             return;
         };
+        self.next_command();
         if said.has("CAPABILITY") {
             self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));
         }

@@ -31,6 +31,7 @@ pub struct Mailbox {
     tags: u64,
     /// To be written to the host.
     out: Vec<u8>,
+    pace: Pace,
     /// Commands without their tagged answer, oldest first.
     pub(super) sent: VecDeque<Sent>,
     pub(super) events: VecDeque<Event<'static>>,
@@ -103,6 +104,13 @@ pub(super) enum Life {
     Dead,
 }
 
+/// How many commands may be on their way at a time.
+enum Pace {
+    Together,
+    /// One, for hosts that lose what comes behind a command; these wait.
+    OneByOne(VecDeque<Vec<u8>>),
+}
+
 /// Whether others' marks may be taken away for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
@@ -143,6 +151,7 @@ impl Mailbox {
             seed,
             tags: 0,
             out: Vec::new(),
+            pace: Pace::Together,
             sent: VecDeque::new(),
             events: VecDeque::new(),
             reader: Reader::default(),
@@ -174,6 +183,28 @@ impl Mailbox {
     pub fn opening(&mut self) -> Vec<u8> {
         self.open_burst();
         std::mem::take(&mut self.out)
+    }
+
+    /// The host loses commands that come before its answer to the last one (none was sent yet;
+    /// `commands` are those of [`Mailbox::opening`]).
+    pub fn one_by_one(&mut self, commands: &[u8]) {
+        let lines = commands.split_inclusive(|&b| b == b'\n');
+        self.pace = Pace::OneByOne(lines.map(<[u8]>::to_vec).collect());
+        self.next_command();
+    }
+
+    /// Whether commands wait for each other's answers.
+    pub fn is_one_by_one(&self) -> bool {
+        matches!(self.pace, Pace::OneByOne(_))
+    }
+
+    /// A command was answered: the next one may go.
+    pub(super) fn next_command(&mut self) {
+        if let Pace::OneByOne(waiting) = &mut self.pace
+            && let Some(command) = waiting.pop_front()
+        {
+            self.out.extend_from_slice(&command);
+        }
     }
 
     /// What the host said it can do when it accepted the login.
@@ -304,10 +335,19 @@ impl Mailbox {
     /// Queues a command.
     pub(super) fn send(&mut self, what: What, command: impl FnOnce(&mut Vec<u8>)) {
         let tag = self.tag();
-        self.out.extend_from_slice(&tag);
-        self.out.push(b' ');
-        command(&mut self.out);
-        self.out.extend_from_slice(b"\r\n");
+        let mut line = Vec::new();
+        let alone = match &self.pace {
+            Pace::Together => true,
+            Pace::OneByOne(_) => self.sent.is_empty(),
+        };
+        let out = if alone { &mut self.out } else { &mut line };
+        out.extend_from_slice(&tag);
+        out.push(b' ');
+        command(out);
+        out.extend_from_slice(b"\r\n");
+        if let (false, Pace::OneByOne(waiting)) = (alone, &mut self.pace) {
+            waiting.push_back(line);
+        }
         self.sent.push_back(Sent { tag, what });
     }
 

@@ -27,6 +27,16 @@ pub struct Opening {
     sizes: Sizes,
     cached: Option<Arc<Snapshot>>,
     guard: Option<Guard>,
+    pipelining: Pipelining,
+}
+
+/// Whether a host takes commands before it has answered the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipelining {
+    /// As IMAP has it (RFC 9051 §5.5).
+    Kept,
+    /// It was seen to lose them.
+    Lost,
 }
 
 /// Makes ready to open a maildrop. `seed` is unpredictable; `cached` is what the mailbox held when
@@ -40,6 +50,7 @@ pub fn prepare(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) ->
         sizes: settings.sizes,
         cached,
         guard: None,
+        pipelining: Pipelining::Kept,
     }
 }
 
@@ -52,6 +63,11 @@ impl Opening {
         }
         self.guard = guard;
         self
+    }
+
+    /// How the host turned out to be. Makes a difference only before anything was sent.
+    pub fn pipelining(&mut self, pipelining: Pipelining) {
+        self.pipelining = pipelining;
     }
 
     /// The commands to be sent behind the login, where the host bears it
@@ -95,8 +111,9 @@ where
         sizes,
         cached,
         mut guard,
+        pipelining,
     } = opening;
-    let from_host = welcomed(&mut mailbox, welcome, commands);
+    let from_host = welcomed(&mut mailbox, welcome, commands, pipelining);
     let opening = async {
         let (mut opened, mut rest) = open_with(&mut host, &mut mailbox, from_host).await?;
         if let Some(guard) = guard.as_mut().filter(|_| mailbox.expunges_plainly()) {
@@ -145,12 +162,20 @@ pub(super) enum NotOpen {
 }
 
 /// Takes what a host said when it accepted the login; the octets that came behind it.
-pub(super) fn welcomed(mailbox: &mut Mailbox, welcome: &mut Welcome, commands: Vec<u8>) -> Vec<u8> {
+pub(super) fn welcomed(
+    mailbox: &mut Mailbox,
+    welcome: &mut Welcome,
+    commands: Vec<u8>,
+    pipelining: Pipelining,
+) -> Vec<u8> {
     if let Some(capabilities) = &welcome.capabilities {
         mailbox.can(capabilities);
     }
     if welcome.behind == Behind::NotSent {
-        mailbox.output().splice(0..0, commands);
+        match pipelining {
+            Pipelining::Kept => drop(mailbox.output().splice(0..0, commands)),
+            Pipelining::Lost => mailbox.one_by_one(&commands),
+        }
     }
     welcome.untagged = Vec::new();
     std::mem::take(&mut welcome.rest)

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use super::Again;
 use super::ends::{ReadEnd, WriteEnd};
 use super::guard::Guard;
-use super::open::{NotOpen, open_with, welcomed};
+use super::open::{NotOpen, Pipelining, open_with, welcomed};
 use crate::backend::attempt::unpredictable;
 use crate::protocol::Failure;
 use crate::protocol::imap::ask::{self, Access, Ask, Event, NoBody, Outcome, When};
@@ -266,13 +266,17 @@ where
         if self.guard.is_some() {
             mailbox.guarded();
         }
+        let pipelining = match self.mailbox.is_one_by_one() {
+            true => Pipelining::Lost,
+            false => Pipelining::Kept,
+        };
         let commands = mailbox.opening();
         let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
             return Err(NotOpen::Failed(Failure::Unreachable {
                 cause: String::new(),
             }));
         };
-        let from_host = welcomed(&mut mailbox, &mut welcome, commands);
+        let from_host = welcomed(&mut mailbox, &mut welcome, commands, pipelining);
         let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
         self.host = host;
         self.mailbox = mailbox;

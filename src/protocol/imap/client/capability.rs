@@ -97,6 +97,11 @@ impl Profile {
         self.before.as_ref().map(Capabilities::mechanisms)
     }
 
+    /// Whether it is sent one command at a time.
+    pub fn loses_pipelining(&self) -> bool {
+        self.pipelining == Pipelining::Lost
+    }
+
     /// Several commands in one burst came to grief with this host: none are sent that way again.
     pub fn lose_pipelining(&mut self) {
         self.pipelining = Pipelining::Lost;
