@@ -201,3 +201,45 @@ fn names_are_found_in_groups_too() {
     let want = ["admin", "net", "route", "tls"].map(str::to_owned);
     assert_eq!(named(code), BTreeSet::from(want));
 }
+
+/// Of our own code nothing is unsafe. (Of the tests one is: the allocator that counts, in
+/// `tests/memory.rs`.)
+#[test]
+fn nothing_of_ours_is_unsafe() {
+    for (name, text) in sources() {
+        let code = code(&text);
+        let unsafe_word = |word: &str| word == "unsafe";
+        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        assert!(!words.any(unsafe_word), "{name} has unsafe code");
+    }
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    assert!(manifest.unwrap().contains("unsafe_code = \"deny\""));
+}
+
+/// The lints that keep panics out of what reads strangers' octets stay where they are.
+#[test]
+fn the_protocol_cores_deny_what_can_panic() {
+    let sources = sources();
+    let (_, text) = sources
+        .iter()
+        .find(|(name, _)| name == "protocol/mod.rs")
+        .unwrap();
+    for lint in [
+        "indexing_slicing",
+        "unwrap_used",
+        "expect_used",
+        "arithmetic_side_effects",
+    ] {
+        assert!(text.contains(&format!("clippy::{lint}")), "{lint}");
+    }
+    for (name, text) in &sources {
+        let tests = name.ends_with("tests.rs") || name.contains("/tests/");
+        if name.starts_with("protocol/") && !tests {
+            let code = code(text);
+            assert!(
+                !code.contains("allow(clippy::"),
+                "{name} allows what is denied"
+            );
+        }
+    }
+}

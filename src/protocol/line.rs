@@ -95,16 +95,16 @@ impl Lines {
                 Ok(None)
             };
         };
-        let end = self.scanned + found;
+        let end = self.scanned.saturating_add(found);
         let line = unread.get(..end).unwrap_or_default();
         let length = line.strip_suffix(b"\r").unwrap_or(line).len();
         if length > self.limit {
             return Err(TooLong);
         }
         let from = self.start;
-        self.start += end + 1;
+        self.start = self.start.saturating_add(end.saturating_add(1));
         self.scanned = 0;
-        Ok(self.buffer.get(from..from + length))
+        Ok(self.buffer.get(from..from.saturating_add(length)))
     }
 
     /// Exactly `n` octets, whatever they are, or `None` until that many are there.
@@ -120,7 +120,9 @@ impl Lines {
         let n = n.min(self.len());
         let from = self.start;
         self.skip(n);
-        self.buffer.get(from..from + n).unwrap_or_default()
+        self.buffer
+            .get(from..from.saturating_add(n))
+            .unwrap_or_default()
     }
 
     /// Everything unread; nothing is left.
@@ -159,7 +161,7 @@ impl Lines {
     }
 
     fn skip(&mut self, n: usize) {
-        self.start += n;
+        self.start = self.start.saturating_add(n);
         self.scanned = self.scanned.saturating_sub(n);
     }
 

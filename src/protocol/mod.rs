@@ -5,6 +5,21 @@
 //! was not given. One driver for each role (`session::converse`, `backend::login`) plays any of them
 //! over a real stream. A login that was accepted consumes the state machine and leaves a
 //! [`Handover`], the only thing a relay can be built from.
+//!
+//! What stands here reads octets of strangers, so nothing in it may panic or wrap around: the lints
+//! below hold that, also for whatever is added.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 pub mod failure;
 pub mod imap;

@@ -53,7 +53,8 @@ pub fn due(header: &[u8], waiting: &[u8]) -> usize {
             _ => FIXED,
         }
         .saturating_sub(header.len()),
-        _ => (waiting.iter().position(|octet| *octet == b'\n')).map_or(usize::MAX, |at| at + 1),
+        _ => (waiting.iter().position(|octet| *octet == b'\n'))
+            .map_or(usize::MAX, |at| at.saturating_add(1)),
     };
     missing.min(waiting.len())
 }
@@ -149,7 +150,9 @@ fn checksum(octets: &[u8], header: &ProxyHeader<'_>) -> Result<(), Malformed> {
     };
     let mut zeroed = octets.to_vec();
     // Type and length stand before the four octets of the value.
-    let field = zeroed.get_mut(at + 3..at + 7).ok_or(Malformed)?;
+    let field = zeroed
+        .get_mut(at.saturating_add(3)..at.saturating_add(7))
+        .ok_or(Malformed)?;
     if field != value.to_be_bytes() {
         return Err(Malformed);
     }

@@ -397,7 +397,9 @@ impl Client {
 
 fn plain_message(name: &[u8], password: &Secret) -> Octets {
     let password = password.reveal();
-    let mut message = Octets::new(Vec::with_capacity(name.len() + password.len() + 2));
+    let mut message = Octets::new(Vec::with_capacity(
+        name.len().saturating_add(password.len()).saturating_add(2),
+    ));
     message.push(0);
     message.extend_from_slice(name);
     message.push(0);

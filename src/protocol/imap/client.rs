@@ -265,7 +265,7 @@ impl protocol::Client for Client {
         match answer {
             sasl::Answer::Message(message) => {
                 let text = message.to_base64();
-                let mut line = Zeroizing::new(Vec::with_capacity(text.len() + 2));
+                let mut line = Zeroizing::new(Vec::with_capacity(text.len().saturating_add(2)));
                 line.extend_from_slice(&text);
                 line.extend_from_slice(b"\r\n");
                 self.say_secretly(line);
@@ -378,7 +378,10 @@ impl Client {
         };
         let (id, words) = id.map_or((None, Vec::new()), |(tag, words)| (Some(tag), words));
         let mut burst = Zeroizing::new(Vec::with_capacity(
-            words.len() + attempt.first.len() + behind.len(),
+            words
+                .len()
+                .saturating_add(attempt.first.len())
+                .saturating_add(behind.len()),
         ));
         burst.extend_from_slice(&words);
         burst.extend_from_slice(&attempt.first);

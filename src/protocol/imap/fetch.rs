@@ -111,7 +111,7 @@ fn name(text: &[u8]) -> usize {
     let mut brackets = 0usize;
     for (at, &octet) in text.iter().enumerate() {
         match octet {
-            b'[' => brackets += 1,
+            b'[' => brackets = brackets.saturating_add(1),
             b']' => brackets = brackets.saturating_sub(1),
             b' ' | b')' | b'(' | b'"' | MARK if brackets == 0 => return at,
             _ => {}
@@ -131,7 +131,7 @@ fn value(text: &[u8]) -> usize {
                 b'"' => {
                     quoted = false;
                     if depth == 0 {
-                        return at + 1;
+                        return at.saturating_add(1);
                     }
                 }
                 _ => {}
@@ -140,12 +140,12 @@ fn value(text: &[u8]) -> usize {
         }
         match octet {
             b'"' => quoted = true,
-            b'(' => depth += 1,
+            b'(' => depth = depth.saturating_add(1),
             b')' if depth == 0 => return at,
-            b')' if depth == 1 => return at + 1,
-            b')' => depth -= 1,
+            b')' if depth == 1 => return at.saturating_add(1),
+            b')' => depth = depth.saturating_sub(1),
             b' ' if depth == 0 => return at,
-            MARK if depth == 0 => return at + 1,
+            MARK if depth == 0 => return at.saturating_add(1),
             _ => {}
         }
     }

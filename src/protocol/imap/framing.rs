@@ -225,7 +225,7 @@ impl Observer for Framing {
                 Body::Awaited(octets) => self.client.body = Body::Doubtful(octets),
                 Body::Literal(left) => {
                     let (octets, tail) = split_literal(rest, left);
-                    let left = left - octets.len() as u64;
+                    let left = left.saturating_sub(octets.len() as u64);
                     if left == 0 {
                         self.client.body = Body::Line;
                         self.client.head = Head::Rest;
@@ -239,7 +239,7 @@ impl Observer for Framing {
                     if self.look(octets) == Verdict::End {
                         return Verdict::End;
                     }
-                    self.client.body = match left - octets.len() as u64 {
+                    self.client.body = match left.saturating_sub(octets.len() as u64) {
                         0 => Body::Line,
                         left => Body::Doubtful(left),
                     };
@@ -256,7 +256,7 @@ impl Observer for Framing {
             if self.host.literal > 0 {
                 let most = usize::try_from(self.host.literal).unwrap_or(usize::MAX);
                 let octets = most.min(rest.len());
-                self.host.literal -= octets as u64;
+                self.host.literal = self.host.literal.saturating_sub(octets as u64);
                 rest = rest.get_mut(octets..).unwrap_or_default();
                 continue;
             }
@@ -310,7 +310,7 @@ impl Observer for Framing {
 
 /// The next line with its LF, or what there is of it, and what follows.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at.saturating_add(1));
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 

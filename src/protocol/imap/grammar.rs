@@ -34,7 +34,7 @@ pub fn announced(line: &[u8]) -> Option<Literal> {
         None => (inner, LiteralKind::Synchronizing),
     };
     let open = memchr::memrchr(b'{', inner)?;
-    let digits = inner.get(open + 1..)?;
+    let digits = inner.get(open.saturating_add(1)..)?;
     Some(Literal {
         octets: number(digits)?,
         kind,
@@ -48,7 +48,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     }
     Some(digits.iter().fold(0usize, |n, digit| {
         n.saturating_mul(10)
-            .saturating_add(usize::from(digit - b'0'))
+            .saturating_add(usize::from(digit.saturating_sub(b'0')))
     }))
 }
 
@@ -226,7 +226,10 @@ impl<'a> Tokens<'a> {
     fn literal(&mut self) -> Result<Octets, Bad> {
         let bad = Bad("expected a literal");
         let line_end = memchr::memchr(b'\n', self.rest).ok_or(bad)?;
-        let (line, body) = (self.rest.get(..line_end), self.rest.get(line_end + 1..));
+        let (line, body) = (
+            self.rest.get(..line_end),
+            self.rest.get(line_end.saturating_add(1)..),
+        );
         let line = line.ok_or(bad)?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // Only the announcement may stand between here and the line end.

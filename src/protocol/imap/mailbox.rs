@@ -290,7 +290,7 @@ impl Mailbox {
             // Taken out so that a line of its buffer can be looked at by all of us.
             let mut reader = std::mem::take(&mut self.reader);
             let (octets, piece) = reader.next(rest);
-            used += octets;
+            used = used.saturating_add(octets);
             let mut stream = false;
             let mut body = None;
             let mut needs_more = false;
@@ -354,11 +354,11 @@ impl Mailbox {
     /// An unpredictable tag: a host, or a message that a host does not quote well, cannot answer a
     /// command before it was sent.
     fn tag(&mut self) -> Tag {
-        self.tags += 1;
+        self.tags = self.tags.saturating_add(1);
         let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.tags.to_le_bytes(), self.seed);
         let mut tag = *b"g00000000";
-        for (at, letter) in tag.iter_mut().skip(1).enumerate() {
-            let five = (hash >> (at * 5)) as usize & 31;
+        for (at, letter) in (0_u32..).zip(tag.iter_mut().skip(1)) {
+            let five = hash.wrapping_shr(at.saturating_mul(5)) as usize & 31;
             *letter = *b"abcdefghijklmnopqrstuvwxyz234567"
                 .get(five)
                 .unwrap_or(&b'a');

@@ -203,7 +203,7 @@ impl Mailbox {
         let esearch = self.facts.can.is_some_and(|can| can.esearch);
         self.found = UidSet::new();
         self.send_opening(What::Search, |out| {
-            let last = (next - 1).clamp(1, u32::MAX.into());
+            let last = (next.saturating_sub(1)).clamp(1, u32::MAX.into());
             let _ = match esearch {
                 true => write!(out, "UID SEARCH RETURN (ALL) UID 1:{last}"),
                 false => write!(out, "UID SEARCH UID 1:{last}"),
@@ -215,7 +215,7 @@ impl Mailbox {
         if self.facts.selected == Selected::No {
             self.select();
             if let Some(opening) = &mut self.opening {
-                opening.outstanding += 1;
+                opening.outstanding = opening.outstanding.saturating_add(1);
             }
         }
     }
@@ -224,7 +224,7 @@ impl Mailbox {
         self.select_with(parameters);
         if let Some(opening) = &mut self.opening {
             opening.selecting = Selecting::Extended;
-            opening.outstanding += 1;
+            opening.outstanding = opening.outstanding.saturating_add(1);
         }
     }
 
@@ -249,7 +249,7 @@ impl Mailbox {
     fn send_opening(&mut self, what: What, command: impl FnOnce(&mut Vec<u8>)) {
         self.send(what, command);
         if let Some(opening) = &mut self.opening {
-            opening.outstanding += 1;
+            opening.outstanding = opening.outstanding.saturating_add(1);
         }
     }
 
@@ -292,7 +292,7 @@ impl Mailbox {
             return;
         };
         let list = memchr::memrchr(b'(', text)
-            .and_then(|open| text.get(open + 1..))
+            .and_then(|open| text.get(open.saturating_add(1)..))
             .unwrap_or_default();
         let mut words = list
             .split(|&b| matches!(b, b' ' | b')'))

@@ -147,8 +147,8 @@ impl Reader {
                     if here == 0 {
                         return (used, Ok(None));
                     }
-                    self.at = At::Literal(left - here as u64, fate);
-                    used += here;
+                    self.at = At::Literal(left.saturating_sub(here as u64), fate);
+                    used = used.saturating_add(here);
                     match fate {
                         Fate::Streamed => return (used, Ok(Some(Piece::Octets(here)))),
                         Fate::Skipped => {}
@@ -161,8 +161,8 @@ impl Reader {
                     // A literal announced one line end short (seen in the field): its end stands
                     // where the list should go on.
                     Some(b'\r' | b'\n') if skipped < 2 => {
-                        used += 1;
-                        self.at = At::Behind(skipped + 1);
+                        used = used.saturating_add(1);
+                        self.at = At::Behind(skipped.saturating_add(1));
                     }
                     Some(_) => return (used, Err(Nonsense("')' behind a literal"))),
                 },
@@ -172,14 +172,17 @@ impl Reader {
                     if let (Some(end), true) = (end, self.line.is_empty()) {
                         let here = without_cr(rest.get(..end).unwrap_or_default());
                         if here.last() != Some(&b'}') {
-                            return (used + end + 1, Ok(Some(Piece::Line(here))));
+                            return (
+                                used.saturating_add(end).saturating_add(1),
+                                Ok(Some(Piece::Line(here))),
+                            );
                         }
                     }
-                    let room = LONGEST_LINE - self.line.len().min(LONGEST_LINE);
+                    let room = LONGEST_LINE.saturating_sub(self.line.len().min(LONGEST_LINE));
                     let Some(end) = end.filter(|&end| end <= room) else {
                         let here = rest.get(..room).unwrap_or(rest);
                         self.line.extend_from_slice(here);
-                        used += here.len();
+                        used = used.saturating_add(here.len());
                         if let Some(cut) = long_list(&self.line) {
                             return (used, Ok(Some(self.part(cut))));
                         }
@@ -188,7 +191,7 @@ impl Reader {
                         }
                         return (used, Ok(None));
                     };
-                    used += end + 1;
+                    used = used.saturating_add(end.saturating_add(1));
                     self.line
                         .extend_from_slice(rest.get(..end).unwrap_or_default());
                     if self.line.last() == Some(&b'\r') {
@@ -202,7 +205,7 @@ impl Reader {
                         }
                         Ok(Some((start, octets))) => {
                             self.line.truncate(start);
-                            let room = (LONGEST_LINE - self.line.len()) as u64 / 2;
+                            let room = (LONGEST_LINE.saturating_sub(self.line.len())) as u64 / 2;
                             let fate = match octets <= LONGEST_KEPT.min(room) {
                                 true => Fate::Kept,
                                 false => Fate::Skipped,
@@ -292,7 +295,7 @@ fn announced(line: &[u8]) -> Result<Option<(usize, u64)>, Nonsense> {
             return Ok(None);
         }
     }
-    let digits = text.get(open + 1..).unwrap_or_default();
+    let digits = text.get(open.saturating_add(1)..).unwrap_or_default();
     let digits = digits.strip_suffix(b"+").unwrap_or(digits);
     let start = match open.checked_sub(1) {
         Some(before) if line.get(before) == Some(&b'~') => before,

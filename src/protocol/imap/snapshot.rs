@@ -132,7 +132,9 @@ impl Snapshot {
                 continue;
             };
             open = Some(match open {
-                Some((first, last, at)) if index == at + 1 && self.nothing_between(last, uid) => {
+                Some((first, last, at))
+                    if index == at.saturating_add(1) && self.nothing_between(last, uid) =>
+                {
                     (first, uid, index)
                 }
                 Some((first, last, _)) => {
@@ -150,11 +152,11 @@ impl Snapshot {
 
     /// Whether no message can exist between two neighbours of the list.
     fn nothing_between(&self, first: u32, last: u32) -> bool {
-        if last - first <= 1 {
+        if last.saturating_sub(first) <= 1 {
             return true;
         }
         let mut gap = UidSet::new();
-        gap.push(first + 1, last - 1);
+        gap.push(first.saturating_add(1), last.saturating_sub(1));
         self.complete == Complete::Yes && gap.minus(&self.hidden) == gap
     }
 
@@ -194,10 +196,11 @@ impl Snapshot {
     pub fn memory(&self) -> usize {
         let ids = self.email_ids.as_ref();
         size_of::<Self>()
-            + self.rows.capacity() * 8
-            + self.big.len() * 64
-            + self.hidden.ranges().len() * 8
-            + ids.map_or(0, |(octets, ends)| octets.capacity() + ends.capacity() * 4)
+            .saturating_add(self.rows.capacity().saturating_mul(8))
+            .saturating_add(self.big.len().saturating_mul(64))
+            .saturating_add(self.hidden.ranges().len().saturating_mul(8))
+            .saturating_add(ids.map_or(0, |(octets, _)| octets.capacity()))
+            .saturating_add(ids.map_or(0, |(_, ends)| ends.capacity().saturating_mul(4)))
     }
 
     fn with_next(mut self, other: &Snapshot) -> Snapshot {
@@ -379,7 +382,7 @@ impl Builder {
             self.rows.retain(|row| !hidden.contains(row.0));
         }
         // What growing by quarters left over is given back only where it is worth the copy.
-        if self.rows.capacity() - self.rows.len() > self.rows.len() / 8 {
+        if self.rows.capacity().saturating_sub(self.rows.len()) > self.rows.len() / 8 {
             self.rows.shrink_to_fit();
         }
         let email_ids = (!self.ids.is_empty()).then(|| {

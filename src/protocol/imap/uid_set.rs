@@ -99,7 +99,7 @@ impl UidSet {
 
     /// How many UIDs lie in it.
     pub fn count(&self) -> u64 {
-        let size = |&(first, last): &(u32, u32)| u64::from(last - first) + 1;
+        let size = |&(first, last): &(u32, u32)| u64::from(last.saturating_sub(first)) + 1;
         self.ranges.iter().map(size).sum()
     }
 
@@ -125,7 +125,7 @@ impl UidSet {
                     break;
                 }
                 if u64::from(start) > next {
-                    left.push(next as u32, start - 1);
+                    left.push(next as u32, start.saturating_sub(1));
                 }
                 next = u64::from(end) + 1;
             }
@@ -143,7 +143,7 @@ impl UidSet {
         let mut next = from;
         for &(first, last) in self.ranges.get(from..).unwrap_or_default() {
             // Two numbers of ten digits, a colon and a comma.
-            if next > from && out.len() - start > CHUNK - 22 {
+            if next > from && out.len().saturating_sub(start) > CHUNK - 22 {
                 break;
             }
             if next > from {
@@ -153,7 +153,7 @@ impl UidSet {
                 true => write!(out, "{first}"),
                 false => write!(out, "{first}:{last}"),
             };
-            next += 1;
+            next = next.saturating_add(1);
         }
         next
     }

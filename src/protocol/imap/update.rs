@@ -215,7 +215,7 @@ impl Mailbox {
         up.stage = match marks {
             Some(marks) => {
                 up.spared = marks;
-                up.guarded += 1;
+                up.guarded = up.guarded.saturating_add(1);
                 Stage::Sparing
             }
             // Ours are marked already if it is not the first time.
@@ -466,7 +466,10 @@ impl Mailbox {
                 let found = std::mem::take(&mut self.found);
                 let of = up.messages;
                 // What a host names besides what was asked for is not ours.
-                let left = up.delete.count() - up.delete.minus(&found).count();
+                let left = up
+                    .delete
+                    .count()
+                    .saturating_sub(up.delete.minus(&found).count());
                 let again = (up.search, up.trouble, up.round)
                     == (Search::Good, Trouble::No, Round::First)
                     && can.uid_plus
@@ -504,7 +507,7 @@ impl Mailbox {
     }
 
     fn send_step(&mut self, up: &mut Updating, step: Step, parts: &[&[u8]]) {
-        up.in_flight += 1;
+        up.in_flight = up.in_flight.saturating_add(1);
         self.send(What::Update(step), |out| {
             parts.iter().for_each(|part| out.extend_from_slice(part));
         });
@@ -542,7 +545,9 @@ impl Mailbox {
         let Some(end) = memchr::memchr(b')', text) else {
             return;
         };
-        let (attributes, rest) = text.split_at_checked(end + 1).unwrap_or_default();
+        let (attributes, rest) = text
+            .split_at_checked(end.saturating_add(1))
+            .unwrap_or_default();
         let is_trash = attributes
             .split(|&b| matches!(b, b' ' | b'(' | b')'))
             .any(|attribute| attribute.eq_ignore_ascii_case(b"\\Trash"));
@@ -554,7 +559,9 @@ impl Mailbox {
             Some(name) => name,
             None => rest
                 .strip_prefix(b"\"")
-                .and_then(|rest| memchr::memmem::find(rest, b"\" ").map(|at| rest.get(at + 2..)))
+                .and_then(|rest| {
+                    memchr::memmem::find(rest, b"\" ").map(|at| rest.get(at.saturating_add(2)..))
+                })
                 .flatten()
                 .unwrap_or_default(),
         };
@@ -566,7 +573,9 @@ impl Mailbox {
             && (name.starts_with(b"\"") || !name.contains(&b' '));
         // Mail that is deleted in \Trash itself goes for good.
         let here = quoted(&self.wanted.mailbox);
-        let bare = here.get(1..here.len() - 1).unwrap_or_default();
+        let bare = here
+            .get(1..here.len().saturating_sub(1))
+            .unwrap_or_default();
         if name == here || name == bare {
             self.wanted.delete = Delete::Expunge;
         }

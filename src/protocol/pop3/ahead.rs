@@ -50,13 +50,15 @@ impl Ahead {
             .asked
             .iter()
             .position(|&(at, what, _)| (at, what) == (index, span));
-        let upto = found.map_or(self.asked.len(), |at| at + 1);
+        let upto = found.map_or(self.asked.len(), |at| at.saturating_add(1));
         for (.., octets) in self.asked.drain(..upto) {
-            self.octets -= octets;
+            self.octets = self.octets.saturating_sub(octets);
         }
         self.run = match self.last {
             Some((last, before))
-                if before == lines && last < index && (found.is_some() || last + 1 == index) =>
+                if before == lines
+                    && last < index
+                    && (found.is_some() || last.saturating_add(1) == index) =>
             {
                 self.run.saturating_add(1)
             }
@@ -79,7 +81,9 @@ impl Ahead {
         // In order once: a few. The longer the run, the further.
         let count = match self.run {
             0 | 1 => 0,
-            run => 4usize.saturating_pow(run.min(5) - 1).min(MOST),
+            run => 4usize
+                .saturating_pow(run.min(5).saturating_sub(1))
+                .min(MOST),
         };
         let said: Vec<_> = said.take(MOST).collect();
         let beyond = said.iter().map(|said| said.0).max();
@@ -102,7 +106,7 @@ impl Ahead {
             if full || self.asked.len() >= MOST {
                 return;
             }
-            self.octets += octets;
+            self.octets = self.octets.saturating_add(octets);
             self.asked.push_back((index, span, octets));
             ask(index, span);
         }

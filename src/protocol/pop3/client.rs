@@ -197,7 +197,9 @@ impl Client {
             }
             Talk::CapaLines { seen } if seen < MOST_CAPABILITIES => {
                 self.can.learn(line);
-                self.talk = Talk::CapaLines { seen: seen + 1 };
+                self.talk = Talk::CapaLines {
+                    seen: seen.saturating_add(1),
+                };
             }
             Talk::CapaLines { .. } => self.broken("the end of the capabilities", line),
             Talk::User => match Status::of(line) {
@@ -363,7 +365,12 @@ impl Client {
     fn pass(&mut self) {
         let mut text = Octets::new(Vec::new());
         let secret = self.secret().map_or(&[][..], Secret::reveal);
-        text.reserve_exact("PASS \r\n".len() + secret.len() + self.login.behind.len());
+        text.reserve_exact(
+            "PASS \r\n"
+                .len()
+                .saturating_add(secret.len())
+                .saturating_add(self.login.behind.len()),
+        );
         text.extend_from_slice(b"PASS ");
         text.extend_from_slice(secret);
         text.extend_from_slice(b"\r\n");
@@ -377,10 +384,18 @@ impl Client {
         };
         let mechanism = self.relayed.map_or(Mechanism::Plain, Relayed::mechanism);
         let start = format!("AUTH {}", mechanism.name());
-        if start.len() + 1 + message.len() + 2 > LONGEST_AUTH {
+        if start
+            .len()
+            .saturating_add(1)
+            .saturating_add(message.len())
+            .saturating_add(2)
+            > LONGEST_AUTH
+        {
             return self.say(format!("{start}\r\n").as_bytes(), Talk::Auth);
         }
-        let mut text = Octets::new(Vec::with_capacity(LONGEST_AUTH + self.login.behind.len()));
+        let mut text = Octets::new(Vec::with_capacity(
+            LONGEST_AUTH.saturating_add(self.login.behind.len()),
+        ));
         text.extend_from_slice(start.as_bytes());
         text.push(b' ');
         text.extend_from_slice(&message);
@@ -393,7 +408,10 @@ impl Client {
         let Some(message) = self.message() else {
             return self.broken("an end of the exchange", line);
         };
-        let length = message.len() + 2 + self.login.behind.len();
+        let length = message
+            .len()
+            .saturating_add(2)
+            .saturating_add(self.login.behind.len());
         let mut text = Octets::new(Vec::with_capacity(length));
         text.extend_from_slice(&message);
         text.extend_from_slice(b"\r\n");
@@ -454,7 +472,7 @@ impl Client {
             self.introduced = Asked::Yes;
         }
         let introduction = introduction.unwrap_or_default();
-        out.reserve_exact(introduction.len() + text.len());
+        out.reserve_exact(introduction.len().saturating_add(text.len()));
         out.extend_from_slice(&introduction);
         out.extend_from_slice(text);
         self.out = Some(out);
@@ -570,7 +588,7 @@ impl crate::protocol::Client for Client {
         match answer {
             sasl::Answer::Message(message) => {
                 let text = message.to_base64();
-                let mut line = Octets::new(Vec::with_capacity(text.len() + 2));
+                let mut line = Octets::new(Vec::with_capacity(text.len().saturating_add(2)));
                 line.extend_from_slice(&text);
                 line.extend_from_slice(b"\r\n");
                 self.say(&line, Talk::Answered);

@@ -65,7 +65,7 @@ impl MessageNumber {
     pub fn index(self) -> Option<usize> {
         match self.0 {
             0 | u32::MAX => None,
-            number => usize::try_from(number - 1).ok(),
+            number => usize::try_from(number.saturating_sub(1)).ok(),
         }
     }
 
@@ -255,7 +255,7 @@ fn number(word: &[u8]) -> Result<u32, Bad> {
     Ok(word.iter().fold(0u32, |value, digit| {
         value
             .saturating_mul(10)
-            .saturating_add(u32::from(digit - b'0'))
+            .saturating_add(u32::from(digit.saturating_sub(b'0')))
     }))
 }
 

@@ -29,7 +29,7 @@ impl Marks {
         }
         if let Some(word) = self.words.get_mut(index / 64) {
             let bit = 1 << (index % 64);
-            self.count += usize::from(*word & bit == 0);
+            self.count = self.count.saturating_add(usize::from(*word & bit == 0));
             *word |= bit;
         }
     }
@@ -58,7 +58,7 @@ impl Marks {
             std::iter::from_fn(move || {
                 let bit = left.trailing_zeros();
                 left &= left.checked_sub(1)?;
-                Some(at * 64 + bit as usize)
+                Some(at.saturating_mul(64).saturating_add(bit as usize))
             })
         })
     }

@@ -51,10 +51,15 @@ impl Stuffer {
         let Some(last) = chunk.last() else { return };
         let before = out.len();
         let mut dots = 0u64;
-        out.reserve(chunk.len() + chunk.len() / 32 + 2);
+        out.reserve(
+            chunk
+                .len()
+                .saturating_add(chunk.len() / 32)
+                .saturating_add(2),
+        );
         if self.at == At::LineStart && chunk.first() == Some(&b'.') {
             out.push(b'.');
-            dots += 1;
+            dots = dots.saturating_add(1);
         }
         // Runs that need nothing are copied whole: `copied` is how much of the chunk is in `out`.
         let mut copied = 0;
@@ -68,11 +73,11 @@ impl Stuffer {
                 out.push(b'\r');
                 copied = lf;
             }
-            if chunk.get(lf + 1) == Some(&b'.') {
+            if chunk.get(lf.saturating_add(1)) == Some(&b'.') {
                 out.extend_from_slice(chunk.get(copied..=lf).unwrap_or_default());
                 out.push(b'.');
-                dots += 1;
-                copied = lf + 1;
+                dots = dots.saturating_add(1);
+                copied = lf.saturating_add(1);
             }
         }
         out.extend_from_slice(chunk.get(copied..).unwrap_or_default());
@@ -81,7 +86,8 @@ impl Stuffer {
             b'\r' => At::AfterCr,
             _ => At::Middle,
         };
-        self.octets += (out.len() - before) as u64 - dots;
+        let written = out.len().saturating_sub(before) as u64;
+        self.octets = self.octets.saturating_add(written.saturating_sub(dots));
     }
 
     /// Appends the end of the response: a line end if the last line has none, then the terminator.
@@ -90,7 +96,7 @@ impl Stuffer {
     pub fn finish(mut self, out: &mut Vec<u8>) -> u64 {
         if self.at != At::LineStart {
             out.extend_from_slice(b"\r\n");
-            self.octets += 2;
+            self.octets = self.octets.saturating_add(2);
         }
         out.extend_from_slice(TERMINATOR);
         self.octets
@@ -138,7 +144,7 @@ impl EndFinder {
     pub fn push(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&octet) = chunk.get(at) {
-            at += 1;
+            at = at.saturating_add(1);
             self.seen = match (self.seen, octet) {
                 (Seen::DotCr, b'\n') => return Some(at),
                 (Seen::Cr, b'\n') => Seen::CrLf,
@@ -148,7 +154,7 @@ impl EndFinder {
                 _ => {
                     // Nothing can end before the next CR.
                     match memchr(b'\r', chunk.get(at..).unwrap_or_default()) {
-                        Some(skip) => at += skip,
+                        Some(skip) => at = at.saturating_add(skip),
                         None => at = chunk.len(),
                     }
                     Seen::Nothing

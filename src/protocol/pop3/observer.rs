@@ -140,7 +140,7 @@ impl Observer for Pop3Observer {
                     };
                     for (place, octet) in status.iter_mut().skip(*seen).zip(line) {
                         *place = *octet;
-                        *seen += 1;
+                        *seen = (*seen).saturating_add(1);
                     }
                     rest = rest.get(line.len()..).unwrap_or_default();
                     if end.is_some() {

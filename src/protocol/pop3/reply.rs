@@ -108,7 +108,7 @@ pub fn err(code: Option<ResponseCode>, text: &str, session: &str, charset: Chars
         line.push(' ');
     }
     let end = format!(" ({session})\r\n");
-    let room = LONGEST_LINE.saturating_sub(line.len() + end.len());
+    let room = LONGEST_LINE.saturating_sub(line.len().saturating_add(end.len()));
     push_text(&mut line, text, room, charset);
     line.push_str(&end);
     line.into_bytes()
@@ -117,7 +117,7 @@ pub fn err(code: Option<ResponseCode>, text: &str, session: &str, charset: Chars
 /// `+OK text`, with text from elsewhere made fit for it.
 pub fn ok(text: &str, charset: Charset) -> Vec<u8> {
     let mut line = String::from("+OK");
-    let room = LONGEST_LINE - "+OK \r\n".len();
+    let room = LONGEST_LINE.saturating_sub("+OK \r\n".len());
     let mut fit = String::from(" ");
     push_text(&mut fit, text, room, charset);
     if fit.len() > 1 {

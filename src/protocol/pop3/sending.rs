@@ -82,7 +82,8 @@ impl Sending {
         let Some(lines) = lines.filter(|&lines| lines < MANY_LINES) else {
             return Span::Whole;
         };
-        let length = (4096 + 80 * u64::from(lines)).clamp(WINDOW.0, WINDOW.1);
+        let length =
+            (u64::from(lines).saturating_mul(80).saturating_add(4096)).clamp(WINDOW.0, WINDOW.1);
         if size > 0 && size <= length {
             return Span::Whole;
         }
@@ -111,7 +112,8 @@ impl Sending {
     pub(super) fn begin(&mut self, octets: u64, origin: u64) -> Result<(), Unlike> {
         if self.rest == Rest::Yes {
             // One octet more was asked for: had the message another length now, it would show.
-            let same = origin == self.received && octets == self.total - self.received;
+            let same =
+                origin == self.received && octets == self.total.saturating_sub(self.received);
             return same.then_some(()).ok_or(Unlike);
         }
         let (offset, length) = match self.span {
@@ -141,16 +143,16 @@ impl Sending {
         self.rest = Rest::Yes;
         self.span = Span::Part {
             offset: self.received,
-            length: u32::try_from(left + 1).ok()?,
+            length: u32::try_from(left.saturating_add(1)).ok()?,
         };
         Some(self.span)
     }
 
     /// Takes octets; what is shown of them is appended to `out`.
     pub(super) fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        self.received += octets.len() as u64;
+        self.received = self.received.saturating_add(octets.len() as u64);
         let skip = self.skip.min(octets.len() as u64);
-        self.skip -= skip;
+        self.skip = self.skip.saturating_sub(skip);
         let mut octets = octets.get(skip as usize..).unwrap_or_default();
         if let Shown::Top(top) = &mut self.shown {
             let shown = top.push(octets);

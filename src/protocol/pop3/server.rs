@@ -568,7 +568,10 @@ impl crate::protocol::Server for Server {
             Talk::Answer(sasl::Answer::Message(message)) => message.size(),
             _ => 0,
         };
-        self.lines.capacity() + self.out.capacity() + secret
+        self.lines
+            .capacity()
+            .saturating_add(self.out.capacity())
+            .saturating_add(secret)
     }
 
     fn state(&self) -> &'static str {

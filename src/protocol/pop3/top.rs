@@ -48,14 +48,14 @@ impl Top {
                     let first = rest.first().copied();
                     match (self.part, first) {
                         (_, Some(b'\n')) => {
-                            at += 1;
+                            at = at.saturating_add(1);
                             self.part = match self.lines {
                                 0 => Part::Over,
                                 _ => Part::Body,
                             };
                         }
                         (Part::HeaderLine, Some(b'\r')) => {
-                            at += 1;
+                            at = at.saturating_add(1);
                             self.part = Part::HeaderCr;
                         }
                         _ => self.part = Part::Header,
@@ -63,15 +63,15 @@ impl Top {
                 }
                 Part::Header => match memchr::memchr(b'\n', rest) {
                     Some(end) => {
-                        at += end + 1;
+                        at = at.saturating_add(end.saturating_add(1));
                         self.part = Part::HeaderLine;
                     }
                     None => return chunk.len(),
                 },
                 Part::Body => match memchr::memchr(b'\n', rest) {
                     Some(end) => {
-                        at += end + 1;
-                        self.lines -= 1;
+                        at = at.saturating_add(end.saturating_add(1));
+                        self.lines = self.lines.saturating_sub(1);
                         if self.lines == 0 {
                             self.part = Part::Over;
                         }

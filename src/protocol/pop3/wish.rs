@@ -76,7 +76,7 @@ impl Input {
                 return bytes.len();
             }
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                if self.line.len() + rest.len() > LONGEST_LINE {
+                if self.line.len().saturating_add(rest.len()) > LONGEST_LINE {
                     self.push(Wish::TooLong);
                 } else {
                     self.line.extend_from_slice(rest);
@@ -84,8 +84,8 @@ impl Input {
                 return bytes.len();
             };
             let (line, _) = rest.split_at_checked(end).unwrap_or_default();
-            used += end + 1;
-            if self.line.len() + line.len() > LONGEST_LINE {
+            used = used.saturating_add(end.saturating_add(1));
+            if self.line.len().saturating_add(line.len()) > LONGEST_LINE {
                 self.push(Wish::TooLong);
                 continue;
             }

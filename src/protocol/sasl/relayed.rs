@@ -73,7 +73,7 @@ impl Relayed {
             Mechanism::ScramSha1 | Mechanism::ScramSha256 => 2,
             _ => 1,
         };
-        self.challenges += 1;
+        self.challenges = self.challenges.saturating_add(1);
         Message::from_base64(text).filter(|_| self.challenges <= most)
     }
 

@@ -78,7 +78,11 @@ impl Token {
         };
         let head = self.message.get(..self.place.start).unwrap_or_default();
         let tail = self.message.get(self.place.end..).unwrap_or_default();
-        let mut message = Octets::new(Vec::with_capacity(head.len() + name.len() + tail.len()));
+        let mut message = Octets::new(Vec::with_capacity(
+            head.len()
+                .saturating_add(name.len())
+                .saturating_add(tail.len()),
+        ));
         message.extend_from_slice(head);
         message.extend_from_slice(name.as_bytes());
         message.extend_from_slice(tail);
@@ -118,10 +122,10 @@ fn oauthbearer(message: &[u8]) -> Option<Parsed> {
     let name = (header.strip_prefix(b"n,a=")).or_else(|| header.strip_prefix(b"y,a="))?;
     let name = name.strip_suffix(b",")?;
     let user = UserName::new(&super::of_saslname(name)?).ok()?;
-    let place = 4..4 + name.len();
+    let place = 4..name.len().saturating_add(4);
     let mut found = None;
     let mut fields = Fields::of(rest.get(1..)?)?;
-    fields.at = end + 1;
+    fields.at = end.saturating_add(1);
     for (key, value, at) in fields.by_ref() {
         match key {
             // The client has none yet and wants to be told where to get one (RFC 7628 §4.3).
@@ -140,7 +144,7 @@ fn bearer(value: &[u8], at: Range<usize>) -> Option<Range<usize>> {
     let fits = scheme.eq_ignore_ascii_case(b"Bearer ")
         && !token.is_empty()
         && token.iter().all(u8::is_ascii_graphic);
-    fits.then_some(at.start + 7..at.end)
+    fits.then_some(at.start.saturating_add(7)..at.end)
 }
 
 /// `*kvpair kvsep` with `kvpair = key "=" value kvsep`. Of the values only printable octets are
@@ -171,17 +175,17 @@ impl<'a> Iterator for Fields<'a> {
         let end = memchr::memchr(SEPARATOR, self.rest)?;
         let field = self.rest.get(..end)?;
         let equals = memchr::memchr(b'=', field)?;
-        let (key, value) = (field.get(..equals)?, field.get(equals + 1..)?);
+        let (key, value) = (field.get(..equals)?, field.get(equals.saturating_add(1)..)?);
         if key.is_empty()
             || !key.iter().all(u8::is_ascii_alphabetic)
             || value.iter().any(u8::is_ascii_control)
         {
             return None;
         }
-        let start = self.at + equals + 1;
-        self.at += end + 1;
-        self.rest = self.rest.get(end + 1..)?;
-        Some((key, value, start..start + value.len()))
+        let start = self.at.saturating_add(equals).saturating_add(1);
+        self.at = self.at.saturating_add(end.saturating_add(1));
+        self.rest = self.rest.get(end.saturating_add(1)..)?;
+        Some((key, value, start..start.saturating_add(value.len())))
     }
 }
 

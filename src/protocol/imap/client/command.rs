@@ -46,10 +46,12 @@ impl Tags {
     pub(super) fn next(&mut self) -> Tag {
         let hash = xxh3_64_with_seed(&self.next.to_le_bytes(), self.seed);
         self.next = self.next.wrapping_add(1);
-        let letters = (0..8).map(|n| match (hash >> (5 * n)) as u8 & 31 {
-            letter @ 0..26 => char::from(b'A' + letter),
-            digit => char::from(b'2' + (digit - 26)),
-        });
+        let letters = (0..8_u32).map(
+            |n| match hash.wrapping_shr(n.saturating_mul(5)) as u8 & 31 {
+                letter @ 0..26 => char::from(b'A'.saturating_add(letter)),
+                digit => char::from(b'2'.saturating_add(digit.saturating_sub(26))),
+            },
+        );
         Tag(letters.collect())
     }
 }
@@ -170,7 +172,12 @@ fn sasl(
     let command = tag.line(&format!("AUTHENTICATE {}", mechanism.name()));
     let (first, turns) = match can.has("SASL-IR") && response.len() <= INITIAL_MAX {
         true => {
-            let mut line = room(command.len() + 1 + response.len());
+            let mut line = room(
+                command
+                    .len()
+                    .saturating_add(1)
+                    .saturating_add(response.len()),
+            );
             line.extend_from_slice(command.trim_ascii_end());
             line.push(b' ');
             line.extend_from_slice(&response);
@@ -178,7 +185,7 @@ fn sasl(
             (line, VecDeque::new())
         }
         false => {
-            let mut line = room(response.len() + 2);
+            let mut line = room(response.len().saturating_add(2));
             line.append(&mut response);
             line.extend_from_slice(b"\r\n");
             (Zeroizing::new(command), [line].into())
@@ -204,7 +211,7 @@ fn goes_bare(argument: &[u8]) -> bool {
 /// AUTHENTICATE with an initial response (RFC 4959 §3).
 fn plain_at_once(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
     let response = plain(user, password);
-    let mut first = room(64 + response.len());
+    let mut first = room(response.len().saturating_add(64));
     first.extend_from_slice(tag.line("AUTHENTICATE PLAIN").trim_ascii_end());
     first.push(b' ');
     first.extend_from_slice(&response);
@@ -231,13 +238,13 @@ fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
 /// PLAIN (RFC 4616 §2) in base64, with CRLF: `[authzid] NUL authcid NUL passwd`, no authzid.
 pub(super) fn plain(user: &UserName, password: &Secret) -> Wiped {
     let (user, password) = (user.as_str().as_bytes(), password.reveal());
-    let mut message = room(user.len() + password.len() + 2);
+    let mut message = room(user.len().saturating_add(password.len()).saturating_add(2));
     message.push(0);
     message.extend_from_slice(user);
     message.push(0);
     message.extend_from_slice(password);
     let encoded = Zeroizing::new(BASE64.encode(&message[..]));
-    let mut line = room(encoded.len() + 2);
+    let mut line = room(encoded.len().saturating_add(2));
     line.extend_from_slice(encoded.as_bytes());
     line.extend_from_slice(b"\r\n");
     line
@@ -284,7 +291,9 @@ impl Literals {
 /// LOGIN (RFC 9051 §6.2.3): `login = "LOGIN" SP userid SP password`
 fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
     // Room for both arguments with every octet escaped, so that nothing moves and is left behind.
-    let size = 64 + 2 * (arguments[0].len() + arguments[1].len());
+    let size = (arguments[0].len().saturating_add(arguments[1].len()))
+        .saturating_mul(2)
+        .saturating_add(64);
     let mut now = room(size);
     now.extend_from_slice(tag.line("LOGIN").trim_ascii_end());
     let mut pieces = VecDeque::new();

@@ -248,7 +248,7 @@ impl Client {
 
     /// Keeps a response for the client; those beyond the bound are lost.
     fn keep(&mut self, response: &[u8]) {
-        if self.untagged.len() + response.len() < MAX_UNTAGGED {
+        if self.untagged.len().saturating_add(response.len()) < MAX_UNTAGGED {
             self.untagged.extend_from_slice(response::chomp(response));
             self.untagged.extend_from_slice(b"\r\n");
         }

@@ -37,7 +37,7 @@ pub(super) fn cut(bytes: &[u8]) -> Cut {
                 false => Cut::More,
             };
         };
-        let end = from + lf + 1;
+        let end = from.saturating_add(lf).saturating_add(1);
         if end > MAX_RESPONSE {
             return Cut::TooLong;
         }
@@ -71,7 +71,7 @@ pub(super) fn chomp(line: &[u8]) -> &[u8] {
 fn literal(line: &[u8]) -> Option<u64> {
     let inner = line.strip_suffix(b"}")?;
     let open = inner.iter().rposition(|&b| b == b'{')?;
-    let digits = std::str::from_utf8(inner.get(open + 1..)?).ok()?;
+    let digits = std::str::from_utf8(inner.get(open.saturating_add(1)..)?).ok()?;
     match digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() {
         true => Some(digits.parse().unwrap_or(u64::MAX)),
         false => None,

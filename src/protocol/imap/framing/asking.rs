@@ -178,7 +178,7 @@ impl Word {
         let free = self.octets.get_mut(usize::from(self.length)..);
         for (place, octet) in free.unwrap_or_default().iter_mut().zip(part) {
             *place = *octet;
-            self.length += 1;
+            self.length = self.length.saturating_add(1);
         }
     }
 

@@ -47,10 +47,10 @@ impl Tail {
         let kept = self.octets.get(..usize::from(self.length));
         let last = part.get(part.len().saturating_sub(TAIL)..);
         let all = kept.into_iter().chain(last).flatten();
-        let mut length = 0;
+        let mut length = 0_usize;
         for (place, octet) in joined.iter_mut().zip(all) {
             *place = *octet;
-            length += 1;
+            length = length.saturating_add(1);
         }
         (joined, length)
     }

@@ -162,6 +162,10 @@ impl protocol::Server for Server {
             State::AnswerDue(_, sasl::Answer::Message(message)) => message.size(),
             _ => 0,
         };
-        self.lines.capacity() + self.command.capacity() + self.out.capacity() + secret
+        self.lines
+            .capacity()
+            .saturating_add(self.command.capacity())
+            .saturating_add(self.out.capacity())
+            .saturating_add(secret)
     }
 }

@@ -17,7 +17,7 @@ pub(super) enum Status<'a> {
 impl Status<'_> {
     pub(super) fn of(line: &[u8]) -> Option<Status<'_>> {
         let (word, text) = match memchr::memchr(b' ', line) {
-            Some(at) => (line.get(..at)?, line.get(at + 1..)?),
+            Some(at) => (line.get(..at)?, line.get(at.saturating_add(1)..)?),
             None => (line, &b""[..]),
         };
         match word {

@@ -76,7 +76,7 @@ impl Maildrop {
             let message = snapshot.get(index)?;
             Some((index, Sending::span(lines, message.size)))
         });
-        let after = (index + 1..snapshot.len())
+        let after = (index.saturating_add(1)..snapshot.len())
             .filter(there)
             .filter_map(|index| Some((index, Sending::span(lines, snapshot.get(index)?.size))));
         let asks = &mut self.asks;
@@ -166,7 +166,7 @@ impl Maildrop {
         let whole = matches!(sending.shown, Shown::All);
         let octets = sending.finish(out);
         if whole {
-            self.counts.retrieved += 1;
+            self.counts.retrieved = self.counts.retrieved.saturating_add(1);
             self.unflushed.push(index);
             if let Some(message) = self.snapshot.get(index)
                 && message.size != octets
@@ -175,7 +175,7 @@ impl Maildrop {
                 self.learned.push((message.uid, octets));
             }
         } else {
-            self.counts.topped += 1;
+            self.counts.topped = self.counts.topped.saturating_add(1);
         }
     }
 

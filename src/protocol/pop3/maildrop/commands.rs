@@ -93,7 +93,7 @@ impl Maildrop {
             if !self.deleted.has(index) {
                 self.line(listing, index, message, out);
             }
-            index += 1;
+            index = index.saturating_add(1);
         }
         self.doing = Doing::Listing(listing, index);
     }
@@ -108,7 +108,7 @@ impl Maildrop {
     }
 
     pub(super) fn line(&self, listing: Listing, index: usize, message: Message, out: &mut Vec<u8>) {
-        decimal(index as u64 + 1, out);
+        decimal((index as u64).saturating_add(1), out);
         out.push(b' ');
         match listing {
             Listing::Sizes => decimal(message.size, out),
@@ -135,8 +135,8 @@ impl Maildrop {
     }
 
     pub(super) fn sums(&self) -> (usize, u64) {
-        let count = self.snapshot.len() - self.deleted.count();
-        let octets = self.snapshot.total() - self.deleted_octets;
+        let count = self.snapshot.len().saturating_sub(self.deleted.count());
+        let octets = self.snapshot.total().saturating_sub(self.deleted_octets);
         (count, octets)
     }
 
@@ -163,7 +163,7 @@ impl Maildrop {
     }
 
     pub(super) fn bad(&mut self, out: &mut Vec<u8>) {
-        self.bad += 1;
+        self.bad = self.bad.saturating_add(1);
         if self.bad >= BAD_COMMANDS {
             out.extend_from_slice(b"-ERR too many bad commands\r\n");
             self.doing = Doing::Over(Why::BadCommands);
@@ -180,9 +180,9 @@ fn decimal(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
+        *digit = b'0'.saturating_add((number % 10) as u8);
         number /= 10;
-        at -= 1;
+        at = at.saturating_sub(1);
         if number == 0 {
             break;
         }

@@ -24,7 +24,7 @@ impl Maildrop {
             Some(Access::ReadWrite) => {
                 if let Some(message) = self.snapshot.get(index) {
                     self.deleted.set(index);
-                    self.deleted_octets += message.size;
+                    self.deleted_octets = self.deleted_octets.saturating_add(message.size);
                 }
                 out.extend_from_slice(b"+OK message deleted\r\n");
             }
@@ -45,8 +45,10 @@ impl Maildrop {
     /// QUIT (RFC 1939 §6): `"QUIT"`. What is marked is removed, then the answer is given.
     pub(super) fn quit(&mut self, out: &mut Vec<u8>) {
         let marked = self.deleted.iter().filter(|&index| !self.gone.has(index));
-        let mut messages = 0;
-        let delete = self.snapshot.set(marked.inspect(|_| messages += 1));
+        let mut messages = 0_u64;
+        let delete = self
+            .snapshot
+            .set(marked.inspect(|_| messages = messages.saturating_add(1)));
         if delete.is_empty() {
             out.extend_from_slice(b"+OK bye\r\n");
             self.doing = Doing::Over(Why::Quit);
