@@ -302,7 +302,17 @@ pub(super) fn bad_request(text: &str) -> Reply {
 
 fn readyz(call: &Call) -> Reply {
     match call.gateway.readiness() {
-        Readiness::Ready => plain(StatusCode::OK, "ready"),
+        Readiness::Ready => {
+            let trouble = call.gateway.serving().and_then(|it| it.state.trouble());
+            match trouble {
+                None => plain(StatusCode::OK, "ready"),
+                // Mail goes on with what is known: no reason to take this gateway out.
+                Some(why) => plain(
+                    StatusCode::OK,
+                    &format!("ready; the shared state is away: {why}"),
+                ),
+            }
+        }
         Readiness::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, "draining"),
     }

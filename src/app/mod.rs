@@ -94,6 +94,7 @@ async fn serve(
     let seen = Arc::new(watch::Seen::new(config.source.clone()));
     let app = Arc::new(App::build(config, legacy, metrics, wishes, stopped)?);
     let present = app.built.load_full();
+    present.current.gateway.state.start().await;
     {
         let mut listeners = app.listeners.lock().await;
         let sockets = &app.legacy.sockets;

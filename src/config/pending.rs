@@ -5,7 +5,7 @@
 
 /// The place of a key in the description, and what is not there yet. `*` stands for any name of a
 /// free map, `[]` for the elements of a list. A value that is pending only for some of its words is
-/// refused where it is read; [`SUBMISSION`] and [`STATE`] name those.
+/// refused where it is read; [`SUBMISSION`] names those.
 pub(super) const NOT_YET: &[(&str, &str)] = &[(
     "backends.*.login_as.oauth2",
     "logging in to hosts by a token",
@@ -13,9 +13,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[(
 
 /// Listeners, endpoints and `protocols:` of mail submission.
 pub(super) const SUBMISSION: Option<&str> = Some("submission");
-
-/// `state:` on Redis.
-pub(super) const STATE: Option<&str> = Some("state on Redis");
 
 /// What is not there yet at a place.
 pub(super) fn pending(place: &str) -> Option<&'static str> {

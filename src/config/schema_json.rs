@@ -183,7 +183,6 @@ fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
         Leaf::Endpoint("pop3") => POP3.to_owned(),
         Leaf::Endpoint(_) => SUBMISSION.to_owned(),
         Leaf::Http => r"https?://\S+".to_owned(),
-        Leaf::State if pending::STATE.is_some() => "memory|file:///.*".to_owned(),
         Leaf::State => "memory|file:///.*|rediss?://.+".to_owned(),
         Leaf::Pin => "sha256/[A-Za-z0-9+/]{43}=".to_owned(),
     };

@@ -21,6 +21,7 @@ use crate::protocol::{
 };
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
+use crate::state::Entered;
 
 /// How many gateways a login may pass behind us: what is left is told to the host.
 const TTL: u8 = 7;
@@ -37,6 +38,7 @@ pub(super) struct Bridge {
 /// What a session holds as long as it lives: its place among its user's, and on the host.
 pub(super) struct Places {
     _user: limits::UserSession,
+    _together: Entered,
     host: Seat,
     _counted: Option<metrics::Counted>,
 }
@@ -70,7 +72,7 @@ pub(super) struct Translated {
     /// Whose it is: what it holds in the end is remembered under this.
     pub(super) maildrop: maildrop_cache::Key,
     /// Held to the session's end, where only one session may use a maildrop.
-    pub(super) _lease: Option<maildrop_cache::Lease>,
+    pub(super) _lease: Option<(maildrop_cache::Lease, Entered)>,
     /// For another connection, if this one is lost.
     pub(super) ticket: Ticket,
 }
@@ -171,6 +173,17 @@ impl Session<'_> {
         let canonical = route.login.canonical();
         facts.tried = Some(self.admit(&canonical, login)?);
         let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
+        // The same for all replicas together, where they share a store.
+        let together = vec![
+            (format!("user/{canonical}"), limits.per_user),
+            (
+                format!("user-ip/{canonical}/{}", self.ip()),
+                limits.per_user_ip,
+            ),
+        ];
+        let entered = self.gateway.state.enter(together).await;
+        let entered =
+            entered.map_err(|full| met(if full == 0 { "per_user" } else { "per_user_ip" }))?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {
@@ -187,6 +200,7 @@ impl Session<'_> {
                         far,
                         places: Places {
                             _user: place,
+                            _together: entered,
                             host: seat,
                             _counted: counted,
                         },
@@ -289,12 +303,16 @@ impl Session<'_> {
                 // After the password: that a maildrop is in use is its owner's business only.
                 let lease = match settings.lock {
                     Lock::No => None,
-                    Lock::Yes => Some(self.gateway.maildrops.lease(&maildrop).ok_or(refused(
-                        Failure::Refused {
-                            code: Code::InUse,
-                            alert: None,
-                        },
-                    ))?),
+                    Lock::Yes => {
+                        let code = Code::InUse;
+                        let in_use = refused(Failure::Refused { code, alert: None });
+                        let lease = self.gateway.maildrops.lease(&maildrop);
+                        let lease = lease.ok_or_else(|| in_use.clone())?;
+                        let maildrop_cache::Key { mailbox, .. } = &maildrop;
+                        let lock = format!("pop3/{}/{mailbox}", way.pass.owner.as_str());
+                        let entered = self.gateway.state.enter(vec![(lock, 1)]).await;
+                        Some((lease, entered.map_err(|_| in_use)?))
+                    }
                 };
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;

@@ -5,10 +5,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
 use super::file;
+use super::redis::Redis;
 
 /// Longest key in octets.
 pub const KEY_MAX: usize = 2048;
@@ -17,13 +19,21 @@ pub const KEY_MAX: usize = 2048;
 pub const VALUE_MAX: usize = 16 * 1024 * 1024;
 
 /// Notes by key. Keys are any text; give each purpose a prefix of its own (`pop3-delete/…`).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Journal(Kept);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Kept {
     /// One file a note, named by the key's SHA-256.
     Files(PathBuf),
+    /// A hash on a Redis.
+    Shared(Arc<Redis>),
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
 }
 
 impl Journal {
@@ -37,6 +47,11 @@ impl Journal {
             }
         }
         Ok(Journal(Kept::Files(path)))
+    }
+
+    /// Notes on a Redis.
+    pub(super) fn on(redis: Arc<Redis>) -> Self {
+        Journal(Kept::Shared(redis))
     }
 
     /// Keeps a value under a key, in place of what was there.
@@ -55,6 +70,10 @@ impl Journal {
                 content.extend(value);
                 blocking(move || file::replace(&path, &content)).await
             }
+            Kept::Shared(redis) => {
+                let args = [key.as_bytes(), value];
+                redis.note_command("HSET", &args).await
+            }
         }
     }
 
@@ -69,6 +88,7 @@ impl Journal {
                 let note = blocking(move || read(&path)).await?;
                 Ok(note.map(|(_, value)| value))
             }
+            Kept::Shared(redis) => redis.note_command("HGET", &[key.as_bytes()]).await,
         }
     }
 
@@ -82,6 +102,7 @@ impl Journal {
                 let path = path_of(dir, key);
                 blocking(move || file::remove(&path)).await
             }
+            Kept::Shared(redis) => redis.note_command("HDEL", &[key.as_bytes()]).await,
         }
     }
 
@@ -108,6 +129,12 @@ impl Journal {
                     Ok(keys)
                 })
                 .await
+            }
+            Kept::Shared(redis) => {
+                let mut keys: Vec<String> = redis.note_command("HKEYS", &[]).await?;
+                keys.retain(|key| key.starts_with(prefix));
+                keys.sort_unstable();
+                Ok(keys)
             }
         }
     }

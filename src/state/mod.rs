@@ -12,6 +12,8 @@ pub mod mover;
 pub mod orders;
 pub mod owner;
 mod pins;
+mod redis;
+mod shared;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ pub use orders::{Change, Drain, Hold, Move, Orders};
 pub use owner::{Owner, Pass, Place};
 pub use pins::Ask;
 use pins::{Denied, Pins};
+use shared::Verdict;
 use tokio::sync::watch;
 
 /// What is to be remembered.
@@ -40,6 +43,7 @@ pub struct State {
     writing: tokio::sync::Mutex<()>,
     journal: Option<Journal>,
     jobs: mover::Jobs,
+    redis: Option<Arc<redis::Redis>>,
 }
 
 /// Where orders are kept.
@@ -71,6 +75,7 @@ impl State {
             writing: tokio::sync::Mutex::default(),
             journal,
             jobs: mover::Jobs::default(),
+            redis: None,
         }
     }
 
@@ -84,8 +89,18 @@ impl State {
     /// # Errors
     /// Why it cannot be, for the operator: a file that is damaged or cannot be written.
     pub fn open(config: &Config) -> Result<Arc<Self>, String> {
-        let Config::File(path) = config else {
-            return Ok(State::memory());
+        let path = match config {
+            Config::Memory => return Ok(State::memory()),
+            Config::File(path) => path,
+            Config::Redis(config) => {
+                let redis = Arc::new(redis::Redis::new(config)?);
+                let journal = Some(Journal::on(redis.clone()));
+                let state = State::new(Orders::default(), Kept::InMemory, journal);
+                return Ok(Arc::new(State {
+                    redis: Some(redis),
+                    ..state
+                }));
+            }
         };
         let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         let content = file::read(path).map_err(|error| told(&error))?;
@@ -134,6 +149,14 @@ impl State {
 
     async fn remember(&self, changes: Vec<Change>) -> Result<(), String> {
         let _turn = self.writing.lock().await;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(redis) = &self.redis {
+            self.order_shared(redis, &changes).await?;
+            self.take(changes);
+            return Ok(());
+        }
         let mut next = self.orders().clone();
         changes.into_iter().for_each(|change| next.apply(change));
         if let Kept::InFile(path) = &self.kept {
@@ -148,9 +171,22 @@ impl State {
                     .map_err(|error| format!("{name} could not be written: {error}"))?;
             }
         }
-        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = next;
-        self.changes.send_modify(|count| *count += 1);
+        self.replace(next);
         Ok(())
+    }
+
+    /// From now on these are the orders.
+    fn replace(&self, orders: Orders) {
+        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = orders;
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes the orders, here only.
+    fn take(&self, changes: Vec<Change>) {
+        let mut orders = self.orders.write().unwrap_or_else(PoisonError::into_inner);
+        changes.into_iter().for_each(|change| orders.apply(change));
+        drop(orders);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// A version for a new move: higher than those before.
@@ -182,6 +218,16 @@ impl State {
             Err(Denied::Leaving) => return Claimed::Leaving,
             Ok(()) => {}
         }
+        if let Some(redis) = &self.redis {
+            match self.claim_shared(redis, pass, place, claim.id).await {
+                Ok(Verdict::Here) => {}
+                Ok(Verdict::At(place)) => return Claimed::At(place),
+                Ok(Verdict::Leaving) => return Claimed::Leaving,
+                Ok(Verdict::Changed) => return Claimed::Changed,
+                // Away: what this process knows has to do.
+                Err(_) => {}
+            }
+        }
         // Now whoever holds or moves this user sees the claim; who did before is seen here.
         match self.still(pass) {
             true => Claimed::Here(claim),
@@ -200,14 +246,65 @@ impl State {
     /// Asks the user's sessions to leave every other host, and lets new ones in at `to` only. How many
     /// are still elsewhere; call again until there is none.
     pub async fn send_to(&self, owner: &Owner, to: &Place) -> usize {
-        self.pins.send_to(owner, to)
+        let here = self.pins.send_to(owner, to);
+        match &self.redis {
+            Some(redis) => self.send_shared(redis, owner, to).await.unwrap_or(here),
+            None => here,
+        }
     }
 
     /// Asks all sessions of these users to leave. Says which still have some; call again until none
     /// has.
     pub async fn clear(&self, owners: &[Owner]) -> Vec<Owner> {
+        let here = self.clear_here(owners);
+        let Some(redis) = &self.redis else {
+            return here;
+        };
+        let everywhere = self.clear_shared(redis, owners).await;
+        everywhere.unwrap_or(here)
+    }
+
+    fn clear_here(&self, owners: &[Owner]) -> Vec<Owner> {
         let left = owners.iter().filter(|owner| self.pins.clear(owner) > 0);
         left.cloned().collect()
+    }
+
+    /// Takes places that are counted over all gateways, each key with the most it may have; the place
+    /// of the one that is full, where one is. Where no store is shared, or it is away, nothing is full.
+    pub async fn enter(self: &Arc<Self>, keys: Vec<(String, u32)>) -> Result<Entered, usize> {
+        let mut entered = Entered {
+            state: self.clone(),
+            id: self.numbers.fetch_add(1, Ordering::Relaxed),
+            keys: Vec::new(),
+        };
+        let Some(redis) = &self.redis else {
+            return Ok(entered);
+        };
+        entered.keys = keys.iter().map(|(key, _)| redis.count_key(key)).collect();
+        match self.enter_shared(redis, entered.id, &keys).await {
+            Ok(Some(full)) => {
+                entered.keys.clear();
+                Err(full)
+            }
+            Ok(None) | Err(_) => Ok(entered),
+        }
+    }
+}
+
+/// Places that are counted over all gateways, given back when dropped.
+pub struct Entered {
+    state: Arc<State>,
+    id: u64,
+    keys: Vec<String>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(redis) = &self.state.redis
+            && !self.keys.is_empty()
+        {
+            State::leave_shared(redis, self.id, std::mem::take(&mut self.keys));
+        }
     }
 }
 
@@ -240,6 +337,10 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.state.pins.remove(&self.owner, self.id);
+        if let Some(redis) = &self.state.redis {
+            let keys = vec![redis.pin_key(self.owner.as_str())];
+            State::leave_shared(redis, self.id, keys);
+        }
     }
 }
 

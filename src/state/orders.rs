@@ -176,6 +176,15 @@ impl Orders {
         self.weights.iter().map(|(place, weight)| (place, *weight))
     }
 
+    /// The steps that lead here from nothing.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let moves = { self.moves.iter() }.map(|(o, m)| Change::Move(o.clone(), m.clone()));
+        let drains = { self.drains.iter() }.map(|(p, d)| Change::Drain(p.clone(), *d));
+        let weights = { self.weights.iter() }.map(|(p, w)| Change::Weight(p.clone(), *w));
+        let holds = { self.holds.iter() }.map(|(o, h)| Change::Hold(o.clone(), h.clone()));
+        moves.chain(drains).chain(weights).chain(holds).collect()
+    }
+
     /// As a text, from which [`read`](Self::read) makes the same again. Holds of moves under way are
     /// not in it: a move that was cut off by the end of the process holds nobody.
     pub fn write(&self) -> Vec<u8> {
@@ -237,7 +246,8 @@ fn cloned<'a, K: Clone + 'a, V: Clone + 'a>(
     pairs.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-fn named(user: &str) -> Option<Owner> {
+/// The key of a name as an operator gave it.
+pub(super) fn named(user: &str) -> Option<Owner> {
     let user = crate::protocol::UserName::new(user.as_bytes()).ok()?;
     Some(Owner::named(&user))
 }

@@ -24,6 +24,11 @@ impl Owner {
         Owner(format!("/{}", user.canonical()).into())
     }
 
+    /// A key that [`as_str`](Self::as_str) told.
+    pub(super) fn from_key(key: &str) -> Self {
+        Owner(key.into())
+    }
+
     /// `backend/name`.
     pub fn as_str(&self) -> &str {
         &self.0

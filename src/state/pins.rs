@@ -64,17 +64,6 @@ impl Pins {
         Ok(())
     }
 
-    #[allow(dead_code, reason = "for a store that several gateways share")]
-    /// As [`claim`](Self::claim), where another authority has granted it.
-    pub(super) fn note(&self, owner: &Owner, place: &Place, id: u64) {
-        let mut pin = self.0.entry(owner.clone()).or_insert_with(|| Pin {
-            at: place.clone(),
-            members: HashMap::new(),
-        });
-        pin.at = place.clone();
-        pin.add(id, place);
-    }
-
     /// Asks a user's sessions to leave, but for those at `to`, and lets new ones in only there. How
     /// many are still elsewhere.
     pub(super) fn send_to(&self, owner: &Owner, to: &Place) -> usize {
@@ -112,7 +101,6 @@ impl Pins {
         }
     }
 
-    #[allow(dead_code, reason = "for a store that several gateways share")]
     /// Every member there is: its user, its number, its place.
     pub(super) fn all(&self) -> Vec<(Owner, u64, Place)> {
         let mut all = Vec::new();

@@ -20,6 +20,7 @@ mod check;
 mod clients;
 mod dashboard;
 mod descriptors;
+mod director;
 mod drain;
 mod fail2ban;
 mod failures;

@@ -139,6 +139,10 @@ fn describe() {
         "gatepost_log_dropped_total",
         "Log lines that could not be written."
     );
+    gauge!(
+        "gatepost_state_up",
+        "Whether the shared state answers (1) or is away (0); absent where none is shared."
+    );
     gauge!("gatepost_build_info", "The running version, always 1.");
     metrics::gauge!("gatepost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     metrics::counter!("gatepost_log_dropped_total").absolute(0);
@@ -261,6 +265,11 @@ impl Gateway {
             count.increment(messages);
         }
     }
+}
+
+/// Whether the store that is shared with other gateways answers.
+pub fn state_up(up: bool) {
+    metrics::gauge!("gatepost_state_up").set(if up { 1.0 } else { 0.0 });
 }
 
 /// When a certificate ends, in Unix time; `name` is from the settings.

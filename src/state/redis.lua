@@ -1,0 +1,181 @@
+-- What the gateways of a site do together, each step at once. KEYS[1] is the prefix of all keys,
+-- ARGV[1] the verb. `gate:ID` lives as long as a gateway does; what a gateway holds is void with it.
+local p, verb = KEYS[1], ARGV[1]
+
+local function tell(what)
+  local n = redis.call('INCR', p .. ':seq')
+  redis.call('XADD', p .. ':log', 'MAXLEN', '~', 300, n .. '-0', 'd', what)
+end
+
+-- Of a hash of members (`GATE.NUMBER` to a place): where new ones go, and the places of the living.
+local known = {}
+local function members(key)
+  local all = redis.call('HGETALL', key)
+  local at, places = nil, {}
+  for i = 1, #all, 2 do
+    if all[i] == '@' then
+      at = all[i + 1]
+    elseif all[i] ~= '!' then
+      local gate = string.match(all[i], '^[^.]+')
+      if known[gate] == nil then
+        known[gate] = redis.call('EXISTS', p .. ':gate:' .. gate) == 1
+      end
+      if known[gate] then
+        places[#places + 1] = all[i + 1]
+      else
+        redis.call('HDEL', key, all[i])
+      end
+    end
+  end
+  if #places == 0 then
+    redis.call('DEL', key)
+    at = nil
+  end
+  return at, places
+end
+
+local function elsewhere(places, place)
+  local n = 0
+  for _, other in ipairs(places) do
+    if other ~= place then n = n + 1 end
+  end
+  return n
+end
+
+local function join(key, member, place)
+  redis.call('HSET', key, '@', place, member, place)
+  redis.call('HDEL', key, '!')
+end
+
+if verb == 'claim' then
+  local owner, named, version, place, member = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local now = tonumber(redis.call('TIME')[1])
+  for _, key in ipairs({ owner, named }) do
+    local hold = redis.call('HGET', p .. ':holds', key)
+    local ends = hold and tonumber(string.match(hold, '^%d+'))
+    if ends and (ends == 0 or ends > now) then return { 'changed' } end
+  end
+  local moved = redis.call('HGET', p .. ':moves', owner)
+  if not moved then
+    local other = redis.call('HGET', p .. ':names', named)
+    if other then moved = redis.call('HGET', p .. ':moves', other) end
+  end
+  if (moved and string.match(moved, '^%d+') or '0') ~= version then return { 'changed' } end
+  local key = p .. ':pin:' .. owner
+  local at, places = members(key)
+  if at and at ~= place then return { 'at', at } end
+  if elsewhere(places, place) > 0 then return { 'leaving' } end
+  join(key, member, place)
+  return { 'ok' }
+
+elseif verb == 'leave' then
+  for i = 3, #ARGV do
+    redis.call('HDEL', ARGV[i], ARGV[2])
+    members(ARGV[i])
+  end
+  return { 'ok' }
+
+elseif verb == 'send' then
+  local key, place = p .. ':pin:' .. ARGV[2], ARGV[3]
+  local at, places = members(key)
+  local left = elsewhere(places, place)
+  if at and at ~= place then
+    redis.call('HSET', key, '@', place)
+    if left > 0 then tell(ARGV[4]) end
+  end
+  return { 'ok', tostring(left) }
+
+elseif verb == 'clear' then
+  local left, new = { 'ok' }, {}
+  for i = 2, #ARGV do
+    local key = p .. ':pin:' .. ARGV[i]
+    local _, places = members(key)
+    if #places > 0 then
+      left[#left + 1] = ARGV[i]
+      if redis.call('HSETNX', key, '!', '1') == 1 then new[#new + 1] = ARGV[i] end
+    end
+  end
+  if #new > 0 then tell(cjson.encode({ clear = new })) end
+  return left
+
+elseif verb == 'order' or verb == 'heal' then
+  if verb == 'heal' then
+    -- From a gateway that has seen more than is there: the store came back without its data.
+    local seen = table.remove(ARGV, 2)
+    if tonumber(redis.call('GET', p .. ':seq') or '0') >= tonumber(seen) then return { 'no' } end
+    redis.call('SET', p .. ':seq', seen)
+  end
+  for i = 3, #ARGV, 4 do
+    local kind, field, value, name = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    if kind == 'move' or kind == 'unmove' then
+      local old = redis.call('HGET', p .. ':moves', field)
+      local before = old and string.match(old, '^%d+\t([^\t]*)\t')
+      if before and redis.call('HGET', p .. ':names', before) == field then
+        redis.call('HDEL', p .. ':names', before)
+      end
+      if kind == 'move' then
+        redis.call('HSET', p .. ':moves', field, value)
+        redis.call('HSET', p .. ':names', name, field)
+      else
+        redis.call('HDEL', p .. ':moves', field)
+      end
+    elseif value == '' then
+      redis.call('HDEL', p .. ':' .. kind, field)
+    else
+      redis.call('HSET', p .. ':' .. kind, field, value)
+    end
+  end
+  tell(ARGV[2])
+  return { 'ok' }
+
+elseif verb == 'beat' then
+  if redis.call('PEXPIRE', p .. ':gate:' .. ARGV[2], ARGV[4]) == 0 then return { 'lost' } end
+  local seq = tonumber(redis.call('GET', p .. ':seq') or '0')
+  local last = tonumber(ARGV[3])
+  local answer = { 'ok' }
+  if seq < last then return { 'lost' } end
+  if seq > last then
+    local entries = redis.call('XRANGE', p .. ':log', (last + 1) .. '-0', '+', 'COUNT', 50)
+    if #entries == 0 or entries[1][1] ~= (last + 1) .. '-0' then return { 'lost' } end
+    for _, entry in ipairs(entries) do answer[#answer + 1] = entry[2][2] end
+  end
+  return answer
+
+elseif verb == 'join' then
+  redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
+  if ARGV[4] ~= '' then redis.call('DEL', p .. ':gate:' .. ARGV[4]) end
+  local answer = { redis.call('GET', p .. ':seq') or '0' }
+  for _, kind in ipairs({ 'moves', 'drains', 'weights', 'holds' }) do
+    local all = redis.call('HGETALL', p .. ':' .. kind)
+    for i = 1, #all, 2 do
+      answer[#answer + 1] = kind
+      answer[#answer + 1] = all[i]
+      answer[#answer + 1] = all[i + 1]
+    end
+  end
+  return answer
+
+elseif verb == 'restore' then
+  local conflicts = { 'ok' }
+  for i = 2, #ARGV, 3 do
+    local owner, member, place = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    local key = p .. ':pin:' .. owner
+    local at = members(key)
+    if at and at ~= place then
+      conflicts[#conflicts + 1] = owner
+      conflicts[#conflicts + 1] = at
+    end
+    redis.call('HSETNX', key, '@', place)
+    redis.call('HSET', key, member, place)
+  end
+  return conflicts
+
+elseif verb == 'enter' then
+  for i = 3, #ARGV, 2 do
+    local _, places = members(ARGV[i])
+    if #places >= tonumber(ARGV[i + 1]) then return { 'full', tostring((i - 3) / 2) } end
+  end
+  for i = 3, #ARGV, 2 do redis.call('HSET', ARGV[i], ARGV[2], '1') end
+  return { 'ok' }
+end
+return { 'unknown' }

@@ -1,0 +1,374 @@
+//! What [`State`](super::State) does where a Redis is shared: the keeper of the link, claims and places
+//! that count for all gateways, orders that reach all of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+
+use super::orders::Orders;
+use super::owner::{Owner, Pass, Place};
+use super::redis::{AGAIN, Away, BEAT, Link, Redis};
+use super::{Change, State};
+use crate::observe::metrics;
+
+/// How long a start waits for the first link: then it goes on without.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// What is told to all gateways.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Told {
+    Orders(Vec<Change>),
+    Send(Owner, String),
+    Clear(Vec<Owner>),
+}
+
+/// What the shared store says of a claim.
+pub(super) enum Verdict {
+    Here,
+    At(Place),
+    Leaving,
+    Changed,
+}
+
+/// How places are written there: names hold no control characters.
+fn written(place: &Place) -> String {
+    format!("{}\t{}", place.backend, place.host)
+}
+
+fn read(text: &str) -> Option<Place> {
+    let (backend, host) = text.split_once('\t')?;
+    Some(Place::new(backend, host))
+}
+
+fn member(link: &Link, id: u64) -> String {
+    format!("{}.{id}", link.gate)
+}
+
+impl State {
+    /// Starts what keeps the link to the shared store, if there is one, and waits a while for it.
+    pub async fn start(self: &Arc<Self>) {
+        let Some(redis) = &self.redis else { return };
+        metrics::state_up(false);
+        let (state, keeper) = (self.clone(), redis.clone());
+        tokio::spawn(async move { state.keep(&keeper).await });
+        let linked = async {
+            while redis.link().is_none() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = timeout(FIRST, linked).await;
+    }
+
+    /// What is wrong with the store, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        self.redis.as_ref()?.trouble()
+    }
+
+    async fn keep(self: Arc<Self>, redis: &Arc<Redis>) {
+        let mut before: Option<Arc<str>> = None;
+        let mut seen = 0;
+        loop {
+            match redis.join(before.as_deref()).await {
+                Ok((link, orders)) => {
+                    before = Some(link.gate.clone());
+                    self.live(redis, link, orders, &mut seen).await;
+                }
+                Err(why) => {
+                    if redis.note(&why) {
+                        tracing::warn!(target: "gatepost", event = "state_away", reason = why);
+                    }
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// As long as a link lives.
+    async fn live(&self, redis: &Arc<Redis>, link: Link, answer: Vec<String>, seen: &mut u64) {
+        let (mut seq, orders) = match parse(&answer) {
+            Ok(both) => both,
+            Err(why) => {
+                redis.note(&why);
+                tracing::warn!(target: "gatepost", event = "state_away", reason = why);
+                return;
+            }
+        };
+        if seq < *seen {
+            // The store came back without its data: what is known here is put there again.
+            redis.use_link(link.clone());
+            let changes = self.orders().changes();
+            let told = serde_json::to_string(&Told::Orders(changes.clone())).unwrap_or_default();
+            let mut args = vec!["heal".to_owned(), seen.to_string(), told];
+            args.extend(changes.iter().flat_map(entry));
+            match redis.ask_long(&link, &args).await {
+                Ok(answer) if answer.first().is_some_and(|word| word == "ok") => seq = *seen,
+                // Another gateway was first: what it put there is asked for.
+                Ok(_) => {
+                    redis.lose(&link.gate, "joining again");
+                    return;
+                }
+                Err(Away) => return,
+            }
+        } else {
+            self.replace(orders);
+        }
+        *seen = seq;
+        // First in use, then entered: a claim in between is entered twice, which is the same.
+        redis.use_link(link.clone());
+        if self.restore(redis, &link).await.is_err() {
+            return;
+        }
+        metrics::state_up(true);
+        tracing::info!(target: "gatepost", event = "state_up");
+        loop {
+            let args = [
+                "beat".to_owned(),
+                link.gate.to_string(),
+                seq.to_string(),
+                Redis::lease(),
+            ];
+            let Ok(answer) = redis.ask(&link, &args).await else {
+                return;
+            };
+            let mut answer = answer.into_iter();
+            if answer.next().as_deref() != Some("ok") {
+                // Too late with a beat, or too far behind: as if new.
+                if redis.lose(&link.gate, "the lease ran out") {
+                    metrics::state_up(false);
+                    tracing::warn!(target: "gatepost", event = "state_away", reason = "the lease ran out");
+                }
+                return;
+            }
+            for told in answer {
+                seq += 1;
+                *seen = seq;
+                match serde_json::from_str(&told) {
+                    Ok(told) => self.hear(told),
+                    Err(error) => {
+                        tracing::warn!(event = "state_unreadable", %error);
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(BEAT) => {}
+                () = redis.lost.notified() => return,
+            }
+        }
+    }
+
+    fn hear(&self, told: Told) {
+        match told {
+            Told::Orders(changes) => self.take(changes),
+            Told::Send(owner, place) => {
+                if let Some(place) = read(&place) {
+                    self.pins.send_to(&owner, &place);
+                }
+            }
+            Told::Clear(owners) => drop(self.clear_here(&owners)),
+        }
+    }
+
+    /// Enters all that is held here; who is elsewhere by now leaves.
+    async fn restore(&self, redis: &Redis, link: &Link) -> Result<(), Away> {
+        let entered = self.pins.all();
+        for part in entered.chunks(500) {
+            let mut args = vec!["restore".to_owned()];
+            for (owner, id, place) in part {
+                args.extend([owner.as_str().into(), member(link, *id), written(place)]);
+            }
+            let answer = redis.ask_long(link, &args).await?;
+            for conflict in answer.get(1..).unwrap_or_default().chunks_exact(2) {
+                if let [owner, place] = conflict
+                    && let Some(place) = read(place)
+                {
+                    self.pins.send_to(&Owner::from_key(owner), &place);
+                }
+            }
+        }
+        // Who left in between was not there to be taken out, and would stay for ever.
+        let here: HashSet<u64> = self.pins.all().into_iter().map(|(_, id, _)| id).collect();
+        for (owner, id, _) in entered.iter().filter(|(_, id, _)| !here.contains(id)) {
+            let args = [
+                "leave".to_owned(),
+                member(link, *id),
+                redis.pin_key(owner.as_str()),
+            ];
+            redis.ask(link, &args).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn claim_shared(
+        &self,
+        redis: &Redis,
+        pass: &Pass,
+        place: &Place,
+        id: u64,
+    ) -> Result<Verdict, Away> {
+        let link = redis.link().ok_or(Away)?;
+        let args = [
+            "claim".to_owned(),
+            pass.owner.as_str().into(),
+            pass.named.as_str().into(),
+            pass.moved.to_string(),
+            written(place),
+            member(&link, id),
+        ];
+        let answer = redis.ask(&link, &args).await?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("ok"), _) => Ok(Verdict::Here),
+            (Some("at"), Some(at)) => read(at).map(Verdict::At).ok_or(Away),
+            (Some("leaving"), _) => Ok(Verdict::Leaving),
+            (Some("changed"), _) => Ok(Verdict::Changed),
+            _ => Err(Away),
+        }
+    }
+
+    /// Gives back what a member holds under these keys, as soon as may be.
+    pub(super) fn leave_shared(redis: &Arc<Redis>, id: u64, keys: Vec<String>) {
+        let (Some(link), Ok(runtime)) = (redis.link(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let redis = redis.clone();
+        runtime.spawn(async move {
+            let mut args = vec!["leave".to_owned(), member(&link, id)];
+            args.extend(keys);
+            let _ = redis.ask(&link, &args).await;
+        });
+    }
+
+    /// How many of a user's sessions are elsewhere, all gateways together; none where nobody can say.
+    pub(super) async fn send_shared(
+        &self,
+        redis: &Redis,
+        owner: &Owner,
+        to: &Place,
+    ) -> Option<usize> {
+        let link = redis.link()?;
+        let told = Told::Send(owner.clone(), written(to));
+        let args = [
+            "send".to_owned(),
+            owner.as_str().into(),
+            written(to),
+            serde_json::to_string(&told).ok()?,
+        ];
+        let answer = redis.ask(&link, &args).await.ok()?;
+        answer.get(1)?.parse().ok()
+    }
+
+    /// Which users still have sessions, all gateways together; none where nobody can say.
+    pub(super) async fn clear_shared(&self, redis: &Redis, owners: &[Owner]) -> Option<Vec<Owner>> {
+        let link = redis.link()?;
+        let mut args = vec!["clear".to_owned()];
+        args.extend(owners.iter().map(|owner| owner.as_str().to_owned()));
+        let answer = redis.ask_long(&link, &args).await.ok()?;
+        let left = answer.get(1..).unwrap_or_default();
+        Some(left.iter().map(|owner| Owner::from_key(owner)).collect())
+    }
+
+    pub(super) async fn order_shared(
+        &self,
+        redis: &Redis,
+        changes: &[Change],
+    ) -> Result<(), String> {
+        let away = || "the state's Redis cannot be reached: nothing was changed".to_owned();
+        let link = redis.link().ok_or_else(away)?;
+        let told = serde_json::to_string(&Told::Orders(changes.to_vec()));
+        let mut args = vec!["order".to_owned(), told.map_err(|error| error.to_string())?];
+        for change in changes {
+            args.extend(entry(change));
+        }
+        redis.ask_long(&link, &args).await.map_err(|_| away())?;
+        Ok(())
+    }
+
+    pub(super) async fn enter_shared(
+        &self,
+        redis: &Redis,
+        id: u64,
+        keys: &[(String, u32)],
+    ) -> Result<Option<usize>, Away> {
+        let link = redis.link().ok_or(Away)?;
+        let mut args = vec!["enter".to_owned(), member(&link, id)];
+        for (key, most) in keys {
+            args.extend([redis.count_key(key), most.to_string()]);
+        }
+        let answer = redis.ask(&link, &args).await?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("ok"), _) => Ok(None),
+            (Some("full"), Some(which)) => which.parse().map(Some).map_err(|_| Away),
+            _ => Err(Away),
+        }
+    }
+}
+
+/// A change as the script takes it: the hash, the field, the value (empty: removed), the name.
+fn entry(change: &Change) -> [String; 4] {
+    let (kind, field, value, name) = match change {
+        Change::Move(owner, moved) => {
+            let named = super::orders::named(&moved.user);
+            let named = named.as_ref().map_or("", Owner::as_str).to_owned();
+            let value = format!("{}\t{named}\t{}", moved.version, json(moved));
+            ("move", owner.as_str().to_owned(), value, named)
+        }
+        Change::Unmove(owner) => (
+            "unmove",
+            owner.as_str().to_owned(),
+            String::new(),
+            String::new(),
+        ),
+        Change::Drain(place, drain) => ("drains", written(place), json(drain), String::new()),
+        Change::Undrain(place) => ("drains", written(place), String::new(), String::new()),
+        Change::Weight(place, weight) => {
+            ("weights", written(place), weight.to_string(), String::new())
+        }
+        Change::Unweight(place) => ("weights", written(place), String::new(), String::new()),
+        Change::Hold(owner, hold) => {
+            let value = format!("{}\t{}", hold.until.unwrap_or(0), json(hold));
+            ("holds", owner.as_str().to_owned(), value, String::new())
+        }
+        Change::Release(owner) => (
+            "holds",
+            owner.as_str().to_owned(),
+            String::new(),
+            String::new(),
+        ),
+    };
+    [kind.to_owned(), field, value, name]
+}
+
+/// All orders, from the answer to a join.
+fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
+    let damaged = || "what is stored there is not ours, or damaged".to_owned();
+    let (seq, entries) = answer.split_first().ok_or_else(damaged)?;
+    let seq = seq.parse().map_err(|_| damaged())?;
+    let mut orders = Orders::default();
+    for entry in entries.chunks(3) {
+        let [kind, field, value] = entry else {
+            return Err(damaged());
+        };
+        let owner = || Owner::from_key(field);
+        let place = || read(field).ok_or_else(damaged);
+        let json = value
+            .rsplit_once('\t')
+            .map_or(value.as_str(), |(_, json)| json);
+        let bad = |error: serde_json::Error| format!("what is stored there is damaged: {error}");
+        orders.apply(match kind.as_str() {
+            "moves" => Change::Move(owner(), serde_json::from_str(json).map_err(bad)?),
+            "drains" => Change::Drain(place()?, serde_json::from_str(json).map_err(bad)?),
+            "weights" => Change::Weight(place()?, serde_json::from_str(json).map_err(bad)?),
+            "holds" => Change::Hold(owner(), serde_json::from_str(json).map_err(bad)?),
+            _ => return Err(damaged()),
+        });
+    }
+    Ok((seq, orders))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
