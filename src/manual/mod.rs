@@ -56,6 +56,7 @@ topics! {
     reload = "reload",
     upgrade = "upgrade",
     health = "health",
+    director = "director",
     kubernetes = "kubernetes",
     from_nginx = "from-nginx",
     from_dovecot_director = "from-dovecot-director",
