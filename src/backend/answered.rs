@@ -14,9 +14,12 @@ const MOST: usize = 1024;
 
 /// The hosts that were named.
 pub struct Answered {
-    hosts: Mutex<HashMap<(Arc<str>, Key), Arc<Backend>>>,
+    /// By the source that named them and what it said.
+    hosts: Mutex<Named>,
     around: Surroundings,
 }
+
+type Named = HashMap<(Arc<str>, Key), Arc<Backend>>;
 
 type Key = (
     crate::protocol::Protocol,

@@ -48,9 +48,8 @@ impl Table {
             for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
                 let cell = cut(cell, *width);
                 let space = " ".repeat(width.saturating_sub(cell.chars().count()));
-                match right {
-                    true => line.push_str(&space),
-                    false => {}
+                if *right {
+                    line.push_str(&space);
                 }
                 line.push_str(&cell);
                 if !right {

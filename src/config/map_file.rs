@@ -288,6 +288,10 @@ struct Span {
 
 /// The value of a plain line.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack; a box for each line would cost more"
+)]
 enum Value {
     Scalar(Span),
     /// `{ key: value, … }`
@@ -302,6 +306,10 @@ const MAX_ENTRIES: usize = 4;
 
 /// What a line is, taken by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack; a box for each line would cost more"
+)]
 enum Plain {
     /// Empty, or a comment.
     Nothing,

@@ -305,7 +305,9 @@ mod tests {
         };
         let claim = Arc::new(Mutex::new(Some(claim)));
         let (ask, asked) = std::sync::mpsc::channel();
-        let how = move || drop(ask.send(()));
+        let how = move || {
+            let _ = ask.send(());
+        };
         claim
             .lock()
             .unwrap()

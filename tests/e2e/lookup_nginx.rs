@@ -67,7 +67,7 @@ fn the_gateway_asks_as_nginx_does() {
         assert_eq!(told(nginxs), told(ours));
     }
     // What the comparison is about was there at all.
-    let all: Vec<String> = ours.iter().flat_map(|it| told(it)).map(|it| it.0).collect();
+    let all: Vec<String> = ours.iter().flat_map(told).map(|it| it.0).collect();
     for header in [
         "auth-login-attempt",
         "auth-ssl",
