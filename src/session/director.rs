@@ -193,7 +193,11 @@ impl Gateway {
 const ALIKE: f64 = 0.75;
 
 fn unknown(text: &str, name: &str, names: &[String]) -> Wrong {
-    let likeness = |known: &String| strsim::jaro_winkler(name, known);
+    // One slip of the finger, two letters swapped included, is always meant.
+    let likeness = |known: &String| match strsim::osa_distance(name, known) {
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(name, known),
+    };
     let nearest = names
         .iter()
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
@@ -212,6 +216,7 @@ mod tests {
         let names = ["store-1".to_owned(), "10.0.0.5".to_owned()];
         for (name, want) in [
             ("stor-1", "no: did you mean store-1?"),
+            ("sotre-1", "no: did you mean store-1?"),
             ("xyz", "no, expected one of: store-1, 10.0.0.5"),
         ] {
             assert_eq!(unknown("no", name, &names).text(), want);

@@ -194,7 +194,7 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.elapsed() < Duration::from_secs(300),
             "waited for {what}"
         );
         std::thread::sleep(Duration::from_millis(20));
@@ -648,6 +648,14 @@ fn a_redis_that_goes_away_is_missed_and_comes_back() {
     assert_eq!(status, 200, "{answer}");
     assert!(carol.rest().contains("* BYE"));
     ask(two.admin, "POST", "/api/v1/move", &moved("dora"));
+    wait_for("the move on the other gateway", || {
+        let moves = get(one.admin, "/api/v1/moves");
+        moves["moves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["user"] == "dora")
+    });
     redis.stop();
     let up = |admin: u16, want: &str| {
         let metrics = admin_get(admin, "/metrics").unwrap().1;

@@ -66,7 +66,7 @@ fn the_filter_of_the_readme_finds_each_guess_and_its_address() {
         let scratch = Scratch::new();
         let pki = Pki::new(&scratch);
         let port = free_port();
-        let gateway = Settings::new()
+        let mut gateway = Settings::new()
             .backend("store", "demo://")
             .user("somebody", "store")
             .listener(&format!(
@@ -102,6 +102,7 @@ fn the_filter_of_the_readme_finds_each_guess_and_its_address() {
         conn.send("a LOGIN \"\" x\r\n");
         conn.text();
         came_from.push("198.51.100.1".to_owned());
+        gateway.logged(&["198.51.100.1", "AUTHENTICATIONFAILED"]);
         let log = gateway.log();
         assert_eq!(found(&scratch, &log), came_from, "{format}:\n{log}");
         if format == "text" {

@@ -264,6 +264,8 @@ impl Gateway {
     }
 
     pub(crate) fn log(&self) -> String {
+        // Lines are gathered for some milliseconds before they are written.
+        std::thread::sleep(std::time::Duration::from_millis(250));
         self.running.words()
     }
 
