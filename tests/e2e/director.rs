@@ -447,7 +447,7 @@ fn what_is_wrong_is_told_and_nothing_is_lost() {
             "/api/v1/backends/old/hosts/h0",
             &json!({"weight": -1}),
             400,
-            "weight",
+            "-1",
         ),
         (
             "POST",
