@@ -9,6 +9,7 @@
 
 mod ends;
 mod guard;
+mod losing;
 mod measure;
 mod open;
 mod serving;

@@ -4,14 +4,20 @@
 //! With UIDPLUS: UID STORE and UID EXPUNGE (RFC 4315 §2.1), pipelined, in commands that old servers
 //! can read. Without: a plain EXPUNGE, and only while no other message carries \Deleted (RFC 4549
 //! §4.2.4); others' marks are taken away before and put back behind, if somebody notes them first
-//! where it outlives a crash. Never CLOSE. Where the host refused a step, or told of other than as many messages gone
-//! as were meant, a search tells what is left: Dovecot 2.3 answers OK to a UID EXPUNGE behind a UID
-//! STORE and removes nothing, if new mail came since it was last asked.
+//! where it outlives a crash. Never CLOSE. Where the host refused a step, or told of other than as
+//! many messages gone as were meant, a search tells what is left: Dovecot 2.3 answers OK to a UID
+//! EXPUNGE behind a UID STORE and removes nothing, if new mail came since it was last asked.
+//!
+//! Here is what an update is; `stages` is what it does in turn, `trash` finds where mail goes that
+//! is not to be removed for good.
+
+mod stages;
+mod trash;
+
+pub(super) use trash::Listing;
 
 use super::ask::{Event, Outcome, Update};
-use super::facts::Trash;
 use super::mailbox::{Guard, Life, Mailbox, What};
-use super::name::quoted;
 use super::status::{Said, Status};
 use super::uid_set::UidSet;
 use crate::protocol::pop3::config::Delete;
@@ -131,15 +137,6 @@ pub(super) enum Step {
     Copy(UidSet),
     /// A search.
     Search,
-}
-
-/// How \Trash is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listing {
-    /// `LIST (SPECIAL-USE)` (RFC 6154 §5.2).
-    SpecialUse,
-    /// A plain LIST, which may bring the attribute too (RFC 6154 §5.1).
-    Plain,
 }
 
 impl Updating {
@@ -264,229 +261,6 @@ impl Mailbox {
         self.updating = Some(updating);
     }
 
-    fn advance(&mut self, up: &mut Updating) -> Turn {
-        let can = self.facts.can.unwrap_or_default();
-        match up.stage {
-            Stage::Asking => up.go(Stage::Seen),
-            Stage::Seen => {
-                let seen = std::mem::take(&mut up.seen);
-                let step = self.store(up, &seen, " +FLAGS.SILENT (\\Seen)", Step::Optional);
-                up.seen = seen;
-                if step == Turn::More {
-                    return Turn::More;
-                }
-                if up.delete.is_empty() {
-                    return match up.in_flight {
-                        0 => Turn::Over(Outcome::Done),
-                        _ => Turn::Wait,
-                    };
-                }
-                up.acted = true;
-                up.go(match (self.wanted.delete, can.moves, can.uid_plus) {
-                    (Delete::Trash, true, _) => Stage::Moving,
-                    (Delete::Trash, false, _) => Stage::Copying,
-                    (Delete::Flag, ..) => Stage::Marking,
-                    (Delete::Expunge, _, true) => Stage::Removing,
-                    (Delete::Expunge, _, false) => Stage::Searching,
-                })
-            }
-            Stage::Moving => {
-                let Some(set) = up.chunk(|up| &up.delete) else {
-                    return up.finished();
-                };
-                let Trash::At(name) = &self.trash else {
-                    return Turn::Over(Outcome::NotDone);
-                };
-                let name = name.clone();
-                self.send_step(up, Step::Needed, &[b"UID MOVE ", &set.0, b" ", &name]);
-                Turn::More
-            }
-            Stage::Copying => {
-                let Some(set) = up.chunk(|up| &up.delete) else {
-                    if up.in_flight > 0 {
-                        return Turn::Wait;
-                    }
-                    // Only what is safe in \Trash is removed here.
-                    if up.copied != up.delete {
-                        up.trouble = Trouble::Yes;
-                    }
-                    return match can.uid_plus {
-                        true => up.go(Stage::Removing),
-                        false => up.go(Stage::Searching),
-                    };
-                };
-                let Trash::At(name) = &self.trash else {
-                    return Turn::Over(Outcome::NotDone);
-                };
-                let name = name.clone();
-                let step = Step::Copy(set.1);
-                self.send_step(up, step, &[b"UID COPY ", &set.0, b" ", &name]);
-                Turn::More
-            }
-            Stage::Removing => {
-                let copying = self.copies();
-                let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
-                    return up.finished();
-                };
-                let flags = b" +FLAGS.SILENT (\\Deleted)";
-                self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
-                self.send_step(up, Step::Needed, &[b"UID EXPUNGE ", &set]);
-                Turn::More
-            }
-            Stage::Searching | Stage::SearchingAgain if up.next == 0 => {
-                up.next = 1;
-                up.search = Search::Good;
-                self.found = UidSet::new();
-                self.send_step(up, Step::Search, &[b"UID SEARCH UID 1:* DELETED"]);
-                Turn::Wait
-            }
-            Stage::Searching | Stage::SearchingAgain if up.in_flight > 0 => Turn::Wait,
-            Stage::Searching => {
-                self.found.normalise();
-                let found = std::mem::take(&mut self.found);
-                if up.search == Search::Refused {
-                    return Turn::Over(Outcome::NotDone);
-                }
-                let others = found.minus(up.doomed(self.copies()));
-                up.marked_before = found.minus(&others);
-                if others.is_empty() {
-                    return up.go(Stage::Marking);
-                }
-                match self.guard(up, others) {
-                    true => Turn::Wait,
-                    false => Turn::Over(Outcome::OthersDeleted),
-                }
-            }
-            Stage::Guarding => Turn::Wait,
-            Stage::Sparing => {
-                let spared = up.spared.clone();
-                let flags = " -FLAGS.SILENT (\\Deleted)";
-                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
-                    return Turn::More;
-                }
-                match (up.in_flight, up.kept_marks) {
-                    (0, Trouble::No) => up.go(Stage::Marking),
-                    (0, Trouble::Yes) => up.go(Stage::Unmarking),
-                    _ => Turn::Wait,
-                }
-            }
-            Stage::Restoring => {
-                if up.next == 0 {
-                    up.kept_marks = Trouble::No;
-                }
-                let spared = up.spared.clone();
-                let flags = " +FLAGS.SILENT (\\Deleted)";
-                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
-                    return Turn::More;
-                }
-                if up.in_flight > 0 {
-                    return Turn::Wait;
-                }
-                let restored = up.kept_marks == Trouble::No;
-                if restored && !up.spared.is_empty() {
-                    self.events.push_back(Event::Released);
-                }
-                up.spared = UidSet::new();
-                match (up.then, restored) {
-                    (Then::Finish, _) => up.finished(),
-                    (Then::GiveUp, _) => Turn::Over(Outcome::OthersDeleted),
-                    (Then::Done, true) => Turn::Over(Outcome::Done),
-                    (Then::Done, false) => Turn::Over(Outcome::NotDone),
-                }
-            }
-            Stage::Marking => {
-                let doomed = up.doomed(self.copies()).clone();
-                let flags = " +FLAGS.SILENT (\\Deleted)";
-                if self.store(up, &doomed, flags, Step::Needed) == Turn::More {
-                    return Turn::More;
-                }
-                if up.in_flight > 0 {
-                    return Turn::Wait;
-                }
-                match self.wanted.delete {
-                    Delete::Flag => Turn::Over(match up.trouble {
-                        Trouble::No => Outcome::Done,
-                        Trouble::Yes => Outcome::NotDone,
-                    }),
-                    _ => up.go(Stage::SearchingAgain),
-                }
-            }
-            Stage::SearchingAgain => {
-                self.found.normalise();
-                let found = std::mem::take(&mut self.found);
-                if up.search == Search::Refused {
-                    return up.go(Stage::Unmarking);
-                }
-                let others = found.minus(up.doomed(self.copies()));
-                if others.is_empty() {
-                    up.go(Stage::Expunging)
-                } else if self.guard(up, others) {
-                    Turn::Wait
-                } else {
-                    up.go(Stage::Unmarking)
-                }
-            }
-            Stage::Unmarking => {
-                let ours = up.doomed(self.copies()).minus(&up.marked_before);
-                let flags = " -FLAGS.SILENT (\\Deleted)";
-                if self.store(up, &ours, flags, Step::Optional) == Turn::More {
-                    return Turn::More;
-                }
-                if up.in_flight > 0 {
-                    return Turn::Wait;
-                }
-                up.then = Then::GiveUp;
-                up.go(Stage::Restoring)
-            }
-            Stage::Expunging if up.next == 0 => {
-                up.next = 1;
-                self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
-                Turn::Wait
-            }
-            Stage::Expunging if up.spared.is_empty() => up.finished(),
-            Stage::Expunging if up.in_flight > 0 => Turn::Wait,
-            Stage::Expunging => {
-                up.then = Then::Finish;
-                up.go(Stage::Restoring)
-            }
-            Stage::Verifying => {
-                if up.next == 0 {
-                    self.found = UidSet::new();
-                    up.search = Search::Good;
-                    self.send_step(up, Step::Optional, &[b"NOOP"]);
-                }
-                if let Some((set, _)) = up.chunk(|up| &up.delete) {
-                    self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
-                    return Turn::More;
-                }
-                if up.in_flight > 0 {
-                    return Turn::Wait;
-                }
-                self.found.normalise();
-                let found = std::mem::take(&mut self.found);
-                let of = up.messages;
-                // What a host names besides what was asked for is not ours.
-                let left = up
-                    .delete
-                    .count()
-                    .saturating_sub(up.delete.minus(&found).count());
-                let again = (up.search, up.trouble, up.round)
-                    == (Search::Good, Trouble::No, Round::First)
-                    && can.uid_plus
-                    && self.wanted.delete == Delete::Expunge;
-                if left > 0 && again {
-                    up.round = Round::Second;
-                    return up.go(Stage::Removing);
-                }
-                Turn::Over(match (up.search, left) {
-                    (Search::Refused, _) => Outcome::Unknown,
-                    (Search::Good, 0) => Outcome::Done,
-                    (Search::Good, left) => Outcome::Left { left, of },
-                })
-            }
-        }
-    }
-
     /// Whether messages are removed after they were copied.
     fn copies(&self) -> Copies {
         let can = self.facts.can.unwrap_or_default();
@@ -531,75 +305,6 @@ impl Mailbox {
             (Step::Needed | Step::Copy(_), _) => up.trouble = Trouble::Yes,
         }
         self.advance_update();
-    }
-
-    /// Looks for \Trash.
-    pub(super) fn find_trash(&mut self) {
-        self.send(What::Trash(Listing::SpecialUse), |out| {
-            out.extend_from_slice(b"LIST (SPECIAL-USE) \"\" \"*\"");
-        });
-    }
-
-    /// `* LIST (attributes) delimiter name`
-    pub(super) fn listed(&mut self, text: &[u8]) {
-        let Some(end) = memchr::memchr(b')', text) else {
-            return;
-        };
-        let (attributes, rest) = text
-            .split_at_checked(end.saturating_add(1))
-            .unwrap_or_default();
-        let is_trash = attributes
-            .split(|&b| matches!(b, b' ' | b'(' | b')'))
-            .any(|attribute| attribute.eq_ignore_ascii_case(b"\\Trash"));
-        if !is_trash || matches!(self.trash, Trash::At(_)) {
-            return;
-        }
-        let rest = rest.trim_ascii_start();
-        let name = match rest.strip_prefix(b"NIL ") {
-            Some(name) => name,
-            None => rest
-                .strip_prefix(b"\"")
-                .and_then(|rest| {
-                    memchr::memmem::find(rest, b"\" ").map(|at| rest.get(at.saturating_add(2)..))
-                })
-                .flatten()
-                .unwrap_or_default(),
-        };
-        // As it stands it can be sent back: an atom or a quoted string.
-        let fits = !name.is_empty()
-            && name.len() <= 1000
-            && !name.iter().any(|b| b.is_ascii_control())
-            && (name.starts_with(b"\"") == name.ends_with(b"\""))
-            && (name.starts_with(b"\"") || !name.contains(&b' '));
-        // Mail that is deleted in \Trash itself goes for good.
-        let here = quoted(&self.wanted.mailbox);
-        let bare = here
-            .get(1..here.len().saturating_sub(1))
-            .unwrap_or_default();
-        if name == here || name == bare {
-            self.wanted.delete = Delete::Expunge;
-        }
-        if fits {
-            self.trash = Trash::At(name.to_vec());
-        }
-    }
-
-    /// The end of a LIST.
-    pub(super) fn trash_listed(&mut self, listing: Listing, said: &Said<'_>) {
-        let found = matches!(self.trash, Trash::At(_));
-        match listing {
-            Listing::SpecialUse if !found => {
-                // Old hosts call the selection option bad syntax.
-                self.send(What::Trash(Listing::Plain), |out| {
-                    out.extend_from_slice(b"LIST \"\" \"*\"");
-                });
-                return;
-            }
-            Listing::Plain if !found && said.status != Status::Bad => self.trash = Trash::None,
-            _ if !found => self.trash = Trash::None,
-            _ => {}
-        }
-        self.tell_access();
     }
 }
 

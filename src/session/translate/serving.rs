@@ -1,22 +1,18 @@
-//! A session under way: octets between two streams and two cores, who waits for whom, and what is done
-//! when the connection to the host is lost.
+//! A session under way: octets between two streams and two cores, and who waits for whom. What is done
+//! when a connection is lost stands in `losing`.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, Sleep};
 
 use super::Again;
 use super::ends::{ReadEnd, WriteEnd};
 use super::guard::Guard;
-use super::open::{NotOpen, Pipelining, open_with, welcomed};
-use crate::backend::attempt::unpredictable;
-use crate::protocol::Failure;
-use crate::protocol::imap::ask::{self, Access, Ask, Event, NoBody, Outcome, When};
+use crate::protocol::imap::ask::{Access, Ask, Event, NoBody, Outcome, When};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::maildrop::{Maildrop, Progress, ROOM, Why};
@@ -38,12 +34,6 @@ const HOST_SILENCE: Duration = Duration::from_secs(60);
 
 /// The same while it removes messages: a large expunge takes its time, and is finished.
 const UPDATE_SILENCE: Duration = Duration::from_secs(300);
-
-/// How often, in one session, a lost connection to the host is replaced.
-const RECONNECTS: u32 = 5;
-
-/// How long replacing one may take.
-const RECONNECTING: Duration = Duration::from_secs(30);
 
 /// What polling a session led to.
 pub(super) enum Turn {
@@ -228,65 +218,8 @@ where
         }
     }
 
-    fn may_reconnect(&self) -> bool {
-        self.tries < RECONNECTS && !self.maildrop.is_poisoned()
-    }
-
-    /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
-    /// mailbox answers.
-    pub(super) async fn reconnect(&mut self) {
-        self.tries += 1;
-        let Some(ask) = self.pending.take() else {
-            return;
-        };
-        let failed = self.failed.take();
-        self.host_moved = Instant::now();
-        match timeout(RECONNECTING, self.connect()).await {
-            Ok(Ok(())) => {
-                self.host_moved = Instant::now();
-                self.maildrop.found();
-                self.mailbox.ask(ask);
-                return;
-            }
-            Ok(Err(NotOpen::Poisoned)) => {
-                let poisoned = Event::Lost(ask::Loss::Poisoned);
-                self.maildrop.event(poisoned, self.to_client.buffer());
-            }
-            Ok(Err(NotOpen::Failed(_))) | Err(_) => {}
-        }
-        match failed {
-            Some(event) => self.maildrop.event(event, self.to_client.buffer()),
-            None => self.mailbox.ask(ask),
-        }
-    }
-
-    async fn connect(&mut self) -> Result<(), NotOpen> {
-        let snapshot = self.maildrop.snapshot();
-        let mut mailbox = Mailbox::again(self.settings, unpredictable(), snapshot);
-        if self.guard.is_some() {
-            mailbox.guarded();
-        }
-        let pipelining = match self.mailbox.is_one_by_one() {
-            true => Pipelining::Lost,
-            false => Pipelining::Kept,
-        };
-        let commands = mailbox.opening();
-        let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
-            return Err(NotOpen::Failed(Failure::Unreachable {
-                cause: String::new(),
-            }));
-        };
-        let from_host = welcomed(&mut mailbox, &mut welcome, commands, pipelining);
-        let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
-        self.host = host;
-        self.mailbox = mailbox;
-        self.from_host = ReadEnd::new(from_host);
-        self.to_host = WriteEnd::default();
-        Ok(())
-    }
-
     /// Writes to the host and reads from it. Its end is the mailbox's business.
-    fn poll_host(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_host(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         if self.mailbox.is_dead() {
             self.to_host.close();
@@ -402,45 +335,6 @@ where
             // RFC 1939 §3: without a response, and nothing is removed.
             return Poll::Ready(Some(Ended::new(EndedBy::Gateway, "idle")));
         }
-    }
-
-    /// The client is gone: flags are set, and the host is told goodbye.
-    pub(super) async fn leave(&mut self) {
-        self.to_client.close();
-        if let Some(update) = self.maildrop.leave() {
-            self.mailbox.ask(ask::Ask::Enough);
-            self.mailbox.ask(ask::Ask::Update(update));
-        } else if self.mailbox.is_dead() {
-            return;
-        } else {
-            self.mailbox.logout();
-            self.to_host.take(self.mailbox.output());
-            let _ = poll_fn(|cx| self.to_host.poll_all(&mut self.host, cx)).await;
-            return;
-        }
-        poll_fn(|cx| {
-            loop {
-                self.to_host.take(self.mailbox.output());
-                let octets = self.from_host.octets();
-                let (consumed, event) = self.mailbox.receive(octets);
-                let over = matches!(event, Some(Event::Updated(_) | Event::Lost(_)));
-                let idle = event.is_none();
-                self.from_host.consume(consumed);
-                if over {
-                    self.mailbox.logout();
-                    self.to_host.take(self.mailbox.output());
-                    let _ = self.to_host.poll(&mut self.host, cx);
-                    return Poll::Ready(());
-                }
-                if idle && !self.poll_host(cx) {
-                    if self.mailbox.is_dead() {
-                        return Poll::Ready(());
-                    }
-                    return Poll::Pending;
-                }
-            }
-        })
-        .await;
     }
 }
 

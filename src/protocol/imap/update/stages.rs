@@ -1,0 +1,236 @@
+//! The stages of an update, one after the other: what each sends, what it waits for, and which comes
+//! next.
+
+use super::super::ask::Event;
+use super::super::ask::Outcome;
+use super::super::facts::Trash;
+use super::super::mailbox::Mailbox;
+use super::super::uid_set::UidSet;
+use super::{Round, Search, Stage, Step, Then, Trouble, Turn, Updating};
+use crate::protocol::pop3::config::Delete;
+
+impl Mailbox {
+    /// One step: what the stage sends next, or the stage that follows.
+    pub(super) fn advance(&mut self, up: &mut Updating) -> Turn {
+        let can = self.facts.can.unwrap_or_default();
+        match up.stage {
+            Stage::Asking => up.go(Stage::Seen),
+            Stage::Seen => {
+                let seen = std::mem::take(&mut up.seen);
+                let step = self.store(up, &seen, " +FLAGS.SILENT (\\Seen)", Step::Optional);
+                up.seen = seen;
+                if step == Turn::More {
+                    return Turn::More;
+                }
+                if up.delete.is_empty() {
+                    return match up.in_flight {
+                        0 => Turn::Over(Outcome::Done),
+                        _ => Turn::Wait,
+                    };
+                }
+                up.acted = true;
+                up.go(match (self.wanted.delete, can.moves, can.uid_plus) {
+                    (Delete::Trash, true, _) => Stage::Moving,
+                    (Delete::Trash, false, _) => Stage::Copying,
+                    (Delete::Flag, ..) => Stage::Marking,
+                    (Delete::Expunge, _, true) => Stage::Removing,
+                    (Delete::Expunge, _, false) => Stage::Searching,
+                })
+            }
+            Stage::Moving => {
+                let Some(set) = up.chunk(|up| &up.delete) else {
+                    return up.finished();
+                };
+                let Trash::At(name) = &self.trash else {
+                    return Turn::Over(Outcome::NotDone);
+                };
+                let name = name.clone();
+                self.send_step(up, Step::Needed, &[b"UID MOVE ", &set.0, b" ", &name]);
+                Turn::More
+            }
+            Stage::Copying => {
+                let Some(set) = up.chunk(|up| &up.delete) else {
+                    if up.in_flight > 0 {
+                        return Turn::Wait;
+                    }
+                    // Only what is safe in \Trash is removed here.
+                    if up.copied != up.delete {
+                        up.trouble = Trouble::Yes;
+                    }
+                    return match can.uid_plus {
+                        true => up.go(Stage::Removing),
+                        false => up.go(Stage::Searching),
+                    };
+                };
+                let Trash::At(name) = &self.trash else {
+                    return Turn::Over(Outcome::NotDone);
+                };
+                let name = name.clone();
+                let step = Step::Copy(set.1);
+                self.send_step(up, step, &[b"UID COPY ", &set.0, b" ", &name]);
+                Turn::More
+            }
+            Stage::Removing => {
+                let copying = self.copies();
+                let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
+                    return up.finished();
+                };
+                let flags = b" +FLAGS.SILENT (\\Deleted)";
+                self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
+                self.send_step(up, Step::Needed, &[b"UID EXPUNGE ", &set]);
+                Turn::More
+            }
+            Stage::Searching | Stage::SearchingAgain if up.next == 0 => {
+                up.next = 1;
+                up.search = Search::Good;
+                self.found = UidSet::new();
+                self.send_step(up, Step::Search, &[b"UID SEARCH UID 1:* DELETED"]);
+                Turn::Wait
+            }
+            Stage::Searching | Stage::SearchingAgain if up.in_flight > 0 => Turn::Wait,
+            Stage::Searching => {
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                if up.search == Search::Refused {
+                    return Turn::Over(Outcome::NotDone);
+                }
+                let others = found.minus(up.doomed(self.copies()));
+                up.marked_before = found.minus(&others);
+                if others.is_empty() {
+                    return up.go(Stage::Marking);
+                }
+                match self.guard(up, others) {
+                    true => Turn::Wait,
+                    false => Turn::Over(Outcome::OthersDeleted),
+                }
+            }
+            Stage::Guarding => Turn::Wait,
+            Stage::Sparing => {
+                let spared = up.spared.clone();
+                let flags = " -FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
+                    return Turn::More;
+                }
+                match (up.in_flight, up.kept_marks) {
+                    (0, Trouble::No) => up.go(Stage::Marking),
+                    (0, Trouble::Yes) => up.go(Stage::Unmarking),
+                    _ => Turn::Wait,
+                }
+            }
+            Stage::Restoring => {
+                if up.next == 0 {
+                    up.kept_marks = Trouble::No;
+                }
+                let spared = up.spared.clone();
+                let flags = " +FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &spared, flags, Step::Mark) == Turn::More {
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                let restored = up.kept_marks == Trouble::No;
+                if restored && !up.spared.is_empty() {
+                    self.events.push_back(Event::Released);
+                }
+                up.spared = UidSet::new();
+                match (up.then, restored) {
+                    (Then::Finish, _) => up.finished(),
+                    (Then::GiveUp, _) => Turn::Over(Outcome::OthersDeleted),
+                    (Then::Done, true) => Turn::Over(Outcome::Done),
+                    (Then::Done, false) => Turn::Over(Outcome::NotDone),
+                }
+            }
+            Stage::Marking => {
+                let doomed = up.doomed(self.copies()).clone();
+                let flags = " +FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &doomed, flags, Step::Needed) == Turn::More {
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                match self.wanted.delete {
+                    Delete::Flag => Turn::Over(match up.trouble {
+                        Trouble::No => Outcome::Done,
+                        Trouble::Yes => Outcome::NotDone,
+                    }),
+                    _ => up.go(Stage::SearchingAgain),
+                }
+            }
+            Stage::SearchingAgain => {
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                if up.search == Search::Refused {
+                    return up.go(Stage::Unmarking);
+                }
+                let others = found.minus(up.doomed(self.copies()));
+                if others.is_empty() {
+                    up.go(Stage::Expunging)
+                } else if self.guard(up, others) {
+                    Turn::Wait
+                } else {
+                    up.go(Stage::Unmarking)
+                }
+            }
+            Stage::Unmarking => {
+                let ours = up.doomed(self.copies()).minus(&up.marked_before);
+                let flags = " -FLAGS.SILENT (\\Deleted)";
+                if self.store(up, &ours, flags, Step::Optional) == Turn::More {
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                up.then = Then::GiveUp;
+                up.go(Stage::Restoring)
+            }
+            Stage::Expunging if up.next == 0 => {
+                up.next = 1;
+                self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
+                Turn::Wait
+            }
+            Stage::Expunging if up.spared.is_empty() => up.finished(),
+            Stage::Expunging if up.in_flight > 0 => Turn::Wait,
+            Stage::Expunging => {
+                up.then = Then::Finish;
+                up.go(Stage::Restoring)
+            }
+            Stage::Verifying => {
+                if up.next == 0 {
+                    self.found = UidSet::new();
+                    up.search = Search::Good;
+                    self.send_step(up, Step::Optional, &[b"NOOP"]);
+                }
+                if let Some((set, _)) = up.chunk(|up| &up.delete) {
+                    self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
+                    return Turn::More;
+                }
+                if up.in_flight > 0 {
+                    return Turn::Wait;
+                }
+                self.found.normalise();
+                let found = std::mem::take(&mut self.found);
+                let of = up.messages;
+                // What a host names besides what was asked for is not ours.
+                let left = up
+                    .delete
+                    .count()
+                    .saturating_sub(up.delete.minus(&found).count());
+                let again = (up.search, up.trouble, up.round)
+                    == (Search::Good, Trouble::No, Round::First)
+                    && can.uid_plus
+                    && self.wanted.delete == Delete::Expunge;
+                if left > 0 && again {
+                    up.round = Round::Second;
+                    return up.go(Stage::Removing);
+                }
+                Turn::Over(match (up.search, left) {
+                    (Search::Refused, _) => Outcome::Unknown,
+                    (Search::Good, 0) => Outcome::Done,
+                    (Search::Good, left) => Outcome::Left { left, of },
+                })
+            }
+        }
+    }
+}

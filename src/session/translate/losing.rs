@@ -1,0 +1,128 @@
+//! The ends of connections under a session: another one to the host in place of a lost one, and what
+//! the host is still told when the client is gone.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+
+use super::Again;
+use super::ends::{ReadEnd, WriteEnd};
+use super::open::{NotOpen, Pipelining, open_with, welcomed};
+use super::serving::Serving;
+use crate::backend::attempt::unpredictable;
+use crate::protocol::Failure;
+use crate::protocol::imap::ask::{self, Event};
+use crate::protocol::imap::mailbox::Mailbox;
+
+/// How often, in one session, a lost connection to the host is replaced.
+const RECONNECTS: u32 = 5;
+
+/// How long replacing one may take.
+const RECONNECTING: Duration = Duration::from_secs(30);
+
+impl<C, H, A> Serving<'_, C, H, A>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+    A: Again<H>,
+{
+    /// Whether another connection may take the place of this one.
+    pub(super) fn may_reconnect(&self) -> bool {
+        self.tries < RECONNECTS && !self.maildrop.is_poisoned()
+    }
+
+    /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
+    /// mailbox answers.
+    pub(super) async fn reconnect(&mut self) {
+        self.tries += 1;
+        let Some(ask) = self.pending.take() else {
+            return;
+        };
+        let failed = self.failed.take();
+        self.host_moved = Instant::now();
+        match timeout(RECONNECTING, self.connect()).await {
+            Ok(Ok(())) => {
+                self.host_moved = Instant::now();
+                self.maildrop.found();
+                self.mailbox.ask(ask);
+                return;
+            }
+            Ok(Err(NotOpen::Poisoned)) => {
+                let poisoned = Event::Lost(ask::Loss::Poisoned);
+                self.maildrop.event(poisoned, self.to_client.buffer());
+            }
+            Ok(Err(NotOpen::Failed(_))) | Err(_) => {}
+        }
+        match failed {
+            Some(event) => self.maildrop.event(event, self.to_client.buffer()),
+            None => self.mailbox.ask(ask),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), NotOpen> {
+        let snapshot = self.maildrop.snapshot();
+        let mut mailbox = Mailbox::again(self.settings, unpredictable(), snapshot);
+        if self.guard.is_some() {
+            mailbox.guarded();
+        }
+        let pipelining = match self.mailbox.is_one_by_one() {
+            true => Pipelining::Lost,
+            false => Pipelining::Kept,
+        };
+        let commands = mailbox.opening();
+        let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
+            return Err(NotOpen::Failed(Failure::Unreachable {
+                cause: String::new(),
+            }));
+        };
+        let from_host = welcomed(&mut mailbox, &mut welcome, commands, pipelining);
+        let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
+        self.host = host;
+        self.mailbox = mailbox;
+        self.from_host = ReadEnd::new(from_host);
+        self.to_host = WriteEnd::default();
+        Ok(())
+    }
+
+    /// The client is gone: flags are set, and the host is told goodbye.
+    pub(super) async fn leave(&mut self) {
+        self.to_client.close();
+        if let Some(update) = self.maildrop.leave() {
+            self.mailbox.ask(ask::Ask::Enough);
+            self.mailbox.ask(ask::Ask::Update(update));
+        } else if self.mailbox.is_dead() {
+            return;
+        } else {
+            self.mailbox.logout();
+            self.to_host.take(self.mailbox.output());
+            let _ = poll_fn(|cx| self.to_host.poll_all(&mut self.host, cx)).await;
+            return;
+        }
+        poll_fn(|cx| {
+            loop {
+                self.to_host.take(self.mailbox.output());
+                let octets = self.from_host.octets();
+                let (consumed, event) = self.mailbox.receive(octets);
+                let over = matches!(event, Some(Event::Updated(_) | Event::Lost(_)));
+                let idle = event.is_none();
+                self.from_host.consume(consumed);
+                if over {
+                    self.mailbox.logout();
+                    self.to_host.take(self.mailbox.output());
+                    let _ = self.to_host.poll(&mut self.host, cx);
+                    return Poll::Ready(());
+                }
+                if idle && !self.poll_host(cx) {
+                    if self.mailbox.is_dead() {
+                        return Poll::Ready(());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+    }
+}
