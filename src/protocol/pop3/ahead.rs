@@ -9,6 +9,12 @@ use crate::protocol::imap::ask::Span;
 /// Most fetches on the way.
 const MOST: usize = 128;
 
+/// Which part of those on the way is asked for at a time.
+const BATCH: usize = 8;
+
+/// A run of so many in order is taken for a download.
+const DOWNLOAD: u32 = 5;
+
 /// What was asked for ahead.
 #[derive(Clone, Debug)]
 pub(super) struct Ahead {
@@ -17,6 +23,8 @@ pub(super) struct Ahead {
     /// On the way, in the order of asking, with their announced octets.
     asked: VecDeque<(usize, Span, u64)>,
     octets: u64,
+    /// How many were on the way when asking stopped last.
+    full: usize,
     /// The message asked for last and with how many lines of TOP, if any; and how many were asked for
     /// in order up to it.
     last: Option<(usize, Option<u32>)>,
@@ -38,6 +46,7 @@ impl Ahead {
             limit,
             asked: VecDeque::new(),
             octets: 0,
+            full: 0,
             last: None,
             run: 0,
             rest: Rest::No,
@@ -78,11 +87,17 @@ impl Ahead {
         if self.limit == 0 || self.rest == Rest::Yes {
             return;
         }
+        // In the middle of a download several are asked for at a time: one by one, each would cost a
+        // write of ours and wake the host. Those that are on the way keep it busy meanwhile.
+        let some_fewer = self.full.saturating_sub(self.full / BATCH);
+        if self.run >= DOWNLOAD && self.asked.len() > some_fewer {
+            return;
+        }
         // In order once: a few. The longer the run, the further.
         let count = match self.run {
             0 | 1 => 0,
             run => 4usize
-                .saturating_pow(run.min(5).saturating_sub(1))
+                .saturating_pow(run.min(DOWNLOAD).saturating_sub(1))
                 .min(MOST),
         };
         let said: Vec<_> = said.take(MOST).collect();
@@ -104,12 +119,13 @@ impl Ahead {
             };
             let full = self.octets.saturating_add(octets) > self.limit;
             if full || self.asked.len() >= MOST {
-                return;
+                break;
             }
             self.octets = self.octets.saturating_add(octets);
             self.asked.push_back((index, span, octets));
             ask(index, span);
         }
+        self.full = self.asked.len();
     }
 
     /// Nothing is on the way any more.

@@ -96,7 +96,13 @@ where
                 return Poll::Ready(Turn::Reconnect);
             }
             let mut moved = false;
+            let empty = self.from_host.is_empty();
             moved |= self.poll_host(cx);
+            // What the host has ready goes out with what is there, as far as there is room: fewer and
+            // larger writes, each of which would wake the client.
+            if empty && !self.from_host.is_empty() && self.to_client.len() < ROOM {
+                continue;
+            }
             match self.poll_client(cx) {
                 Ok(client_moved) => moved |= client_moved,
                 // QUIT was said: it is carried out whether or not the client still listens.
