@@ -285,8 +285,9 @@ impl Backend {
         })
     }
 
-    /// The same on a connection that waits greeted, for a poll. None: nothing waits, or what did is
-    /// gone: nothing came of it, and the same host is asked on a connection of its own.
+    /// The same on a connection that waits greeted, for a poll. None: nothing waits, or what did
+    /// ended without a word: it may have been dead before the login was sent, so the same host is
+    /// asked once more, on a connection of its own. A host that said anything may have heard it.
     async fn log_in_greeted(
         &self,
         host: &Host,
@@ -312,7 +313,11 @@ impl Backend {
             play(stream, &mut client, patience, tls, dialogue).await,
             dialogue.heard,
         ) {
-            (Err(Failure::Unreachable { .. }), Challenges::None) => None,
+            (Err(Failure::Unreachable { .. }), Challenges::None)
+                if client.heard() == greeting.len() || !client.credentials_sent() =>
+            {
+                None
+            }
             (played, _) => {
                 host.learn(client.learned());
                 Some(played.map_err(|failure| match client.credentials_sent() {

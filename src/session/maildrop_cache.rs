@@ -23,7 +23,9 @@ const BELIEVED: Duration = Duration::from_secs(24 * 3600);
 /// What an entry costs besides its list and its names.
 const OVERHEAD: usize = 256;
 
-/// Whose maildrop, and where. The whole name: nobody may be shown another's list.
+/// Whose maildrop, and where. The whole name: nobody may be shown another's list. What the client said
+/// by UTF8 is no part of it: no host is told ENABLE UTF8=ACCEPT (RFC 6855 §3), so each shows the same
+/// octets, and the same sizes, to all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The backend's name.

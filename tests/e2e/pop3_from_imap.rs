@@ -1,6 +1,7 @@
 //! POP3 made from Dovecot's IMAP, compared octet for octet with Dovecot's own POP3 on the same
 //! mailbox, and what QUIT deletes.
 
+use crate::support::exchanges::Exchanges;
 use crate::support::gateway::Settings;
 use crate::support::mail::{crlf_ended, mailbox, samples};
 use crate::support::need::{DOVECOT, needs};
@@ -300,6 +301,49 @@ fn many_messages_are_listed_as_dovecot_lists_them() {
             .collect()
     };
     assert_eq!(ids(native.lines("UIDL")), ids(left));
+}
+
+/// Counted at Dovecot itself: behind its greeting a first poll takes one exchange, and so does every
+/// later one, which asks for three numbers and nothing else. Only a message that is asked for opens
+/// the mailbox.
+#[test]
+fn a_poll_of_dovecot_is_one_exchange() {
+    needs!(DOVECOT);
+    const STATUS: &str = "STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)";
+    const LIST: &str = "UID FETCH 1:* (UID RFC822.SIZE)";
+    let mut wire = None;
+    let stage = Stage::with(|dovecot, _| {
+        let to_dovecot = Exchanges::to(dovecot.imap);
+        let settings = Settings::to(format!("imap://127.0.0.1:{}", to_dovecot.port));
+        wire = Some(to_dovecot);
+        settings
+    })
+    .delivered(ALICE, &mailbox(30));
+    let wire = wire.unwrap();
+    let poll = || {
+        let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+        let answers = (pop3.ok("STAT"), pop3.lines("UIDL"), pop3.lines("LIST"));
+        pop3.ok("QUIT");
+        assert_eq!(pop3.conn.rest(), b"");
+        answers
+    };
+    wire.expect(&[&["ID", "LOGIN", "SELECT \"INBOX\"", LIST]]);
+    let first = poll();
+    assert_eq!(wire.asked().len(), 4);
+    assert!(first.0.starts_with("30 "));
+    for _ in 0..3 {
+        wire.expect(&[&["ID", "LOGIN", STATUS]]);
+        assert_eq!(poll(), first);
+        let asked = wire.asked();
+        assert_eq!(asked[1..], ["LOGIN", STATUS], "{asked:?}");
+    }
+    wire.expect(&[
+        &["ID", "LOGIN", STATUS],
+        &["SELECT \"INBOX\"", "UID FETCH 3 (UID BODY.PEEK[])"],
+    ]);
+    let mut pop3 = Pop3::logged_in(stage.gateway.ports.pop3, ALICE);
+    pop3.multi("RETR 3");
+    pop3.ok("QUIT");
 }
 
 /// Compares octets; says where they part.

@@ -34,7 +34,7 @@ struct Visit {
 }
 
 /// A backend of one host that greets so.
-async fn backend() -> (Backend, TcpListener) {
+pub(super) async fn backend() -> (Backend, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let imap = Endpoint {

@@ -2,6 +2,7 @@
 //! the model's. Everything after the login.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -15,6 +16,9 @@ pub(crate) struct Mail {
     pub(crate) deleted: bool,
     pub(crate) seen: bool,
 }
+
+/// A mailbox while no host has it.
+pub(crate) type Shared = Arc<Mutex<Option<BTreeMap<u32, Mail>>>>;
 
 /// The host.
 #[derive(Clone, Debug)]
@@ -42,6 +46,11 @@ pub(crate) struct Host {
     pub(crate) damage: u64,
     /// Octets a write; 0: all at once.
     pub(crate) cut: usize,
+    /// Dies after so many octets of answers.
+    pub(crate) dies_after: Option<usize>,
+    /// The mailbox, where several hosts have it one after the other: taken when a host begins, put
+    /// back when it is gone.
+    pub(crate) shared: Option<Shared>,
     /// Loses every command that came before the answer to the last one.
     pub(crate) forgetful: bool,
     /// Every command, without its tag.
@@ -74,6 +83,8 @@ impl Host {
             delay: Duration::ZERO,
             damage: 0,
             cut: 0,
+            dies_after: None,
+            shared: None,
             forgetful: false,
             log: Vec::new(),
         }
@@ -108,6 +119,19 @@ impl Host {
         if self.delay > Duration::ZERO {
             stream = far(stream, self.delay);
         }
+        let shared = self.shared.clone();
+        if let Some(mail) = shared.as_ref().and_then(|it| it.lock().unwrap().take()) {
+            self.mail = mail;
+        }
+        self.play(&mut stream).await;
+        // Before the other side sees that this host is gone.
+        if let Some(shared) = shared {
+            *shared.lock().unwrap() = Some(self.mail.clone());
+        }
+        self
+    }
+
+    async fn play(&mut self, stream: &mut DuplexStream) {
         let mut input = Vec::new();
         loop {
             while let Some(end) = input.iter().position(|&b| b == b'\n') {
@@ -124,6 +148,12 @@ impl Host {
                 }
                 let (mut answer, close) = self.answer(tag, command);
                 self.spoil(&mut answer);
+                let mut dies = close || command == "LOGOUT";
+                if let Some(left) = &mut self.dies_after {
+                    dies |= *left <= answer.len();
+                    answer.truncate(*left);
+                    *left -= answer.len();
+                }
                 let size = if self.cut == 0 {
                     answer.len().max(1)
                 } else {
@@ -131,18 +161,18 @@ impl Host {
                 };
                 for piece in answer.chunks(size) {
                     if stream.write_all(piece).await.is_err() {
-                        return self;
+                        return;
                     }
                     if self.cut > 0 {
                         tokio::task::yield_now().await;
                     }
                 }
-                if close || command == "LOGOUT" {
-                    return self;
+                if dies {
+                    return;
                 }
             }
             if matches!(stream.read_buf(&mut input).await, Ok(0) | Err(_)) {
-                return self;
+                return;
             }
         }
     }

@@ -11,10 +11,7 @@ const CHANGED: &str = "-ERR [SYS/TEMP] the mailbox changed, log in again (S1)\n"
 
 async fn play(host: Host, later: Vec<Host>, commands: &str) -> Session {
     let play = Play {
-        later: Later {
-            hosts: std::sync::Arc::new(std::sync::Mutex::new(later.into())),
-            ..Later::default()
-        },
+        later: Later::of(later),
         ..Play::default()
     };
     play.run(host, commands).await.expect("opened")
@@ -170,10 +167,7 @@ async fn quit_is_repeated() {
     let first = play(three(), vec![], "QUIT\r\n").await;
     let play = Play {
         cached: first.served.remainder,
-        later: Later {
-            hosts: std::sync::Arc::new(std::sync::Mutex::new(vec![three()].into())),
-            ..Later::default()
-        },
+        later: Later::of(vec![three()]),
         ..Play::default()
     };
     let host = three().rule("SELECT", "$CLOSE");
@@ -186,4 +180,97 @@ async fn quit_is_repeated() {
         format!("+OK 3 57\n+OK message deleted\n{DONE}")
     );
     assert_eq!(session.later[0].uids(), [1, 2]);
+}
+
+/// The mailbox of the new connection is another one, wherever in a session the old one was lost:
+/// nothing of it is shown, nothing in it is marked or removed, and nothing is remembered.
+#[tokio::test(start_paused = true)]
+async fn uidvalidity_changed_on_reconnect() {
+    const FETCH: &str = "UID FETCH 1 (UID BODY";
+    // Of what was sent to the old one it is not known whether it was done.
+    const UNKNOWN: &str =
+        "-ERR [SYS/TEMP] the mail server was lost, some deleted messages may not be removed (S1)\n";
+    let half = "* 1 FETCH (UID 1 BODY[] {29}\r\nSubject: o$CLOSE";
+    let deleted = "+OK message deleted\n";
+    // Messages of the same UIDs and sizes.
+    let other = || {
+        let mut host = Host::with(&[
+            b"Subject: XXX\r\n\r\nfirst\r\n.dot\r\n",
+            b".\r\nSubject: XXX\r\n\r\nno end",
+            b"X\r\n",
+        ]);
+        host.uid_validity += 1;
+        host
+    };
+    let known = play(three(), vec![], "QUIT\r\n").await.served.remainder;
+    for (name, rule, answer, commands, want) in [
+        (
+            "RETR",
+            FETCH,
+            "$CLOSE",
+            "RETR 1\r\nSTAT\r\n",
+            CHANGED.to_owned(),
+        ),
+        (
+            "TOP",
+            FETCH,
+            "$CLOSE",
+            "TOP 1 0\r\nSTAT\r\n",
+            CHANGED.into(),
+        ),
+        (
+            "within a body",
+            FETCH,
+            half,
+            "RETR 1\r\nSTAT\r\n",
+            "+OK 29 octets\nSubject: o".into(),
+        ),
+        (
+            "the next RETR",
+            FETCH,
+            "$MODEL$CLOSE",
+            "RETR 1\r\nDELE 1\r\nRETR 3\r\nQUIT\r\n",
+            format!("{GOT}{deleted}{CHANGED}"),
+        ),
+        (
+            "STORE",
+            "UID STORE",
+            "$CLOSE",
+            "DELE 1\r\nDELE 2\r\nQUIT\r\n",
+            format!("{deleted}{deleted}{UNKNOWN}"),
+        ),
+        (
+            "EXPUNGE",
+            "UID EXPUNGE",
+            "$CLOSE",
+            "DELE 1\r\nDELE 2\r\nQUIT\r\n",
+            format!("{deleted}{deleted}{UNKNOWN}"),
+        ),
+    ] {
+        let session = play(three().rule(rule, answer), vec![other()], commands).await;
+        assert_eq!(session.text(), want, "{name}");
+        let there = &session.later[0];
+        assert_eq!(there.uids(), [1, 2, 3], "{name}");
+        assert!(!there.mail.values().any(|mail| mail.deleted || mail.seen));
+        assert_eq!(there.log[0], "SELECT \"INBOX\"", "{name}");
+        let uids = there.log.iter().any(|command| command.starts_with("UID"));
+        assert!(!uids, "{name}: {:?}", there.log);
+        assert_eq!(session.served.remainder, None, "{name}");
+    }
+    // The list was known from before, and nothing was selected yet: STATUS spoke of the old mailbox.
+    for (commands, want) in [
+        ("STAT\r\nRETR 1\r\nSTAT\r\n", format!("+OK 3 57\n{CHANGED}")),
+        ("STAT\r\nDELE 1\r\nSTAT\r\n", format!("+OK 3 57\n{CHANGED}")),
+    ] {
+        let play = Play {
+            cached: known.clone(),
+            later: Later::of(vec![other()]),
+            ..Play::default()
+        };
+        let session = play.run(three().rule("SELECT", "$CLOSE"), commands).await;
+        let session = session.expect("opened");
+        assert_eq!(session.text(), want);
+        assert_eq!(session.later[0].uids(), [1, 2, 3]);
+        assert_eq!(session.served.remainder, None);
+    }
 }

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod bodies;
+mod cuts;
 mod exchanges;
 mod guarded;
 mod host;
@@ -11,6 +13,8 @@ mod losses;
 mod mailbox;
 mod octets;
 mod polls;
+mod pooled;
+mod quit;
 mod steps;
 
 use std::collections::VecDeque;

@@ -1,6 +1,11 @@
 //! A whole session with one thing going wrong at each of its steps in turn: no message is lost,
 //! doubled or taken for another, and nothing is said to be done that is not.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use gatepost::protocol::imap::snapshot::Snapshot;
+use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings};
 use gatepost::session::translate::Pipelining;
 
 use super::host::Host;
@@ -22,15 +27,85 @@ fn bodies_are_right(session: &Session, what: &str) {
 }
 
 /// Only what was marked is gone, and "removed" is only said when all of it is.
-fn removed_as_told(session: &Session, host: &Host, what: &str) {
+fn removed_as_told(session: &Session, host: &Host, last: u32, what: &str) {
     let left = host.uids();
     assert!(left.contains(&1) && left.contains(&3), "{what}: {left:?}");
+    assert!(left.iter().all(|uid| [1, 2, 3, last].contains(uid)));
     let said = session.text().contains("+OK bye, deleted messages removed");
     assert!(!said || left == [1, 3], "{what}: {left:?}");
 }
 
+/// A session in which every kind of command occurs: a host, what is known of its mailbox, and how
+/// the maildrop is made.
+struct Kind {
+    name: &'static str,
+    host: Host,
+    cached: Option<Arc<Snapshot>>,
+    settings: Settings,
+}
+
+async fn kinds() -> Vec<Kind> {
+    let mut all = Vec::new();
+    let mut add = |name, host: &Host, cached: &Option<Arc<Snapshot>>, settings: Settings| {
+        all.push(Kind {
+            name,
+            host: host.clone(),
+            cached: cached.clone(),
+            settings,
+        });
+    };
+    let usual = Settings::default;
+    for uid_plus in [true, false] {
+        let mut host = Host::with(MAILS);
+        host.uid_plus = uid_plus;
+        let first = Play::default().run(host.clone(), "QUIT\r\n").await;
+        let known = first.unwrap().served.remainder;
+        add("a first visit", &host, &None, usual());
+        add("another visit", &host, &known, usual());
+        if !uid_plus {
+            continue;
+        }
+        // New mail since then, by each of the ways in which what is gone is found out.
+        for (name, esearch, qresync) in [
+            ("new mail", false, false),
+            ("new mail, ESEARCH", true, false),
+            ("new mail, QRESYNC", true, true),
+        ] {
+            let mut host = Host::with(MAILS);
+            (host.esearch, host.qresync) = (esearch, qresync);
+            let mut before = host.clone();
+            before.mail.remove(&4);
+            let gone = before.mail[&3].clone();
+            before.mail.insert(5, gone);
+            before.uid_next = 6;
+            let first = Play::default().run(before, "QUIT\r\n").await;
+            let known = first.unwrap().served.remainder;
+            let mail = host.mail.remove(&4).unwrap();
+            host.mail.insert(6, mail);
+            host.uid_next = 7;
+            add(name, &host, &known, usual());
+        }
+        let hide = Settings {
+            hide_deleted: HideDeleted::Yes,
+            ..usual()
+        };
+        add("hidden ones", &host, &None, hide);
+        for (name, moves) in [("to the trash", true), ("copied to the trash", false)] {
+            let list = "* LIST (\\Trash) \"/\" Trash\r\n$T OK x\r\n";
+            let mut host = host.clone().rule("LIST (SPECIAL-USE)", list);
+            host.moves = moves;
+            let trash = Settings {
+                delete: Delete::Trash,
+                ..usual()
+            };
+            add(name, &host, &None, trash);
+        }
+    }
+    all
+}
+
 /// NO, BAD, BYE, silence and a closed connection in place of the answer to every command, and in
-/// place of every later one like it, with and without UIDPLUS, with a list that was known and not.
+/// place of every later one like it, in every kind of session.
 #[tokio::test(start_paused = true)]
 async fn refusals_at_each_step() {
     const ANSWERS: &[&str] = &[
@@ -43,46 +118,69 @@ async fn refusals_at_each_step() {
         "$CLOSE",
     ];
     let mut steps = 0;
-    for uid_plus in [true, false] {
-        for warm in [false, true] {
-            let mut host = Host::with(MAILS);
-            host.uid_plus = uid_plus;
-            let first = Play::default();
-            let first = first.run(host.clone(), "QUIT\r\n").await.unwrap();
-            let play = |host| Play {
-                cached: first.served.remainder.clone().filter(|_| warm),
-                later: super::Later::of(vec![host]),
-                ..Play::default()
-            };
-            let whole = play(host.clone()).run(host.clone(), COMMANDS).await;
-            let whole = whole.unwrap();
-            assert_eq!(whole.host.uids(), [1, 3]);
-            for command in &whole.host.log {
-                for answer in ANSWERS {
-                    for once in [true, false] {
-                        let what =
-                            format!("{command} {answer:?} {once}, UIDPLUS {uid_plus}, {warm}");
-                        let mut bad = host.clone().rule(command, answer);
-                        if once {
-                            bad = bad.rule(command, "$MODEL");
-                        }
-                        let Ok(session) = play(bad.clone()).run(bad, COMMANDS).await else {
-                            // The login was refused: nothing happened at all.
-                            continue;
-                        };
-                        steps += 1;
-                        bodies_are_right(&session, &what);
-                        removed_as_told(
-                            &session,
-                            session.later.last().unwrap_or(&session.host),
-                            &what,
-                        );
+    let mut seen = BTreeSet::new();
+    for kind in kinds().await {
+        let last = *kind.host.mail.keys().last().unwrap();
+        let play = |host| Play {
+            settings: kind.settings.clone(),
+            cached: kind.cached.clone(),
+            later: super::Later::of(vec![host]),
+            ..Play::default()
+        };
+        let whole = play(kind.host.clone())
+            .run(kind.host.clone(), COMMANDS)
+            .await;
+        let whole = whole.unwrap();
+        assert_eq!(whole.host.uids(), [1, 3], "{}", kind.name);
+        for command in &whole.host.log {
+            seen.insert(verb(command));
+            for answer in ANSWERS {
+                for once in [true, false] {
+                    let what = format!("{}: {command} {answer:?} {once}", kind.name);
+                    let mut bad = kind.host.clone();
+                    bad.rules
+                        .retain(|(beginning, _)| !command.starts_with(beginning.as_str()));
+                    bad = bad.rule(command, answer);
+                    if once {
+                        bad = bad.rule(command, "$MODEL");
                     }
+                    let Ok(session) = play(bad.clone()).run(bad, COMMANDS).await else {
+                        // The login was refused: nothing happened at all.
+                        continue;
+                    };
+                    steps += 1;
+                    bodies_are_right(&session, &what);
+                    let host = session.later.last().unwrap_or(&session.host);
+                    removed_as_told(&session, host, last, &what);
                 }
             }
         }
     }
-    assert!(steps > 200, "{steps}");
+    let every = [
+        "ENABLE",
+        "EXPUNGE",
+        "LIST",
+        "LOGOUT",
+        "SELECT",
+        "STATUS",
+        "UID COPY",
+        "UID EXPUNGE",
+        "UID FETCH",
+        "UID MOVE",
+        "UID SEARCH",
+        "UID STORE",
+    ];
+    assert_eq!(seen, every.map(str::to_owned).into_iter().collect());
+    assert!(steps > 800, "{steps}");
+}
+
+fn verb(command: &str) -> String {
+    let mut words = command.split(' ');
+    let first = words.next().unwrap();
+    match first {
+        "UID" => format!("UID {}", words.next().unwrap()),
+        first => first.to_owned(),
+    }
 }
 
 /// Sequence numbers shift under the answers: rows are matched by UID, so nobody notices.

@@ -161,6 +161,11 @@ impl Client {
         }
     }
 
+    /// How many octets the host has said.
+    pub fn heard(&self) -> usize {
+        self.received
+    }
+
     /// What this conversation found out about the host, for the next one; also when it failed or was
     /// given up. None: not even a greeting came.
     pub fn learned(&self) -> Option<Profile> {

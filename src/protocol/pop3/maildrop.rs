@@ -226,6 +226,9 @@ impl Maildrop {
             Event::Access(Access::Lost) => {
                 if let Doing::Deleting(_) = self.doing {
                     self.doing = Doing::Nothing;
+                    if self.host == Host::Poisoned {
+                        return self.poisoned(out);
+                    }
                     let text = "the mail server cannot be reached, try again later";
                     self.err(ResponseCode::SysTemp, text, out);
                 }

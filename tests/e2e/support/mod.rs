@@ -2,6 +2,7 @@
 
 pub(crate) mod crowd;
 pub(crate) mod dovecot;
+pub(crate) mod exchanges;
 pub(crate) mod gateway;
 pub(crate) mod imap;
 pub(crate) mod legacy;
