@@ -21,7 +21,7 @@ impl Config {
         };
         let base = path.parent().unwrap_or(Path::new(""));
         let mut report = Report::new(path.into(), &text, base);
-        let Some(mut root) = tree(&text, &mut report) else {
+        let Some(mut root) = tree::read(&text, &mut report) else {
             return Err(Problems(report.problems));
         };
         // What stands elsewhere may need quotes or variables that are not set here.

@@ -1,7 +1,7 @@
 //! proxy.yaml: read, checked as a whole, and turned into the settings of every part.
 //!
 //! [`Config`] is the file as meant. Each part owns its own settings type; this module only fills
-//! them in, so no part imports `config`. The way of a file: `yaml` (text to tree), `fill`
+//! them in, so no part imports `config`. The way of a file: `tree` (text to tree, by `yaml`), `fill`
 //! (variables), `check` along `schema` (every key by itself), `leaf` (every value), the readers (`listeners`, `backends`, `users`, `rest`:
 //! what several keys mean together). Everything wrong is collected on the way: see [`problem`].
 
@@ -20,6 +20,7 @@ mod raw;
 mod rest;
 pub mod schema;
 mod schema_json;
+mod tree;
 mod url;
 mod users;
 mod value;
@@ -38,10 +39,7 @@ use crate::route::Pin;
 use crate::tls::Stamp;
 use crate::{admin, backend, listen, observe, route, session, state, tls};
 use check::Report;
-use node::{Kind, Mark, Node};
 use raw::Raw;
-use value::Wrong;
-use yaml::{Fault, FaultKind};
 
 /// proxy.yaml as meant: defaults filled in, every name resolved, everything checked.
 #[derive(Clone, Debug)]
@@ -156,7 +154,7 @@ fn parse(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> (Read, Vec<(PathBuf, Option<Stamp>)>) {
     let mut report = Report::new(path.into(), text, base);
-    let Some(mut tree) = tree(text, &mut report) else {
+    let Some(mut tree) = tree::read(text, &mut report) else {
         return (Err(Problems(report.problems)), report.files);
     };
     for (mark, message) in fill::fill(&mut tree, env) {
@@ -253,121 +251,6 @@ fn read(path: &Path) -> Result<String, (String, Option<&'static str>)> {
         let line = lines.filter(|c| **c == b'\n').count() + 1;
         (format!("not UTF-8 in line {line}"), None)
     })
-}
-
-/// Parses; keys that YAML needs quoted are reported one by one and read as if they were.
-fn tree(text: &str, report: &mut Report<'_>) -> Option<Node> {
-    /// A file of settings has a few such keys; each costs another parse.
-    const MOST: usize = 20;
-    let mut patched = text.to_owned();
-    for round in 0.. {
-        let fault = match yaml::parse(&patched) {
-            Ok(tree) if matches!(tree.kind, Kind::Map(_)) || round > 0 => return Some(tree),
-            Ok(tree) => {
-                let message = format!("proxy.yaml is {}", tree.noun());
-                let expected = "expected a map with `listeners`, `backends` and `users`";
-                report.say(Mark::default(), Code::E013, message, expected);
-                return None;
-            }
-            Err(fault) => fault,
-        };
-        let mark = fault
-            .mark
-            .map(|mark| in_octets(mark, &patched))
-            .unwrap_or_default();
-        let rest = patched.get(mark.start as usize..).unwrap_or_default();
-        let key = unquoted_key(rest);
-        let Some(key) = key.filter(|_| fault.kind == FaultKind::Syntax && round < MOST) else {
-            let (code, wrong) = unparsed(&fault);
-            report.add(mark, code, fault.message, wrong);
-            return None;
-        };
-        let mark = Mark {
-            end: mark.start + u32::try_from(key.len()).unwrap_or_default(),
-            ..mark
-        };
-        report.say(mark, Code::E002, "", "");
-        if let Some(problem) = report.problems.last_mut() {
-            must_be_quoted(problem);
-        }
-        // A letter in place of the sign keeps every place as it was.
-        let at = mark.start as usize;
-        patched.replace_range(at..at + 1, "_");
-    }
-    None
-}
-
-/// The code of a fault, and what to do about the commonest.
-fn unparsed(fault: &Fault) -> (Code, Wrong) {
-    if fault.kind == FaultKind::Budget {
-        return (
-            Code::E006,
-            Wrong::new(Code::E006, "more than settings may ask for"),
-        );
-    }
-    let wrong = Wrong::new(Code::E002, "");
-    let says = |words: &str| fault.message.contains(words);
-    let wrong = if says("quote") {
-        wrong.help("is a quote above left open?")
-    } else if says("tabs") {
-        wrong.help("indent with spaces")
-    } else if says("mapping values are not allowed") {
-        wrong.help("a text with `: ` in it needs quotes")
-    } else {
-        wrong
-    };
-    (Code::E002, wrong)
-}
-
-/// A problem at a key that YAML needs quoted.
-fn must_be_quoted(problem: &mut Problem) {
-    let key = problem
-        .source
-        .get(problem.marked.clone())
-        .unwrap_or_default()
-        .to_owned();
-    problem.code = Code::E003;
-    problem.message = format!("{} must be quoted", problem::quoted(&key));
-    problem.expected = format!("write `\"{key}\"`");
-    problem.help =
-        Some("YAML gives `@` and `*` at the start of a word a meaning of their own".into());
-}
-
-/// The word at a fault, if it starts with a sign that YAML keeps for itself.
-fn unquoted_key(rest: &str) -> Option<&str> {
-    if !rest.starts_with(['@', '*']) {
-        return None;
-    }
-    let line = rest.lines().next().unwrap_or_default();
-    let end = line
-        .find(": ")
-        .or_else(|| line.trim_end().strip_suffix(':').map(str::len))
-        .or_else(|| line.find([' ', ',', '}', ']']))
-        .unwrap_or(line.len());
-    line.get(..end)
-}
-
-/// A fault's mark knows line and column only.
-fn in_octets(mark: Mark, text: &str) -> Mark {
-    let skip = mark.line.saturating_sub(1) as usize;
-    let mut start = 0;
-    for line in text.split_inclusive('\n').take(skip) {
-        start += line.len();
-    }
-    let line = text.get(start..).unwrap_or_default();
-    let column = mark.column.saturating_sub(1) as usize;
-    let line = line.split('\n').next().unwrap_or_default();
-    let at = start
-        + line
-            .char_indices()
-            .nth(column)
-            .map_or(line.len(), |(at, _)| at);
-    let at = u32::try_from(at).unwrap_or(u32::MAX);
-    Mark {
-        start: at,
-        end: at.saturating_add(1),
-        ..mark
-    }
 }
 
 #[cfg(test)]

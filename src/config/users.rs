@@ -338,7 +338,7 @@ fn map_file(
     });
     if let Err(fault) = read {
         let mark = fault.mark.unwrap_or_default();
-        let (code, wrong) = super::unparsed(&fault);
+        let (code, wrong) = super::tree::unparsed(&fault);
         let message = format!("the map file cannot be read on: {}", fault.message);
         inner.add(mark, code, message, wrong);
     }
@@ -375,7 +375,7 @@ fn add_lines(path: &Path, problems: &mut [Problem]) {
             problem.source = problem::masked(line);
             problem.marked = from..from + length;
             if problem.code == Code::E002 && rest.starts_with(['@', '*']) {
-                super::must_be_quoted(problem);
+                super::tree::must_be_quoted(problem);
             }
         }
     }
