@@ -238,7 +238,7 @@ fn gateway_of(
         maildrops: earlier.map_or_else(Arc::default, |it| it.maildrops.clone()),
         state,
         ids: earlier.map_or_else(|| Arc::new(SessionIds::new()), |it| it.ids.clone()),
-        metrics: earlier.map_or_else(metrics::Gateway::new, |it| it.metrics.clone()),
+        metrics: earlier.map_or_else(Arc::default, |it| it.metrics.clone()),
         backend_metrics: names
             .map(|name| (name.clone(), metrics::Backend::new(&name)))
             .collect(),

@@ -13,6 +13,8 @@ mod orders;
 mod reload;
 mod signals;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod watch;
 

@@ -184,7 +184,13 @@ impl Listener {
             return;
         };
         let gateway = current.gateway.clone();
-        tokio::spawn(async move { terms.welcome(gateway, tcp, client).await });
+        tokio::spawn(async move {
+            if let Some(arrival) = terms.welcome(&gateway, tcp, client).await {
+                let front = terms.front.clone();
+                drop(terms);
+                session::run(arrival, front, gateway).await;
+            }
+        });
     }
 
     fn accept_failed(&self, trouble: AcceptError) {
@@ -207,11 +213,17 @@ async fn told(stop: &mut Stop) -> Waiting {
 }
 
 impl Terms {
-    async fn welcome(&self, gateway: Arc<Gateway>, mut tcp: TcpStream, sender: SocketAddr) {
+    /// What a connection passes before its greeting; none: it is not let in.
+    async fn welcome(
+        &self,
+        gateway: &Gateway,
+        mut tcp: TcpStream,
+        sender: SocketAddr,
+    ) -> Option<Arrival> {
         let accepted = Instant::now();
         self.metrics.connection();
         let limits = &gateway.limits;
-        let Ok(local) = tcp.local_addr() else { return };
+        let local = tcp.local_addr().ok()?;
         let itself = Peer {
             client: peer::canonical(sender),
             local: peer::canonical(local),
@@ -219,7 +231,8 @@ impl Terms {
         let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
             gateway.metrics.refused(metrics::Refused::limit(limit));
             tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
-            self.turn_away(&gateway, tcp);
+            self.turn_away(gateway, tcp);
+            None
         };
         let place = match gateway.tables.enter(limits) {
             Ok(place) => place,
@@ -246,7 +259,7 @@ impl Terms {
                             _ => metrics::Refused::ProxyHeader,
                         });
                         tracing::debug!(%sender, listener = %self.config.name, %error, "no PROXY header");
-                        return;
+                        return None;
                     }
                 }
             }
@@ -254,7 +267,7 @@ impl Terms {
         let client = peer.client;
         if !self.config.allows(client.ip()) {
             gateway.metrics.refused(metrics::Refused::Allow);
-            return;
+            return None;
         }
         let place = match place {
             Ok(place) => place,
@@ -274,18 +287,17 @@ impl Terms {
                             _ => metrics::Refused::TlsHandshake,
                         });
                         tracing::debug!(%client, listener = %self.config.name, %error, "tls handshake failed");
-                        return;
+                        return None;
                     }
                 }
             }
         };
-        let arrival = Arrival {
+        Some(Arrival {
             stream,
             peer,
             place,
             accepted,
-        };
-        session::run(arrival, self.front.clone(), gateway).await;
+        })
     }
 
     /// Full: says so where that can be done without TLS.

@@ -71,6 +71,7 @@ pub(super) struct Translated {
     pub(super) settings: pop3::Settings,
     /// Whose it is: what it holds in the end is remembered under this.
     pub(super) maildrop: maildrop_cache::Key,
+    pub(super) remembered: Arc<maildrop_cache::MaildropCache>,
     /// Held to the session's end, where only one session may use a maildrop.
     pub(super) _lease: Option<(maildrop_cache::Lease, Entered)>,
     /// For another connection, if this one is lost.
@@ -329,6 +330,7 @@ impl Session<'_> {
                     opened,
                     settings: settings.clone(),
                     maildrop,
+                    remembered: self.gateway.maildrops.clone(),
                     _lease: lease,
                     ticket: Ticket {
                         backend: target.clone(),

@@ -76,7 +76,7 @@ pub struct Gateway {
     /// Their ids.
     pub ids: Arc<SessionIds>,
     /// What is counted of all of them.
-    pub metrics: metrics::Gateway,
+    pub metrics: Arc<metrics::Gateway>,
     /// What is counted of each backend, by name.
     pub backend_metrics: BTreeMap<String, metrics::Backend>,
 }
@@ -120,7 +120,8 @@ pub struct Arrival {
     pub accepted: Instant,
 }
 
-/// Runs one session to its end and says in the log how it ended.
+/// Runs one session to its end and says in the log how it ended. Settings are held until login only:
+/// a session may live for days, and an old map of users is not to live with it.
 pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
     let Arrival {
         stream,
@@ -138,6 +139,7 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
         Some(tap) => stream.tapped(tap),
         None => stream,
     };
+    let metrics = gateway.metrics.clone();
     let session = Session {
         live: &entry,
         peer: &peer,
@@ -145,14 +147,16 @@ pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
         gateway: &gateway,
     };
     // Boxed: what a login needs is freed before the long, idle part of a session begins.
-    let ended = match Box::pin(session.until_login(stream, accepted, &place)).await {
+    let bridge = Box::pin(session.until_login(stream, accepted, &place)).await;
+    drop((front, gateway));
+    let ended = match bridge {
         Ok(bridge) => {
             place.settled();
-            session.serve(bridge).await
+            serve(&entry, &metrics, bridge).await
         }
         Err(ended) => ended,
     };
-    session.log_end(&ended);
+    log_end(&entry, &metrics, &ended);
 }
 
 /// One session's own things and the shared ones.
@@ -276,66 +280,6 @@ impl Session<'_> {
         }
     }
 
-    /// Moves bytes until one side is done.
-    async fn serve(&self, bridge: Bridge) -> Ended {
-        let Bridge {
-            client,
-            handover,
-            far,
-            places,
-            idle,
-        } = bridge;
-        match far {
-            Far::Relayed(host) => {
-                let lost = || places.host().lost_session();
-                relay::relay(client, host, handover, self.live, idle, &lost).await
-            }
-            Far::Translated(translated) => {
-                // Boxed: a relayed session need not be as large as this one.
-                Box::pin(self.translate(client, handover, *translated, idle)).await
-            }
-        }
-    }
-
-    /// Serves a maildrop from a mailbox.
-    async fn translate(
-        &self,
-        mut client: Stream,
-        handover: Handover,
-        translated: login::Translated,
-        idle: Duration,
-    ) -> Ended {
-        let login::Translated {
-            opened,
-            settings,
-            maildrop,
-            _lease,
-            ticket,
-        } = translated;
-        let first = translate::First {
-            to_client: handover.to_client,
-            from_client: handover.to_host,
-        };
-        let terms = translate::Terms {
-            settings: &settings,
-            session: self.live.id.clone(),
-            idle,
-        };
-        let again = again::SameHost { ticket, seat: None };
-        let stop = self.live.end_asked();
-        let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
-        self.gateway.maildrops.put(maildrop, served.remainder);
-        linger(client).await;
-        let (bytes_in, bytes_out) = (&self.live.bytes_in, &self.live.bytes_out);
-        bytes_in.fetch_add(served.bytes_in, Relaxed);
-        bytes_out.fetch_add(served.bytes_out, Relaxed);
-        let metrics = &self.gateway.metrics;
-        metrics.pop3(Pop3Action::Retr, served.counts.retrieved);
-        metrics.pop3(Pop3Action::Top, served.counts.topped);
-        metrics.pop3(Pop3Action::Delete, served.counts.deleted);
-        served.ended
-    }
-
     fn idle(&self) -> Duration {
         match self.front.protocol {
             Protocol::Imap => self.gateway.timeouts.idle,
@@ -346,33 +290,92 @@ impl Session<'_> {
     fn ip(&self) -> IpAddr {
         self.peer.client.ip()
     }
+}
 
-    /// The session's closing line.
-    fn log_end(&self, ended: &Ended) {
-        let login = self.live.login.get();
-        let bytes_in = self.live.bytes_in.load(Relaxed);
-        let bytes_out = self.live.bytes_out.load(Relaxed);
-        self.gateway
-            .metrics
-            .bytes(self.front.protocol, bytes_in, bytes_out);
-        let seconds = self.live.since.elapsed().unwrap_or_default().as_secs_f64();
-        tracing::info!(
-            target: "gatepost",
-            event = "session_end",
-            ended_by = ended.by.as_str(),
-            reason = ended.reason.as_str(),
-            state = login.map_or("login", |login| login.state),
-            protocol = self.front.protocol.as_str(),
-            user = login.map(|login| login.user.as_str()),
-            client = %self.peer.client,
-            backend = login.map(|login| &*login.backend),
-            host = login.map(|login| &*login.host),
-            session = self.live.id.as_str(),
-            seconds,
-            bytes_in,
-            bytes_out,
-        );
+/// Moves bytes until one side is done.
+async fn serve(live: &registry::Live, metrics: &metrics::Gateway, bridge: Bridge) -> Ended {
+    let Bridge {
+        client,
+        handover,
+        far,
+        places,
+        idle,
+    } = bridge;
+    match far {
+        Far::Relayed(host) => {
+            let lost = || places.host().lost_session();
+            relay::relay(client, host, handover, live, idle, &lost).await
+        }
+        Far::Translated(translated) => {
+            // Boxed: a relayed session need not be as large as this one.
+            let served = serve_maildrop(live, metrics, client, handover, *translated, idle);
+            Box::pin(served).await
+        }
     }
+}
+
+/// Serves a maildrop from a mailbox.
+async fn serve_maildrop(
+    live: &registry::Live,
+    metrics: &metrics::Gateway,
+    mut client: Stream,
+    handover: Handover,
+    translated: login::Translated,
+    idle: Duration,
+) -> Ended {
+    let login::Translated {
+        opened,
+        settings,
+        maildrop,
+        remembered,
+        _lease,
+        ticket,
+    } = translated;
+    let first = translate::First {
+        to_client: handover.to_client,
+        from_client: handover.to_host,
+    };
+    let terms = translate::Terms {
+        settings: &settings,
+        session: live.id.clone(),
+        idle,
+    };
+    let again = again::SameHost { ticket, seat: None };
+    let stop = live.end_asked();
+    let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
+    remembered.put(maildrop, served.remainder);
+    linger(client).await;
+    live.bytes_in.fetch_add(served.bytes_in, Relaxed);
+    live.bytes_out.fetch_add(served.bytes_out, Relaxed);
+    metrics.pop3(Pop3Action::Retr, served.counts.retrieved);
+    metrics.pop3(Pop3Action::Top, served.counts.topped);
+    metrics.pop3(Pop3Action::Delete, served.counts.deleted);
+    served.ended
+}
+
+/// The session's closing line.
+fn log_end(live: &registry::Live, metrics: &metrics::Gateway, ended: &Ended) {
+    let login = live.login.get();
+    let bytes_in = live.bytes_in.load(Relaxed);
+    let bytes_out = live.bytes_out.load(Relaxed);
+    metrics.bytes(live.protocol, bytes_in, bytes_out);
+    let seconds = live.since.elapsed().unwrap_or_default().as_secs_f64();
+    tracing::info!(
+        target: "gatepost",
+        event = "session_end",
+        ended_by = ended.by.as_str(),
+        reason = ended.reason.as_str(),
+        state = login.map_or("login", |login| login.state),
+        protocol = live.protocol.as_str(),
+        user = login.map(|login| login.user.as_str()),
+        client = %live.client,
+        backend = login.map(|login| &*login.backend),
+        host = login.map(|login| &*login.host),
+        session = live.id.as_str(),
+        seconds,
+        bytes_in,
+        bytes_out,
+    );
 }
 
 /// The protocol's core, as this listener and stream want it.
