@@ -29,6 +29,8 @@ pub(super) struct StartError {
     doing: String,
     /// What went wrong.
     cause: String,
+    /// Where in proxy.yaml it stands, as [`Places`](crate::config::Places) knows it.
+    pub(super) place: Option<String>,
 }
 
 impl StartError {
@@ -36,6 +38,15 @@ impl StartError {
         StartError {
             doing: doing.into(),
             cause: cause.to_string(),
+            place: None,
+        }
+    }
+
+    /// The same, of a place in proxy.yaml.
+    pub(super) fn at(self, place: impl Into<String>) -> Self {
+        StartError {
+            place: Some(place.into()),
+            ..self
         }
     }
 
@@ -109,7 +120,8 @@ impl Built {
                 }
                 Err(problem) => {
                     let doing = format!("set up tls for {}", listener.name);
-                    errors.push(StartError::new(doing, problem));
+                    let place = format!("listener {}", listener.name);
+                    errors.push(StartError::new(doing, problem).at(place));
                 }
             }
         }
@@ -151,7 +163,7 @@ fn front_of(config: &Config, before: Option<&Built>) -> Result<Arc<tls::Front>, 
         Some(before) => before.tls.successor(config.tls.clone()),
         None => tls::Front::new(config.tls.clone()),
     };
-    let told = |problem: &tls::Problem| StartError::new("set up tls", problem);
+    let told = |problem: &tls::Problem| StartError::new("set up tls", problem).at("tls");
     made.map(Arc::new)
         .map_err(|problems| problems.iter().map(told).collect())
 }
@@ -185,7 +197,7 @@ fn gateway_of(
         // Another one is opened at the next start.
         Some(earlier) => earlier.state.clone(),
         None => State::open(&config.state)
-            .map_err(|error| vec![StartError::new("open the state", error)])?,
+            .map_err(|error| vec![StartError::new("open the state", error).at("state")])?,
     };
     let around = Surroundings {
         state: state.clone(),
@@ -194,19 +206,19 @@ fn gateway_of(
     };
     let same_keepalive =
         before.is_some_and(|it| it.config.timeouts.keepalive == config.timeouts.keepalive);
-    let each = |doing: &'static str| {
-        move |problems: Vec<String>| -> Vec<StartError> {
-            let problems = problems.iter();
-            { problems }
-                .map(|problem| StartError::new(doing, problem))
-                .collect()
-        }
+    let of_backends = |problems: Vec<String>| -> Vec<StartError> {
+        let each = problems.iter().map(|problem| {
+            // They begin with `backend NAME: `.
+            let place = problem.split(": ").next().unwrap_or_default();
+            StartError::new("set up the backends", problem).at(place)
+        });
+        each.collect()
     };
     let backends = match earlier {
         Some(earlier) => (earlier.backends).succeeding(config.backends.values(), &around),
         None => Backends::new(config.backends.values(), &around),
     };
-    let backends = backends.map_err(each("set up the backends"))?;
+    let backends = backends.map_err(of_backends)?;
     // The file of passwords is watched: with the same name it is the same.
     let same = before.filter(|before| before.config.authenticate == config.authenticate);
     let authenticate = match (same, &config.authenticate) {
@@ -214,7 +226,11 @@ fn gateway_of(
         (None, None) => None,
         (None, Some(wanted)) => {
             let made = Authenticator::new(wanted.clone());
-            Some(Arc::new(made.map_err(each("read the passwords"))?))
+            let told = |problem: &String| {
+                StartError::new("read the passwords", problem).at("authenticate")
+            };
+            let made = made.map_err(|all| all.iter().map(told).collect::<Vec<_>>());
+            Some(Arc::new(made?))
         }
     };
     let lookups = config.routes.lookups.iter().map(lookup::Config::name);

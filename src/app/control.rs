@@ -92,7 +92,7 @@ impl App {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let outcome = self.upgrades.upgrade(leaving).await;
+        let outcome = self.upgrades.upgrade(&self.turn, leaving).await;
         if let Err(why) = &outcome {
             tracing::error!(event = "upgrade", why, "this process goes on");
         }

@@ -56,24 +56,28 @@ impl Listeners {
     ) -> Result<Opened, Vec<StartError>> {
         let leaving = self.leaving(config);
         let mut errors = Vec::new();
-        let mut open = |name: &str, bind: SocketAddr| {
+        let mut open = |place: &str, name: &str, bind: SocketAddr| {
             let doing = || match name == bind.to_string() {
                 true => format!("listen on {name}"),
                 false => format!("listen on {name} ({bind})"),
             };
             let opened = bind_among(sockets, bind, &leaving);
             opened
-                .map_err(|error| errors.push(StartError::new(doing(), error)))
+                .map_err(|error| errors.push(StartError::new(doing(), error).at(place)))
                 .ok()
         };
         let mail = config.listeners.iter();
         let mail = mail.filter(|listener| !self.mail.contains_key(&listener.place()));
         let mail = mail
-            .filter_map(|listener| Some((listener.place(), open(&listener.name, listener.bind)?)))
+            .filter_map(|listener| {
+                let place = format!("listener {}", listener.name);
+                let socket = open(&place, &listener.name, listener.bind)?;
+                Some((listener.place(), socket))
+            })
             .collect();
         let admin = config.admin.as_ref().map(|admin| admin.bind);
         let admin = admin.filter(|bind| !self.admin_is_at(*bind));
-        let admin = admin.and_then(|bind| open("admin", bind));
+        let admin = admin.and_then(|bind| open("admin", "admin", bind));
         match errors.is_empty() {
             true => Ok(Opened { mail, admin }),
             false => Err(errors),

@@ -194,6 +194,9 @@ struct App {
     legacy: Legacy,
     /// Held by whoever opens or closes listeners.
     listeners: tokio::sync::Mutex<Listeners>,
+    /// Held by whoever changes what is served, from the first look at the files to the end: a reload, an
+    /// upgrade.
+    turn: tokio::sync::Mutex<()>,
     /// Where reloads are asked for.
     wishes: Wishes,
     metrics: Metrics,
@@ -223,6 +226,7 @@ impl App {
             lasting,
             legacy,
             listeners: tokio::sync::Mutex::new(Listeners::none(stopped)),
+            turn: tokio::sync::Mutex::default(),
             wishes,
             metrics,
             readiness: Mutex::new(Readiness::Starting),

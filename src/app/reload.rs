@@ -19,7 +19,7 @@ use super::listeners::{Listeners, Opened};
 use super::watch::{Seen, tell_certificates};
 use super::{App, notify};
 use crate::admin::Readiness;
-use crate::config::{Code, Config, Problem, Problems, Source};
+use crate::config::{Code, Config, Places, Problem, Problems, Source};
 use crate::observe;
 use crate::observe::metrics::Outcome;
 use crate::tls;
@@ -134,6 +134,12 @@ impl Reloader {
     /// Everything that can fail comes first; nothing that runs has changed by then.
     async fn attempt(&self) -> Result<Done, Vec<Problem>> {
         let app = &self.app;
+        // A process that is about to follow has what listened when it was started, and has read the
+        // files then or reads them anew: what changes here meanwhile it would not have.
+        let _turn = app.turn.lock().await;
+        if app.is_draining() || app.upgrades.has_succeeded() {
+            return Err(vec![followed(&app.file())]);
+        }
         let before = app.built.load_full();
         let file = app.file();
         let (lasting, earlier) = (app.lasting.clone(), before.clone());
@@ -144,8 +150,10 @@ impl Reloader {
             let built =
                 read.map_err(|Problems(problems)| problems)
                     .and_then(|(config, warnings)| {
+                        let places = config.places.clone();
                         let built = Built::new(config, &lasting, Some(&earlier));
-                        Ok((built.map_err(|errors| cannot(&path, &errors))?, warnings))
+                        let built = built.map_err(|errors| cannot(&path, &places, &errors));
+                        Ok((built?, warnings))
                     });
             (built, source)
         });
@@ -160,14 +168,15 @@ impl Reloader {
         };
         self.watch_for(source);
         let (after, warnings) = built?;
+        let places = &after.config.places;
         let mut listeners = app.listeners.lock().await;
         let opened = listeners
             .open(&after.config, &app.legacy.sockets)
-            .map_err(|errors| cannot(&file, &errors))?;
+            .map_err(|errors| cannot(&file, places, &errors))?;
         if after.config.log != before.config.log {
             let changed = self.log.reconfigure(&after.config.log);
-            let told = |error| cannot(&file, &[StartError::new("open the log", error)]);
-            changed.map_err(told)?;
+            let told = |error| StartError::new("open the log", error).at("log");
+            changed.map_err(|error| cannot(&file, places, &[told(error)]))?;
         }
         let changes = Changes::between(&before, &after);
         self.swap(&mut listeners, opened, after).await;
@@ -210,15 +219,22 @@ impl App {
     }
 }
 
+fn followed(file: &std::path::Path) -> Problem {
+    let message = "another process takes over, which reads the settings anew: ask again";
+    Problem::of_file(file, Code::E070, message)
+}
+
 fn ending(file: &std::path::Path) -> Problem {
     Problem::of_file(file, Code::E070, "the gateway is about to end")
 }
 
 /// What the settings ask for and cannot have, as problems of the file.
-fn cannot(file: &std::path::Path, errors: &[StartError]) -> Vec<Problem> {
-    let each = errors.iter().map(ToString::to_string);
-    each.map(|error| Problem::of_file(file, Code::E070, error))
-        .collect()
+fn cannot(file: &std::path::Path, places: &Places, errors: &[StartError]) -> Vec<Problem> {
+    let each = errors.iter().map(|error| {
+        let place = error.place.as_deref().unwrap_or_default();
+        places.problem(file, place, Code::E070, error.to_string())
+    });
+    each.collect()
 }
 
 impl By {

@@ -59,12 +59,21 @@ impl Upgrades {
         }
     }
 
+    /// Whether another process has taken over.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.successor.borrow().is_some()
+    }
+
     /// Starts the new process and waits until it serves; gives its id. When `given_up` comes first,
-    /// the new process is ended again.
+    /// the new process is ended again. Nothing else changes what is served while `turn` is held.
     ///
     /// # Errors
     /// Why this process goes on instead, in words.
-    pub(super) async fn upgrade(&self, given_up: impl Future<Output = ()>) -> Result<u32, String> {
+    pub(super) async fn upgrade(
+        &self,
+        turn: &Mutex<()>,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<u32, String> {
         let Ok(_one) = self.under_way.try_lock() else {
             return Err("an upgrade is under way already".into());
         };
@@ -78,6 +87,7 @@ impl Upgrades {
                     .into(),
             );
         }
+        let _turn = turn.lock().await;
         tracing::info!(event = "upgrade", "starting the new process");
         let handing_over = async {
             check().await?;

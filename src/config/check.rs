@@ -80,7 +80,7 @@ impl<'a> Report<'a> {
     }
 
     /// The source line of a place, and the octets of it that are marked.
-    fn line(&self, mark: Mark) -> (String, std::ops::Range<usize>) {
+    pub(super) fn line(&self, mark: Mark) -> (String, std::ops::Range<usize>) {
         let start = mark.start as usize;
         let before = self.text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

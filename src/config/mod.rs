@@ -15,6 +15,7 @@ mod listeners;
 mod map_file;
 mod node;
 mod pending;
+mod places;
 pub mod problem;
 mod raw;
 mod rest;
@@ -32,6 +33,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use places::Places;
 pub use problem::{Code, Colour, Problem, Problems, Severity};
 pub use schema_json::schema as json_schema;
 
@@ -46,6 +48,8 @@ use raw::Raw;
 pub struct Config {
     /// Where this was read from.
     pub source: Source,
+    /// Where in it things stand that may fail when they are put to use.
+    pub places: Places,
     /// In the file's order, never empty.
     pub listeners: Vec<listen::Config>,
     /// TLS towards clients.
@@ -209,8 +213,11 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         let expected = "expected `users`: a map of users to backends, like `\"*\": NAME`";
         report.say(root.mark(), Code::E012, "`users` is missing", expected);
     }
+    let named = { listeners.iter() }.map(|it| (&*it.config.name, it.mark));
+    let places = Places::of(root, named, report);
     Config {
         source: Source::default(),
+        places,
         listeners: listeners
             .into_iter()
             .map(|listener| listener.config)

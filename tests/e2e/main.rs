@@ -42,6 +42,7 @@ mod python;
 mod relay;
 mod reload;
 mod reload_load;
+mod reload_turns;
 mod sasl;
 mod secrets;
 mod tls;

@@ -18,15 +18,15 @@ use crate::support::wire::Conn;
 use crate::support::{BOB, Imap, Scratch, scripted};
 
 /// A gateway whose proxy.yaml is written anew.
-struct Play {
-    gateway: Gateway,
-    file: PathBuf,
+pub(super) struct Play {
+    pub(super) gateway: Gateway,
+    pub(super) file: PathBuf,
     pki: Pki,
     scratch: Scratch,
 }
 
 impl Play {
-    fn new(settings: &Settings) -> Play {
+    pub(super) fn new(settings: &Settings) -> Play {
         let scratch = Scratch::new();
         let pki = Pki::new(&scratch);
         let ports = Ports::free();
@@ -45,13 +45,13 @@ impl Play {
     }
 
     /// Writes them, whole at once: the watch may come before the reload that is asked for.
-    fn write(&self, settings: &Settings) {
+    pub(super) fn write(&self, settings: &Settings) {
         replace(&self.file, &self.yaml(settings));
     }
 
     /// Writes and reloads; what changed.
     #[track_caller]
-    fn reload(&mut self, settings: &Settings) -> Vec<String> {
+    pub(super) fn reload(&mut self, settings: &Settings) -> Vec<String> {
         let seen = self.gateway.log().len();
         self.write(settings);
         let (status, told) = self.gateway.reload();
@@ -86,7 +86,7 @@ impl Play {
 
     /// Which host a new session lands on.
     #[track_caller]
-    fn lands_on(&self) -> String {
+    pub(super) fn lands_on(&self) -> String {
         host_of(&mut Imap::logged_in(self.gateway.ports.imap, BOB))
     }
 
@@ -104,14 +104,14 @@ impl Play {
 }
 
 /// Puts another file in the place of one, as `mv` does.
-fn replace(file: &Path, text: &str) {
+pub(super) fn replace(file: &Path, text: &str) {
     let aside = file.with_extension("new");
     fs::write(&aside, text).unwrap();
     fs::rename(&aside, file).unwrap();
 }
 
 /// The host at the far end of a session says its name.
-fn host_of(imap: &mut Imap) -> String {
+pub(super) fn host_of(imap: &mut Imap) -> String {
     let said = imap.command("NOOP").ok().text();
     let name = said
         .strip_prefix("* OK [")
@@ -119,7 +119,7 @@ fn host_of(imap: &mut Imap) -> String {
     name.unwrap_or_else(|| panic!("{said:?}")).to_owned()
 }
 
-fn to(port: u16) -> String {
+pub(super) fn to(port: u16) -> String {
     format!("imap://127.0.0.1:{port}")
 }
 
@@ -242,16 +242,18 @@ fn what_the_system_refuses_changes_nothing() {
     let taken = taken.local_addr().unwrap();
     let free = free_port();
     let listener = |at: &str| format!("imap://{at}");
-    for (settings, cause) in [
+    for (settings, cause, place) in [
         (
             Settings::to(to(b))
                 .listener(&listener(&format!("127.0.0.1:{free}")))
                 .listener(&listener(&taken.to_string())),
             "listen on imap://",
+            taken.to_string(),
         ),
         (
             Settings::to(to(b)).log("output: no-such-folder/gatepost.log"),
             "open the log",
+            "no-such-folder".to_owned(),
         ),
     ] {
         play.write(&settings);
@@ -261,6 +263,11 @@ fn what_the_system_refuses_changes_nothing() {
             (422, &json!("E070")),
             "{problems:#}"
         );
+        // It says where, and the line shows it.
+        let line = problems[0]["line"].as_u64().unwrap();
+        let text = fs::read_to_string(&play.file).unwrap();
+        let line = text.lines().nth(line.checked_sub(1).unwrap() as usize);
+        assert!(line.unwrap().contains(&place), "{line:?}: {problems:#}");
         let message = problems[0]["message"].as_str().unwrap();
         assert!(message.contains(cause), "{message}");
         assert_eq!(play.lands_on(), "a", "not half of it either");

@@ -26,19 +26,26 @@ fn asked(name: &str, small: usize) -> usize {
 }
 
 /// The process that serves now. It is no child of the test's, so it is ended here.
-struct Last(u32);
+pub(super) struct Last(pub(super) u32);
 
 impl Last {
     /// `gatepost upgrade`, and the process that serves from then on.
     fn upgrade(&mut self, gateway: &Gateway) {
         let said = cli(&["upgrade"], &gateway.config);
-        let words = text(&said);
-        assert!(said.status.success(), "{words}\n{}", gateway.log());
+        assert!(said.status.success(), "{}\n{}", text(&said), gateway.log());
+        self.is_now(&said);
+    }
+
+    /// The process that `gatepost upgrade` said has taken over.
+    #[track_caller]
+    pub(super) fn is_now(&mut self, said: &Output) {
+        let words = text(said);
+        assert!(said.status.success(), "{words}");
         let pid = words.strip_prefix("process ").unwrap();
         self.0 = pid.split(' ').next().unwrap().parse().unwrap();
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if runs(self.0) {
             // Twice: not to wait for sessions.
             for _ in 0..2 {
