@@ -154,15 +154,24 @@ async fn serve(
         End::Stops => drain::until(drained, signals.stop()).await,
         End::IsFollowed => {
             let admin = app.listeners.lock().await.end_admin();
+            let state = last.current.gateway.state.clone();
+            let left = tokio::spawn(async move {
+                // Orders that were given here are carried out before the next process gives its own.
+                if let Some(answers) = admin {
+                    let _ = answers.await;
+                }
+                state.let_go().await;
+            });
             // The next process is told to end as well, by systemd: that is not for us.
             let stop = async {
                 signals.stop().await;
                 signals.stop().await;
             };
-            drain::until(drained, stop).await;
-            if let Some(answers) = admin {
-                let _ = answers.await;
-            }
+            let ended = async {
+                drained.await;
+                let _ = left.await;
+            };
+            drain::until(ended, stop).await;
         }
     }
     tracing::info!(

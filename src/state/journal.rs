@@ -3,7 +3,9 @@
 //! A note is a key and octets. A call that returns `Ok` has made its change durable: in a file of
 //! its own beside the state's file, or on Redis (as durable as that is set up to be).
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,6 +108,22 @@ impl Journal {
         }
     }
 
+    /// The right to be about a key alone, of all processes that have these notes in one directory; none:
+    /// somebody else is. On a Redis whoever asks has it.
+    ///
+    /// # Errors
+    /// That cannot be told.
+    pub async fn alone(&self, key: &str) -> io::Result<Option<Alone>> {
+        match &self.0 {
+            Kept::Files(dir) => {
+                let mut path = path_of(dir, key).into_os_string();
+                path.push(LOCK);
+                blocking(move || locked(path.into())).await
+            }
+            Kept::Shared(_) => Ok(Some(Alone(None))),
+        }
+    }
+
     /// The keys that begin so, sorted. Reads every note: for after a start.
     ///
     /// # Errors
@@ -118,7 +136,7 @@ impl Journal {
                     let mut keys = Vec::new();
                     for entry in std::fs::read_dir(&dir)? {
                         let name = entry?.file_name();
-                        if name.to_str().is_none_or(file::is_unfinished) {
+                        if name.to_str().is_none_or(is_no_note) {
                             continue;
                         }
                         // One that is removed meanwhile is none.
@@ -136,6 +154,47 @@ impl Journal {
                 keys.sort_unstable();
                 Ok(keys)
             }
+        }
+    }
+}
+
+/// The right to be about a key alone, until it is dropped.
+#[derive(Debug)]
+pub struct Alone(Option<(PathBuf, File)>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if let Some((path, _)) = &self.0 {
+            // Still locked: who opens it now finds that the name is gone.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What the name of a lock ends in.
+const LOCK: &str = ".lock";
+
+fn is_no_note(name: &str) -> bool {
+    file::is_unfinished(name) || name.ends_with(LOCK)
+}
+
+/// Locks a file (flock(2)), which is made for that; none where it is locked already.
+fn locked(path: PathBuf) -> io::Result<Option<Alone>> {
+    loop {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: as good as it gets.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Whoever had it before has taken the name away, perhaps after it was opened here.
+        let inode = file.metadata()?.ino();
+        if std::fs::metadata(&path).is_ok_and(|named| named.ino() == inode) {
+            return Ok(Some(Alone(Some((path, file)))));
         }
     }
 }
@@ -200,6 +259,15 @@ mod tests {
         assert_eq!(journal.get("a/2").await.unwrap().unwrap(), b"");
         assert_eq!(journal.get("b/\n1").await.unwrap().unwrap(), b"x");
         assert_eq!(journal.get("c").await.unwrap(), None);
+        // Two processes, one of them about a key.
+        let other = Journal::in_directory(dir.join("j")).unwrap();
+        let alone = journal.alone("a/1").await.unwrap().unwrap();
+        assert!(other.alone("a/1").await.unwrap().is_none());
+        assert!(other.alone("a/2").await.unwrap().is_some());
+        assert_eq!(other.list("").await.unwrap().len(), 3);
+        drop(alone);
+        assert!(other.alone("a/1").await.unwrap().is_some());
+        assert_eq!(std::fs::read_dir(dir.join("j")).unwrap().count(), 3);
         journal.remove("a/1").await.unwrap();
         journal.remove("a/1").await.unwrap();
         assert_eq!(journal.get("a/1").await.unwrap(), None);

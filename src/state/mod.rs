@@ -8,12 +8,14 @@
 pub mod config;
 mod file;
 pub mod journal;
+mod kept;
 pub mod mover;
 pub mod orders;
 pub mod owner;
 mod pins;
 mod redis;
 mod shared;
+mod turn;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -49,7 +51,7 @@ pub struct State {
 /// Where orders are kept.
 enum Kept {
     InMemory,
-    InFile(PathBuf),
+    InFile(Arc<turn::Turn>),
 }
 
 impl Default for State {
@@ -102,23 +104,11 @@ impl State {
                 }));
             }
         };
-        let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-        let content = file::read(path).map_err(|error| told(&error))?;
-        let orders = match content {
-            None => Orders::default(),
-            Some(text) => Orders::read(&text).map_err(|wrong| {
-                told(&format_args!(
-                    "the state is damaged: {wrong}; put a good copy in its place, or move it away \
-                     to begin without moves, drains and weights"
-                ))
-            })?,
-        };
-        // Better now than at the first move: what cannot be written is told before anything starts.
-        file::replace(path, &orders.write()).map_err(|error| told(&error))?;
+        let (orders, turn) = kept::open(path)?;
         let beside = notes_beside(path);
         let journal = Journal::in_directory(beside.clone())
             .map_err(|error| format!("{}: {error}", beside.display()))?;
-        let kept = Kept::InFile(path.clone());
+        let kept = Kept::InFile(Arc::new(turn));
         Ok(Arc::new(State::new(orders, kept, Some(journal))))
     }
 
@@ -148,10 +138,13 @@ impl State {
     }
 
     async fn remember(&self, changes: Vec<Change>) -> Result<(), String> {
-        let _turn = self.writing.lock().await;
         if changes.is_empty() {
             return Ok(());
         }
+        if let Kept::InFile(turn) = &self.kept {
+            turn.come().await?;
+        }
+        let _turn = self.writing.lock().await;
         if let Some(redis) = &self.redis {
             self.order_shared(redis, &changes).await?;
             self.take(changes);
@@ -159,8 +152,10 @@ impl State {
         }
         let mut next = self.orders().clone();
         changes.into_iter().for_each(|change| next.apply(change));
-        if let Kept::InFile(path) = &self.kept {
-            let (text, path) = (next.write(), path.clone());
+        if let Kept::InFile(turn) = &self.kept {
+            // It may have been let go just now.
+            turn.come().await?;
+            let (text, path) = (next.write(), turn.path.clone());
             let same = self.orders().write() == text;
             if !same {
                 let name = path.display().to_string();

@@ -51,7 +51,10 @@ fn member(link: &Link, id: u64) -> String {
 impl State {
     /// Starts what keeps the link to the shared store, if there is one, and waits a while for it.
     pub async fn start(self: &Arc<Self>) {
-        let Some(redis) = &self.redis else { return };
+        let Some(redis) = &self.redis else {
+            self.follow();
+            return;
+        };
         metrics::state_up(false);
         let (state, keeper) = (self.clone(), redis.clone());
         tokio::spawn(async move { state.keep(&keeper).await });

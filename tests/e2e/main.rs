@@ -47,3 +47,4 @@ mod sasl;
 mod secrets;
 mod tls;
 mod upgrade;
+mod upgrade_orders;

@@ -11,6 +11,7 @@ use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::imap::uid_set::UidSet;
 use crate::session::maildrop_cache::{Guarding, Key, MaildropCache};
 use crate::state::Journal;
+use crate::state::journal::Alone;
 
 /// The note of one maildrop, and the right to write it.
 #[derive(Debug)]
@@ -18,8 +19,9 @@ pub struct Guard {
     journal: Journal,
     maildrop: Key,
     among: Arc<MaildropCache>,
-    /// Held from the first mark that is taken away to the session's end.
-    alone: Option<Guarding>,
+    /// Held from the first mark that is taken away to the session's end: among the sessions of this
+    /// process, and among processes, of which there are two during an upgrade.
+    alone: Option<(Guarding, Alone)>,
 }
 
 impl Guard {
@@ -43,9 +45,12 @@ impl Guard {
     }
 
     /// Whether no other session is about this maildrop's marks.
-    fn claim(&mut self) -> bool {
-        if self.alone.is_none() {
-            self.alone = self.among.guard(&self.maildrop);
+    async fn claim(&mut self) -> bool {
+        if self.alone.is_none()
+            && let Some(here) = self.among.guard(&self.maildrop)
+            && let Ok(Some(everywhere)) = self.journal.alone(&self.key()).await
+        {
+            self.alone = Some((here, everywhere));
         }
         self.alone.is_some()
     }
@@ -53,7 +58,7 @@ impl Guard {
     /// Notes these, and those of an earlier note that still stand: the marks of all of them are to be
     /// put back in the end. None: it cannot be noted, and nothing may be taken away.
     pub(super) async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
-        if !self.claim() {
+        if !self.claim().await {
             return None;
         }
         let mut all = marks;
@@ -110,8 +115,8 @@ impl Guard {
         let Some(Some((before, marks))) = self.noted().await else {
             return from_host;
         };
-        // A session in this process that is in the middle of it does that itself.
-        if before != uid_validity || !self.claim() {
+        // A session that is in the middle of it does that itself.
+        if before != uid_validity || !self.claim().await {
             return from_host;
         }
         // Only in a mailbox that is selected and is still the same.

@@ -1,0 +1,187 @@
+//! Orders in a file: read at the start, followed while another process writes them, written by us.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::turn::{Turn, Whose};
+use super::{Kept, Orders, Owner, State, file};
+
+/// How often is looked whether another process has written, or has let go.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long moves under way are waited for before the turn is another process's: one waits up to 42
+/// seconds for sessions to leave.
+const MOVES: Duration = Duration::from_secs(60);
+
+/// Opens a file of orders; what is ordered, and whose turn it is to write. Blocks on the file system.
+///
+/// # Errors
+/// Why it cannot be, for the operator: a file that is damaged or cannot be written.
+pub(super) fn open(path: &Path) -> Result<(Orders, Turn), String> {
+    let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let turn = Turn::at(path).map_err(|error| told(&error))?;
+    turn.is_other();
+    let orders = read(path)?;
+    if turn.whose() == Whose::Ours {
+        // Better now than at the first move: what cannot be written is told before anything starts.
+        file::replace(path, &orders.write()).map_err(|error| told(&error))?;
+    }
+    Ok((orders, turn))
+}
+
+fn read(path: &Path) -> Result<Orders, String> {
+    let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let content = file::read(path).map_err(|error| told(&error))?;
+    let Some(text) = content else {
+        return Ok(Orders::default());
+    };
+    Orders::read(&text).map_err(|wrong| {
+        told(&format_args!(
+            "the state is damaged: {wrong}; put a good copy in its place, or move it away to begin \
+             without moves, drains and weights"
+        ))
+    })
+}
+
+impl State {
+    /// While another process writes the file, goes by what it writes; takes over when it lets go.
+    pub(super) fn follow(self: &Arc<Self>) {
+        let Kept::InFile(turn) = &self.kept else {
+            return;
+        };
+        if turn.whose() != Whose::Others {
+            return;
+        }
+        let file = turn.path.display();
+        tracing::info!(target: "gatepost", event = "state_followed", %file, "another process writes it");
+        let (state, turn) = (self.clone(), turn.clone());
+        tokio::spawn(async move {
+            while turn.whose() == Whose::Others {
+                sleep(LOOK).await;
+                if let Err(error) = state.look(&turn).await {
+                    tracing::warn!(target: "gatepost", event = "state_followed", error);
+                    sleep(LOOK * 20).await;
+                }
+            }
+        });
+    }
+
+    async fn look(&self, turn: &Arc<Turn>) -> Result<(), String> {
+        let looking = turn.clone();
+        let found = spawn_blocking(move || {
+            // Locked first: what is read then is the last that others wrote.
+            let lock = looking.locked().map_err(|error| error.to_string())?;
+            let orders = match lock.is_some() || looking.is_other() {
+                true => Some(read(&looking.path)?),
+                false => None,
+            };
+            Ok::<_, String>((lock, orders))
+        });
+        let (lock, orders) = found.await.map_err(|error| error.to_string())??;
+        if let Some(next) = orders {
+            let moved = moved_between(&self.orders(), &next);
+            self.replace(next);
+            // Those that came here by the old way go the new one, as they would have there.
+            for owner in moved {
+                self.pins.clear(&owner);
+            }
+        }
+        if let Some(lock) = lock {
+            turn.keep(lock);
+            let file = turn.path.display();
+            tracing::info!(target: "gatepost", event = "state_taken", %file, "this process writes it");
+        }
+        Ok(())
+    }
+
+    /// Finishes the moves that are under way, and leaves the file to the process that follows this one.
+    /// Orders that come later are refused.
+    pub async fn let_go(&self) {
+        let Kept::InFile(turn) = &self.kept else {
+            return;
+        };
+        let done = async {
+            for job in self.jobs() {
+                job.finished().await;
+            }
+        };
+        let _ = timeout(MOVES, done).await;
+        let _turn = self.writing.lock().await;
+        turn.let_go();
+    }
+}
+
+/// Whose way is another one.
+fn moved_between(before: &Orders, after: &Orders) -> Vec<Owner> {
+    let lacks = |of: &Orders, other: &Orders| -> Vec<Owner> {
+        let moves = of.moves();
+        let other: std::collections::HashMap<_, _> = other.moves().collect();
+        let changed = moves.filter(|(owner, moved)| other.get(owner) != Some(moved));
+        changed.map(|(owner, _)| owner.clone()).collect()
+    };
+    let mut moved = lacks(after, before);
+    moved.extend(lacks(before, after));
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::orders::{Change, Hold, Move};
+    use super::super::{Config, Place};
+    use super::*;
+    use crate::protocol::UserName;
+
+    #[tokio::test]
+    async fn what_the_old_process_writes_last_is_not_lost() {
+        let dir = crate::state::tests::scratch("follow");
+        let config = Config::File(dir.join("state"));
+        let owner = |name: &str| Owner::new("old", &UserName::new(name.as_bytes()).unwrap());
+        let moved = |name: &str| {
+            let moved = Move {
+                user: name.into(),
+                backend: "new".into(),
+                host: None,
+                since: 0,
+                version: 1,
+            };
+            Change::Move(owner(name), moved)
+        };
+        let held = |name: &str| {
+            let hold = Hold {
+                user: name.into(),
+                since: 0,
+                until: None,
+            };
+            Change::Hold(owner(name), hold)
+        };
+        let old = State::open(&config).unwrap();
+        old.order(vec![moved("a")]).await.unwrap();
+        let new = State::open(&config).unwrap();
+        new.start().await;
+        assert_eq!(new.orders().moves().len(), 1);
+        // An order of the new one waits; the old one's are seen meanwhile.
+        let place = Place::new("old", "h1");
+        let (waits, weight) = (new.clone(), Change::Weight(place.clone(), 7));
+        let waiting = tokio::spawn(async move { waits.order(vec![weight]).await });
+        old.order(vec![moved("b"), held("c")]).await.unwrap();
+        while new.orders().moves().len() < 2 {
+            sleep(LOOK).await;
+        }
+        assert!(!waiting.is_finished());
+        old.order(vec![moved("d")]).await.unwrap();
+        old.let_go().await;
+        assert!(old.order(vec![moved("e")]).await.is_err());
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        drop((old, new));
+        let orders = read(&dir.join("state")).unwrap();
+        assert_eq!(orders.moves().len(), 3);
+        assert_eq!(orders.weight(&place), Some(7));
+        assert!(orders.held(&owner("c"), &owner("c")));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
