@@ -27,7 +27,7 @@ const TOLD: usize = 100;
 struct HostBody {
     state: Option<String>,
     after: Option<String>,
-    weight: Option<u32>,
+    weight: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -50,16 +50,21 @@ pub(super) async fn change_host(call: Call) -> Reply {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let change = match (body.state.as_deref(), body.after.as_deref(), body.weight) {
+    let weight = body.weight.as_ref();
+    let change = match (body.state.as_deref(), body.after.as_deref(), weight) {
         (Some("drain"), after, None) => match after.map(duration).transpose() {
             Ok(after) => HostChange::Drain(after),
             Err(text) => return bad_request(&text),
         },
         (Some("up"), None, None) => HostChange::Up,
-        (None, None, Some(weight)) if weight <= WEIGHT_MAX => HostChange::Weight(weight),
-        (None, None, Some(_)) => {
-            return bad_request(&format!("expected a weight of at most {WEIGHT_MAX}"));
-        }
+        (None, None, Some(told)) => match told.as_u64().map(u32::try_from) {
+            Some(Ok(weight)) if weight <= WEIGHT_MAX => HostChange::Weight(weight),
+            _ => {
+                let told: String = told.to_string().chars().take(40).collect();
+                let text = format!("expected 0 to {WEIGHT_MAX} in `weight`, got {told}");
+                return bad_request(&text);
+            }
+        },
         _ => {
             return bad_request(
                 r#"expected {"state":"drain","after":"5m"}, {"state":"up"} or {"weight":3}"#,

@@ -112,6 +112,7 @@ enum Command {
         /// As for `drain`
         host: String,
         /// Its weight; 0 gives it none
+        #[arg(allow_negative_numbers = true)]
         weight: u32,
     },
     /// Move users to another store: their sessions end with a goodbye, then they log in there

@@ -240,6 +240,16 @@ fn hostile_requests_are_refused_and_mail_does_not_notice() {
         assert!(!answer.contains("\"ended\""), "{what}: {answer:.300}");
         mail_goes_on(what);
     }
+    // What is wrong is named.
+    let body = "{\"weight\":-1}";
+    let request = format!(
+        "PUT /api/v1/backends/store/hosts/demo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = ask(ports.admin, &request);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("`weight`, got -1"), "{answer}");
     // Every connection the port has, and as many again, held by requests that do not end.
     let mut held = Vec::new();
     for n in 0..128 {
