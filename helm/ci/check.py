@@ -16,6 +16,7 @@ import jsonschema
 import yaml
 
 import kubelet
+import manual
 import policy
 import readme
 import schema
@@ -232,6 +233,7 @@ def main():
         list(pool.map(lambda case: step(f"refused {case['values']}", lambda: refused(case)), load(CI / "refused.yaml")))
     for version, helm in HELMS.items():
         step(f"upgrade with {version}", lambda: upgrade.check(helm))
+    step("the manual's values", manual.check)
     step("notes", notes)
     step("package", package)
     count = len(load(CI / "refused.yaml"))
