@@ -141,12 +141,59 @@ fn every_series_that_is_promised_moves() {
         .iter()
         .find(|(name, _)| name.starts_with("gatepost_certificate_expiry_timestamp_seconds{name="));
     assert!(expiry.is_some_and(|(_, at)| *at > 1.7e9), "{expiry:?}");
+    // New settings, and some that are refused.
+    assert_eq!(gateway.reload().0, 200);
+    std::fs::write(&gateway.config, "listeners: [").unwrap();
+    assert_eq!(gateway.reload().0, 422);
+    let last = series(&gateway);
     for label in [
         "gatepost_reloads_total{result=\"ok\"}",
         "gatepost_reloads_total{result=\"failed\"}",
     ] {
-        assert!(after.contains_key(label), "{label}");
+        moved(label, &before, &last);
     }
+    // Nothing of what is promised has another label, or none.
+    for (name, labels) in PROMISED {
+        let found: Vec<_> = { last.keys() }
+            .filter(|series| family(series) == *name)
+            .collect();
+        assert!(!found.is_empty(), "no {name}");
+        for series in found {
+            assert_eq!(labels_of(series), *labels, "{series}");
+        }
+    }
+}
+
+/// The series that users hold on to, with their labels.
+const PROMISED: &[(&str, &[&str])] = &[
+    ("gatepost_connections_total", &["listener"]),
+    ("gatepost_sessions", &["protocol", "backend"]),
+    ("gatepost_logins_total", &["protocol", "result"]),
+    ("gatepost_login_seconds", &["protocol"]),
+    ("gatepost_backend_connect_seconds", &["backend"]),
+    ("gatepost_host_up", &["backend", "host"]),
+    ("gatepost_host_sessions", &["backend", "host"]),
+    ("gatepost_bytes_total", &["protocol", "direction"]),
+    ("gatepost_refused_total", &["reason"]),
+    ("gatepost_certificate_expiry_timestamp_seconds", &["name"]),
+    ("gatepost_reloads_total", &["result"]),
+    ("gatepost_pop3_messages_total", &["action"]),
+];
+
+/// The name of a series without what a histogram adds.
+fn family(series: &str) -> &str {
+    let name = series.split('{').next().unwrap_or_default();
+    let suffix = ["_bucket", "_sum", "_count"];
+    let of_histogram = suffix.iter().find_map(|it| name.strip_suffix(it));
+    of_histogram.unwrap_or(name)
+}
+
+/// The names of its labels, but for a bucket's bound.
+fn labels_of(series: &str) -> Vec<&str> {
+    let inner = series.split_once('{').map_or("", |(_, rest)| rest);
+    let parts = inner.trim_end_matches('}').split("\",");
+    let names = parts.filter_map(|part| part.split_once("=\"").map(|(name, _)| name));
+    names.filter(|name| *name != "le").collect()
 }
 
 #[test]
