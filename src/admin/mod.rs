@@ -101,10 +101,8 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     // hyper closes a connection that is to end and has heard nothing yet; who has just been let in is
     // to be answered, too.
-    if !matches!(
-        tokio::time::timeout(HEAD, stream.readable()).await,
-        Ok(Ok(()))
-    ) {
+    let heard = tokio::time::timeout(HEAD, stream.peek(&mut [0; 1])).await;
+    if !matches!(heard, Ok(Ok(1..))) {
         return;
     }
     let answering = service_fn(move |request: hyper::Request<Incoming>| {

@@ -101,22 +101,44 @@ impl Remote {
         }
     }
 
+    /// As [`exchange_once`](Self::exchange_once), on another connection where one was closed before the
+    /// request was sent: the gateway behind it has just been followed by another process.
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Bytes), Trouble> {
+        for _ in 1..TRIES {
+            match self.exchange_once(&method, path, body).await {
+                Err(Unsent::Closed) => {}
+                Err(Unsent::Trouble(trouble)) => return Err(trouble),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let last = self.exchange_once(&method, path, body).await;
+        last.map_err(|unsent| match unsent {
+            Unsent::Trouble(trouble) => trouble,
+            Unsent::Closed => self.unreachable(&"it closes the connection"),
+        })
+    }
+
+    async fn exchange_once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), Unsent> {
         let stream = match timeout(CONNECT, TcpStream::connect(self.address)).await {
             Ok(stream) => stream.map_err(|error| self.unreachable(&error))?,
-            Err(_) => return Err(self.unreachable(&"no connection within 5 seconds")),
+            Err(_) => return Err(self.unreachable(&"no connection within 5 seconds").into()),
         };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(&error))?;
         tokio::spawn(connection);
         let mut request = Request::builder()
-            .method(method)
+            .method(method.clone())
             .uri(path)
             .header(HOST, self.address.to_string());
         if let Some(token) = &self.token {
@@ -135,8 +157,10 @@ impl Remote {
         let request = request
             .body(Full::new(body))
             .map_err(|error| Trouble::Asked(error.to_string()))?;
-        let response = sender.send_request(request).await;
-        let response = response.map_err(|error| self.unreachable(&error))?;
+        let response = match sender.send_request(request).await {
+            Err(error) if error.is_canceled() => return Err(Unsent::Closed),
+            response => response.map_err(|error| self.unreachable(&error))?,
+        };
         let status = response.status();
         let whole = Limited::new(response.into_body(), LARGEST).collect().await;
         let whole = whole.map_err(|error| self.unreachable(&error))?;
@@ -145,6 +169,22 @@ impl Remote {
 
     fn unreachable(&self, cause: &dyn fmt::Display) -> Trouble {
         Trouble::Unreachable(self.address, cause.to_string())
+    }
+}
+
+/// How often a request is tried that was not sent.
+const TRIES: usize = 3;
+
+/// Why there is no answer.
+enum Unsent {
+    /// The connection was closed before the request was sent.
+    Closed,
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Unsent {
+    fn from(trouble: Trouble) -> Self {
+        Unsent::Trouble(trouble)
     }
 }
 
