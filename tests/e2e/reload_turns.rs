@@ -37,6 +37,7 @@ fn of_reloads_at_once_the_newest_file_that_is_good_wins() {
     let play = Play::new(&many(ports[0]));
     // The newest version that is written, and so the oldest that a reload begun now may lead to.
     let newest = AtomicUsize::new(0);
+    let users = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -44,7 +45,11 @@ fn of_reloads_at_once_the_newest_file_that_is_good_wins() {
                     let written = newest.load(SeqCst);
                     let (status, told) = play.gateway.reload();
                     assert_eq!(status, 200, "{told:#}");
-                    let on = play.lands_on();
+                    // Always another user: one user's sessions are on one host.
+                    let user = format!("user{}", users.fetch_add(1, SeqCst));
+                    let mut imap = Imap::plain(play.gateway.ports.imap);
+                    imap.login(Way::LoginQuoted, &user, "secret").ok();
+                    let on = host_of(&mut imap);
                     let on = VERSIONS.iter().position(|name| *name == on).unwrap();
                     assert!(on >= written, "version {on} after {written} was written");
                     if written + 1 == VERSIONS.len() {
