@@ -1,14 +1,23 @@
 //! The description of proxy.yaml as a JSON Schema (draft-07, which every version of Helm and every
 //! editor reads): closed maps, words and patterns for single values.
 //!
-//! It refuses nothing that `check` accepts. What keys mean together, names of backends and files
-//! are left to `check`. What may be said in several ways is one schema with several types and no
-//! choice between schemas, so that a validator names the key that is wrong.
+//! It refuses nothing that `check` accepts. What keys mean together it says where a schema can;
+//! names of backends and files are left to `check`. What may be said in several ways is one schema
+//! with several types and no choice between schemas, so that a validator names the key that is
+//! wrong.
 
 use serde_json::{Map, Value, json};
 
 use super::pending::{self, pending};
 use super::schema::{self, Keys, Leaf, Need, Shape};
+use crate::protocol::pop3::config::UidlFormat;
+
+/// A host, and a port if need be.
+macro_rules! authority {
+    () => {
+        r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::0*[1-9][0-9]{0,4})?/?"
+    };
+}
 
 /// `${NAME}`: the value is typed after the variable was put in, so nothing more can be said of it.
 const VARIABLE: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}";
@@ -35,7 +44,10 @@ fn shape(shape: &Shape, place: &str) -> Map<String, Value> {
         types.push("array");
         let below = format!("{place}[]");
         let mut list = json!({ "items": self::shape(of, &below) });
-        if matches!(place, "listeners" | "backends.*" | "backends.*.hosts") {
+        if matches!(
+            place,
+            "listeners" | "backends.*" | "backends.*.hosts" | "backends.*.protocols"
+        ) {
             list["minItems"] = 1.into();
         }
         constraints.push(list);
@@ -56,6 +68,7 @@ fn shape(shape: &Shape, place: &str) -> Map<String, Value> {
             out.extend(constraint);
         }
     }
+    out.extend(together(place, OF_VALUES));
     out
 }
 
@@ -67,6 +80,10 @@ fn map(keys: &Keys, place: &str) -> Value {
             let mut free = json!({ "additionalProperties": shape(value, &below) });
             if place == "backends" {
                 free["minProperties"] = 1.into();
+                free["propertyNames"] = json!({ "pattern": NAME });
+            }
+            if place == "users" {
+                free["propertyNames"] = json!({ "pattern": USER_KEY });
             }
             return free;
         }
@@ -95,22 +112,70 @@ fn map(keys: &Keys, place: &str) -> Value {
     if !required.is_empty() {
         out["required"] = json!(required);
     }
-    for (at, rule) in TOGETHER {
-        if let (true, Ok(Value::Object(rule)), Value::Object(out)) =
-            (*at == place, serde_json::from_str(rule), &mut out)
-        {
-            out.extend(rule);
-        }
+    if let Value::Object(out) = &mut out {
+        out.extend(together(place, OF_MAPS));
     }
     out
 }
 
-/// What keys mean together, where a schema can say it and a mistake is dear.
-const TOGETHER: &[(&str, &str)] = &[
+/// The rules of a place.
+fn together(place: &str, rules: &[(&str, &str)]) -> Map<String, Value> {
+    rules
+        .iter()
+        .filter(|(at, _)| *at == place)
+        .filter_map(|(_, rule)| serde_json::from_str::<Map<String, Value>>(rule).ok())
+        .flatten()
+        .collect()
+}
+
+/// What keys of a map mean together. Other types than maps pass them all.
+const OF_MAPS: &[(&str, &str)] = &[
     (
         "tls",
+        r#"{ "dependencies": { "cert": ["key"], "key": ["cert"] },
+             "if": { "required": ["cert"] }, "then": { "properties": { "certificates": false } } }"#,
+    ),
+    (
+        "backends.*.tls",
         r#"{ "dependencies": { "cert": ["key"], "key": ["cert"] } }"#,
     ),
+    (
+        "backends.*",
+        r#"{ "if": { "properties": { "discover": false } }, "then": { "required": ["hosts"] },
+             "else": { "properties": { "hosts": false } } }"#,
+    ),
+    (
+        "backends.*.hosts[]",
+        r#"{ "if": { "properties": { "imap": false, "pop3": false, "submission": false } },
+             "then": { "required": ["imap"] } }"#,
+    ),
+    (
+        "backends.*.health.login",
+        r#"{ "if": { "properties": { "password": false } }, "then": { "required": ["password_file"] },
+             "else": { "properties": { "password_file": false } } }"#,
+    ),
+    (
+        "backends.*.login_as",
+        r#"{ "if": { "required": ["master"], "properties": { "password": false } },
+             "then": { "required": ["password_file"] } }"#,
+    ),
+    (
+        "users.*",
+        r#"{ "if": { "properties": { "reject": false } }, "then": { "required": ["backend"] },
+             "else": { "properties": { "backend": false, "login": false, "host": false } } }"#,
+    ),
+    (
+        "users_from[]",
+        r#"{ "if": { "properties": { "http": false } },
+             "then": { "required": ["file"],
+                       "properties": { "timeout": false, "cache": false, "headers": false } },
+             "else": { "properties": { "file": false } } }"#,
+    ),
+    (
+        "state",
+        r#"{ "if": { "required": ["password"] }, "then": { "properties": { "password_file": false } } }"#,
+    ),
+    ("log.transcript", r#"{ "minProperties": 1 }"#),
     (
         "admin",
         // Off loopback without a token, whoever reaches the port could end sessions.
@@ -121,6 +186,28 @@ const TOGETHER: &[(&str, &str)] = &[
                        "else": { "required": ["token_file"] } } }"#,
     ),
 ];
+
+/// What single values may not be, besides what their kind says.
+const OF_VALUES: &[(&str, &str)] = &[
+    (
+        // What is found by a name is no address, and not the built-in store.
+        "backends.*.discover",
+        r#"{ "not": { "pattern": "^[^:]+://(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}|\\[[^\\]]*\\])(?::[0-9]+)?/?$|^demo:" } }"#,
+    ),
+    (
+        // Mechanisms and extensions that the gateway cannot keep.
+        "listeners[].capabilities[]",
+        r#"{ "if": { "pattern": "^[Aa][Uu][Tt][Hh]=" },
+             "then": { "pattern": "=(?:[Pp][Ll][Aa][Ii][Nn]|[Ll][Oo][Gg][Ii][Nn]|[Xx][Oo][Aa][Uu][Tt][Hh]2|[Oo][Aa][Uu][Tt][Hh][Bb][Ee][Aa][Rr][Ee][Rr]|[Ee][Xx][Tt][Ee][Rr][Nn][Aa][Ll]|[Ss][Cc][Rr][Aa][Mm]-[Ss][Hh][Aa]-(?:1|256))$" },
+             "else": { "not": { "pattern": "^(?:[Cc][Oo][Mm][Pp][Rr][Ee][Ss][Ss]=|[Aa][Pp][Oo][Pp]$)" } } }"#,
+    ),
+];
+
+/// Of a backend, a host, a listener.
+const NAME: &str = r#"^[^\s"]+$"#;
+
+/// `*`, a `/pattern/`, `@domain`, `@*.domain`, or a user.
+const USER_KEY: &str = r"^(?:\*|/.+/|@(?:\*\.)?[^\s@*/.][^\s@*/]*|[^*/@].*)$";
 
 /// A single value; adds the YAML types that it may have.
 fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
@@ -142,7 +229,7 @@ fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
             types.push("string");
             return json!({
                 "minimum": least, "maximum": most,
-                "pattern": format!("^[0-9]+(?:KiB|MiB|GiB)?$|{VARIABLE}")
+                "pattern": format!("^[0-9]+{}$|{VARIABLE}", units(most))
             });
         }
         // What stands in names may look like a number.
@@ -150,7 +237,8 @@ fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
             types.push("string");
             types.push("integer");
             return match leaf {
-                Leaf::Name => json!({ "pattern": r#"^[^\s"]+$"# }),
+                Leaf::Name => json!({ "pattern": NAME }),
+                Leaf::Domain => string(r#"[^\s@/:,;."'()\[\]{}][^\s@/:,;"'()\[\]{}]*"#),
                 _ => any,
             };
         }
@@ -165,13 +253,13 @@ fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
             value["examples"] = json!(words);
             return value;
         }
-        Leaf::Line | Leaf::Secret | Leaf::File(_) | Leaf::Path | Leaf::Uidl => {
+        Leaf::Line | Leaf::Secret | Leaf::File(_) | Leaf::Path => {
             types.push("string");
             return any;
         }
-        Leaf::Duration(0) => "[0-9]+(?:ms|s|m|h)".to_owned(),
-        Leaf::Duration(_) => "0*[1-9][0-9]*(?:ms|s|m|h)".to_owned(),
-        Leaf::Rate => "[0-9]+/0*[1-9][0-9]*(?:ms|s|m|h)".to_owned(),
+        Leaf::Duration(0) => format!("0+(?:ms|s|m|h)|{TIME}"),
+        Leaf::Duration(_) => TIME.to_owned(),
+        Leaf::Rate => format!("0*[0-9]{{1,10}}/(?:{TIME})"),
         Leaf::Network => r"[0-9.]+(?:/[0-9]+)?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/[0-9]+)?".to_owned(),
         Leaf::Address => r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}".to_owned(),
         Leaf::Listen => format!(
@@ -184,15 +272,37 @@ fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
         Leaf::Endpoint(_) => SUBMISSION.to_owned(),
         Leaf::Http => r"https?://\S+".to_owned(),
         Leaf::State => "memory|file:///.*|rediss?://.+".to_owned(),
+        Leaf::Uidl => uidl(),
         Leaf::Pin => "sha256/[A-Za-z0-9+/]{43}=".to_owned(),
     };
     types.push("string");
     string(&pattern)
 }
 
-const IMAP: &str = r"imap(?:s|\+starttls)?://[^\s/?#@]+/?";
-const POP3: &str = r"pop3(?:s|\+starttls)?://[^\s/?#@]+/?";
-const SUBMISSION: &str = r"submission(?:s|\+starttls)?://[^\s/?#@]+/?";
+const IMAP: &str = concat!(r"imap(?:s|\+starttls)?://", authority!());
+const POP3: &str = concat!(r"pop3(?:s|\+starttls)?://", authority!());
+const SUBMISSION: &str = concat!(r"submission(?:s|\+starttls)?://", authority!());
+
+/// More than no time, and hardly more than a year.
+const TIME: &str = "0*(?:[1-9][0-9]{0,10}ms|[1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h)";
+
+/// The units of a size, if it may be as large as one of them.
+fn units(most: u64) -> &'static str {
+    match most {
+        0x4000_0000.. => "(?:KiB|MiB|GiB)?",
+        0x10_0000.. => "(?:KiB|MiB)?",
+        _ => "(?:KiB)?",
+    }
+}
+
+/// A preset, or printable text with a variable that differs from message to message.
+fn uidl() -> String {
+    let part = r"[!-z|~]|\{(?:uid(?:validity)?(?::hex8?)?|emailid)\}";
+    format!(
+        r"{}|(?:{part})*\{{(?:uid(?::hex8?)?|emailid)\}}(?:{part})*",
+        UidlFormat::PRESETS.join("|")
+    )
+}
 
 fn submission(pattern: &str) -> &str {
     match pending::SUBMISSION {
@@ -310,9 +420,17 @@ mod tests {
                         }
                     }
                 }
+                ("propertyNames", Value::Object(map)) => {
+                    for key in map.keys() {
+                        faults(&json!(key), rule, &format!("{at}: key"), out);
+                    }
+                }
+                ("not", _) if fine(rule) => say("of a kind that may not be"),
                 ("if", _) => {
                     let branch = if fine(rule) { "then" } else { "else" };
-                    faults(value, &schema[branch], at, out);
+                    if let Some(branch) = schema.get(branch) {
+                        faults(value, branch, at, out);
+                    }
                 }
                 _ => {}
             }
@@ -393,6 +511,93 @@ mod tests {
             ),
             ("tls: { cert: c }", Some(".tls: key is missing")),
             ("state:", Some(".state: expected")),
+            ("timeouts: { drain: 0s, idle: 8784h }", None),
+            ("timeouts: { idle: 99999h }", Some(".timeouts.idle: 99999h")),
+            (
+                "limits: { line: 1MiB }",
+                Some(".limits.line: 1MiB does not"),
+            ),
+            ("default_domain: '@a.example'", Some(".default_domain: @a")),
+            ("default_domain: bücher.example", None),
+            (
+                "pop3: { uidl: dovcot }",
+                Some(".pop3.uidl: dovcot does not"),
+            ),
+            ("pop3: { uidl: '{uidvalidity}' }", Some(".pop3.uidl: {uid")),
+            ("pop3: { uidl: 'a-{uidvalidity:hex}-{uid}' }", None),
+            (
+                "users: { a@b: { login: x } }",
+                Some(".users.a@b: \"backend\" is missing"),
+            ),
+            (
+                "users: { a@b: { backend: a, reject: x } }",
+                Some(".users.a@b.backend: not allowed"),
+            ),
+            ("users: { '*.b': a }", Some(".users: key: *.b does not")),
+            ("users: { '@': a }", Some(".users: key: @ does not")),
+            ("users: { '/x': a }", Some(".users: key: /x does not")),
+            (
+                "users: { '*': a, '@*.b': a, '/x/': a, 'o''neil': a, 5: a, 'a/b': a }",
+                None,
+            ),
+            (
+                "users_from: [{ cache: 5m }]",
+                Some(".users_from.0.cache: not allowed"),
+            ),
+            (
+                "users_from: [{ file: m, http: 'http://h/' }]",
+                Some(".users_from.0.file: not allowed"),
+            ),
+        ] {
+            let faults = told(&file(more)).unwrap();
+            match at {
+                None => assert!(faults.is_empty(), "{more}: {faults:?}"),
+                Some(at) => {
+                    assert!(faults[0].starts_with(at), "{more}: {faults:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistake_of_a_backend_is_told_at_its_key() {
+        let file = |backends: &str| {
+            format!("listeners: [imap://127.0.0.1]\nbackends: {{ {backends} }}\nusers: {{}}\n")
+        };
+        for (more, at) in [
+            ("a: 'imap://h:0'", Some(".backends.a: imap://h:0 does not")),
+            ("a: 'imap://[::1]:143/', b: 'pop3s://h:00995'", None),
+            ("'odd name': imap://h", Some(".backends: key: odd name")),
+            ("a: {}", Some(".backends.a: \"hosts\" is missing")),
+            (
+                "a: { hosts: [imap://h], discover: imap://h }",
+                Some(".backends.a.hosts: not allowed"),
+            ),
+            ("a: { discover: 'imap://store.svc:143' }", None),
+            (
+                "a: { discover: 'imap://10.0.0.1' }",
+                Some(".backends.a.discover: of"),
+            ),
+            (
+                "a: { discover: 'imaps://[::1]:993' }",
+                Some(".backends.a.discover: of"),
+            ),
+            (
+                "a: { hosts: [{ name: x }] }",
+                Some(".backends.a.hosts.0: \"imap\" is missing"),
+            ),
+            (
+                "a: { hosts: [imap://h], health: { login: { user: x } } }",
+                Some(".backends.a.health.login: \"password_file\" is missing"),
+            ),
+            (
+                "a: { hosts: [imap://h], login_as: { master: x } }",
+                Some(".backends.a.login_as: \"password_file\" is missing"),
+            ),
+            (
+                "a: { hosts: [imaps://h], tls: { cert: c } }",
+                Some(".backends.a.tls: key is missing"),
+            ),
         ] {
             let faults = told(&file(more)).unwrap();
             match at {
