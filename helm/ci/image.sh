@@ -4,6 +4,10 @@
 #
 #   root=$(buildah mount "$(buildah from gatepost:0.1.0)"); helm/ci/image.sh "$root"
 #
+# An image for another machine runs on an emulator of it, as in Debian's qemu-user-static:
+#
+#   QEMU=/usr/bin/qemu-aarch64-static helm/ci/image.sh "$root"
+#
 # Wants root, unshare (util-linux) and python3.
 set -euo pipefail
 root=$(realpath "$1")
@@ -28,6 +32,11 @@ backends: { demo: demo:// }
 users: { "*": demo }
 admin: { bind: 127.0.0.1:9090 }
 END
+program=(/usr/bin/gatepost)
+if [ -n "${QEMU:-}" ]; then
+  install -m 755 "$QEMU" "$work/etc/emulator"
+  program=(/etc/emulator "${program[@]}")
+fi
 mount --bind "$work/etc" "$work/root/etc"
 mount -o remount,bind,ro "$work/root/etc"
 mount -o remount,bind,ro "$work/root"
@@ -37,7 +46,7 @@ programs=$(cd "$root" && find . -type f -perm /111)
 [ -z "$(find "$root" -perm /6000)" ] || { echo "setuid files"; exit 1; }
 
 gatepost=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin GATEPOST_CONFIG=/etc/gatepost/proxy.yaml GATEPOST_PASSWORD=demo
-  setpriv --no-new-privs --inh-caps=-all chroot --userspec=65532:65532 "$work/root" /usr/bin/gatepost)
+  setpriv --no-new-privs --inh-caps=-all chroot --userspec=65532:65532 "$work/root" "${program[@]}")
 "${gatepost[@]}" --version
 "${gatepost[@]}" check
 python3 "$here/names.py" & # answers for by-dns.example
