@@ -1,8 +1,13 @@
-"""Puts a pod's files where its volumes say and lets `gatepost check` read them: what the pod would read."""
+"""Puts a pod's files where its volumes say and lets `gatepost check` read them: what the pod would read. The test pod
+is run against a gateway with those files."""
 
 import base64
 import os
+import socket
+import subprocess
 import tempfile
+import time
+import urllib.request
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
@@ -11,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tools import GATEPOST, find, need, pods, run
+from tools import GATEPOST, find, need, run
 
 
 @cache
@@ -57,28 +62,85 @@ def content(docs, volume):
     return data
 
 
+def lay(docs, spec, root):
+    """A container's files below `root` and its environment, as a kubelet would give them."""
+    [container] = spec["containers"][:1]
+    volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+    mounts = container.get("volumeMounts", [])
+    places = sorted((mount["mountPath"] for mount in mounts), key=len, reverse=True)
+    for mount in mounts:
+        place = Path(root + mount["mountPath"])
+        place.mkdir(parents=True)
+        for name, octets in content(docs, volumes[mount["name"]]).items():
+            if name == "proxy.yaml":
+                text = octets.decode()
+                for path in places:
+                    text = text.replace(f" {path}/", f" {root}{path}/")
+                octets = text.encode()
+            (place / name).write_bytes(octets)
+            os.chmod(place / name, 0o640)
+    env = {}
+    for variable in container.get("env", []):
+        env[variable["name"]] = variable.get("value") or elsewhere("").get(
+            variable["valueFrom"]["secretKeyRef"]["key"], b"a-secret").decode()
+    return env
+
+
 def check(docs, work):
     """`gatepost check` in a directory that looks as the pod would; its errors and warnings."""
-    [(meta, spec)] = [(meta, spec) for name, meta, spec in pods([work])]
-    container = spec["containers"][0]
-    volumes = {volume["name"]: volume for volume in spec["volumes"]}
     with tempfile.TemporaryDirectory() as root:
-        places = sorted((mount["mountPath"] for mount in container["volumeMounts"]), key=len, reverse=True)
-        for mount in container["volumeMounts"]:
-            place = Path(root + mount["mountPath"])
-            place.mkdir(parents=True)
-            for name, octets in content(docs, volumes[mount["name"]]).items():
-                if name == "proxy.yaml":
-                    text = octets.decode()
-                    for path in places:
-                        text = text.replace(f" {path}/", f" {root}{path}/")
-                    octets = text.encode()
-                (place / name).write_bytes(octets)
-                os.chmod(place / name, 0o440)
-        env = {}
-        for variable in container["env"]:
-            env[variable["name"]] = variable.get("value") or elsewhere("").get(
-                variable["valueFrom"]["secretKeyRef"]["key"], b"a-secret").decode()
+        env = lay(docs, work["spec"]["template"]["spec"], root)
         file = root + env.pop("GATEPOST_CONFIG")
         done = run([GATEPOST, "check", "-c", file], env=env)
         return done.returncode, done.stderr.replace(root, "")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ready(port):
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
+    except OSError:
+        return False
+
+
+def helm_test(docs):
+    """What `helm test` would do: the gateway runs with the pod's files, and the test pod's command asks it at the ports
+    that the Service leads to. Addresses are loopback's."""
+    work, service = find(docs, "Deployment"), find(docs, "Service", "mail-gatepost")
+    probe = find(docs, "Pod")["spec"]
+    pod = work["spec"]["template"]["spec"]
+    inside = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+    at = {number: free_port() for number in inside.values()}
+    with tempfile.TemporaryDirectory() as root:
+        env = lay(docs, pod, root + "/gateway")
+        file = Path(root + "/gateway" + env.pop("GATEPOST_CONFIG"))
+        text = file.read_text()
+        for number, port in at.items():
+            text = text.replace(f"0.0.0.0:{number}", f"127.0.0.1:{port}")
+        file.write_text(text)
+        with open(root + "/log", "w+") as log:
+            gateway = subprocess.Popen([GATEPOST, "run", "-c", file], env={**os.environ, **env}, stdout=log, stderr=log)
+            try:
+                patience = time.monotonic() + 60
+                while not ready(at[inside["admin"]]):
+                    need(gateway.poll() is None and time.monotonic() < patience, Path(root + "/log").read_text())
+                    time.sleep(0.1)
+                env = lay(docs, probe, root + "/probe")
+                args = []
+                for arg in probe["containers"][0]["args"]:
+                    for port in service["spec"]["ports"]:
+                        there = f"//{service['metadata']['name']}.{service['metadata']['namespace']}.svc:{port['port']}"
+                        if arg.endswith(there):
+                            arg = arg.replace(there, f"//127.0.0.1:{at[inside[port['targetPort']]]}")
+                    args.append(arg.replace("=/etc/", f"={root}/probe/etc/"))
+                need(str(args).count("//127.0.0.1:") == len(inside) - 1, f"not every port is asked: {args}")
+                done = run([GATEPOST, *args], env=env)
+                return done.returncode, done.stdout + done.stderr
+            finally:
+                gateway.terminate()
+                gateway.wait(60)

@@ -5,7 +5,7 @@ going on, each gateway replaced as a Deployment with `maxSurge: 1, maxUnavailabl
 
 What a kubelet does is done here: /readyz every 2 s decides where connections go, a pod that ends gets SIGTERM and
 has its grace, a ConfigMap is swapped by its `..data` link. The chart's times are used: drain_delay 5 s, drain 30 s.
-Held: no login is refused, every idle session gets its goodbye and is back within the drain, each user is on one
+Held: the swap is taken up and ends no session, no login is refused, every idle session gets its goodbye and is back within the drain, each user is on one
 host throughout (by the hosts' own logs). Needs nothing but Python."""
 
 import asyncio
@@ -112,6 +112,17 @@ class Pod:
         (self.dir / "..data.new").rename(self.dir / "..data")
         if not (self.dir / "proxy.yaml").is_symlink():
             (self.dir / "proxy.yaml").symlink_to("..data/proxy.yaml")
+
+    async def greets(self, text):
+        """Waits until new connections are greeted so: the swapped file is in use."""
+        for _ in range(600):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.mail)
+            line = await reader.readline()
+            writer.close()
+            if text.encode() in line:
+                return
+            await asyncio.sleep(0.1)
+        fault("a swapped ConfigMap was not taken up", f"{self.name}: {line!r}")
 
     async def start(self):
         self.log = open(self.dir / "log", "wb")
@@ -273,6 +284,11 @@ async def main():
         say(f"{IDLE} sessions idle, {RATE} logins a second")
         for pod in pods:
             pod.swap(greeting="two")
+        for pod in pods:
+            await pod.greets("two")
+        if away:
+            fault("a session ended when the ConfigMap was swapped", str(len(away)))
+        say("the swapped ConfigMap is in use, every session goes on")
         for n, old in enumerate(pods):
             new = Pod(root, REPLICAS + n, hosts)
             new.swap(greeting="two")

@@ -62,6 +62,10 @@ SAID = {
     "gatewayApi.tlsRoutes": when("enabled", parentRefs=SOME, hostnames=SOME),
     "gatewayApi.tlsRoutes.parentRefs": OBJECTS,
     "gatewayApi.tlsRoutes.hostnames": STRINGS,
+    "service.extraSpec": OPEN,
+    "minReadySeconds": {"minimum": 0},
+    "revisionHistoryLimit": {"minimum": 0},
+    "extraPodSpec": OPEN,
     "resources": OPEN,
     "autoscaling.minReplicas": {"minimum": 1},
     "autoscaling.maxReplicas": {"minimum": 1},
@@ -128,10 +132,6 @@ def proxy_yaml():
 def schema():
     said = dict(SAID)
     proxy = proxy_yaml()
-    if "redis" not in json.dumps(proxy["properties"]["state"]):
-        said["redis.existingSecret"] = {"const": ""}
-    if "proxy_protocol" not in proxy["properties"]["listeners"]["items"]["properties"]:
-        said["proxyProtocol.enabled"] = {"const": False}
     about = comments()
     used = set()
 
@@ -155,7 +155,7 @@ def schema():
 
     whole = of(yaml.safe_load((CHART / "values.yaml").read_text()), "")
     whole["properties"]["global"] = {"type": "object", "description": "Shared by charts; not read here"}
-    unknown = set(said) - used - {"redis.existingSecret", "proxyProtocol.enabled"}
+    unknown = set(said) - used
     need(not unknown, f"schema.py speaks of values that are not there: {sorted(unknown)}")
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the Gatepost chart", **whole}
 

@@ -100,6 +100,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (or .Values.tls.ticketKey.create .Values.tls.ticketKey.existingSecret) (not (.Values.config).tls) -}}true{{- end -}}
 {{- end -}}
 
+{{/* The name that the test finds in the certificate; none: it cannot know one. */}}
+{{- define "gatepost.testTlsName" -}}
+{{- $name := .Values.test.tlsName -}}
+{{- if and (not $name) .Values.tls.certManager.enabled -}}{{- $name = first .Values.tls.certManager.dnsNames -}}{{- end -}}
+{{- if and (not $name) (include "gatepost.isSelfSigned" .) -}}{{- $name = first .Values.tls.selfSigned.dnsNames -}}{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/* Passwords that are written out in `config` and so stand in a ConfigMap, as lines; argument: dict "value", "path". */}}
+{{- define "gatepost.openSecrets" -}}
+{{- $path := .path -}}
+{{- if kindIs "map" .value -}}
+{{- range $key, $value := .value -}}
+{{- if and (kindIs "string" $value) (or (eq $key "password") (eq $key "state") (eq $key "url")) -}}
+{{- if and (not (contains "${" $value)) (or (eq $key "password") (regexMatch "^rediss?://[^/]*:[^/]+@" $value)) }}
+{{ $path }}.{{ $key }}
+{{- end -}}
+{{- else -}}
+{{- include "gatepost.openSecrets" (dict "value" $value "path" (printf "%s.%s" $path $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- else if kindIs "slice" .value -}}
+{{- range $i, $value := .value -}}
+{{- include "gatepost.openSecrets" (dict "value" $value "path" (printf "%s[%d]" $path $i)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Port of the admin listener. */}}
 {{- define "gatepost.adminPort" -}}
 {{- $config := include "gatepost.config" . | fromYaml -}}
@@ -162,6 +190,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $list := list -}}
 {{- $names := list -}}
 {{- $ports := list -}}
+{{- $containerPorts := dict (regexFind "[0-9]+$" $config.admin.bind) "config.admin" -}}
 {{- range $i, $listener := $config.listeners -}}
 {{- $url := ternary $listener (get (ternary dict $listener (kindIs "string" $listener)) "bind") (kindIs "string" $listener) -}}
 {{- $scheme := regexFind "^[a-z0-9]+" $url -}}
@@ -173,6 +202,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- $port := default (get $default $scheme) (regexFind ":[0-9]+/?$" $url | trimPrefix ":" | trimSuffix "/" | atoi) | int -}}
 {{- $name := ternary (printf "%s-%d" $scheme $port) $scheme (has $scheme $names) -}}
+{{- $taken := get $containerPorts (toString $port) -}}
+{{- if $taken -}}
+{{- fail (printf "config.listeners[%d]: port %d is taken by %s" $i $port $taken) -}}
+{{- end -}}
+{{- $_ := set $containerPorts (toString $port) (printf "config.listeners[%d]" $i) -}}
 {{- $outside := default (ternary $port (get $default $scheme) (has $scheme $names)) (get $.Values.service.ports $name) | int -}}
 {{- if has $outside $ports -}}
 {{- fail (printf "service.ports: two listeners have port %d; name another one for %q" $outside $name) -}}
@@ -229,53 +263,4 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- toJson ($list | uniq) -}}
-{{- end -}}
-
-{{/* What no schema can say: mistakes that would only show in the cluster. */}}
-{{- define "gatepost.validate" -}}
-{{- $given := default dict .Values.config -}}
-{{- $config := include "gatepost.config" . | fromYaml -}}
-{{- $names := keys $config.backends | sortAlpha -}}
-{{- $there := printf "config.backends has %s" (join ", " $names) -}}
-{{- range $user, $to := $config.users -}}
-{{- $backend := ternary $to (get (ternary dict $to (kindIs "string" $to)) "backend") (kindIs "string" $to) -}}
-{{- if and $backend (not (contains "${" $backend)) (not (has $backend $names)) -}}
-{{- fail (printf "config.users.%s: no backend is named %q; %s" $user $backend $there) -}}
-{{- end -}}
-{{- end -}}
-{{- $pinned := true -}}
-{{- range $i, $listener := $config.listeners -}}
-{{- $backend := get (ternary dict $listener (kindIs "string" $listener)) "backend" -}}
-{{- if not $backend -}}{{- $pinned = false -}}
-{{- else if and (not (contains "${" $backend)) (not (has $backend $names)) -}}
-{{- fail (printf "config.listeners[%d].backend: no backend is named %q; %s" $i $backend $there) -}}
-{{- end -}}
-{{- end -}}
-{{- if not (or $pinned $config.users $config.users_from) -}}
-{{- fail "config.users is missing: a map of users to backends, like \"*\": NAME" -}}
-{{- end -}}
-{{- if and $given.users (include "gatepost.isTrial" .) -}}
-{{- fail "config.backends is missing: config.users names backends, and there are none" -}}
-{{- end -}}
-{{- if regexMatch "^(127\\.|\\[::1\\])" $config.admin.bind -}}
-{{- fail (printf "config.admin.bind: %q is the pod's loopback, where the kubelet's probes do not reach; write 0.0.0.0 or [::]" $config.admin.bind) -}}
-{{- end -}}
-{{- if ($given.admin).token -}}
-{{- fail "config.admin.token would stand in a ConfigMap: use adminToken.existingSecret" -}}
-{{- end -}}
-{{- if not (or .Values.adminToken.create .Values.adminToken.existingSecret ($given.admin).token_file) -}}
-{{- fail "adminToken: the admin port can be reached by every pod and needs a token: leave adminToken.create true, or set adminToken.existingSecret" -}}
-{{- end -}}
-{{- if and $given.tls (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
-{{- fail "config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
-{{- end -}}
-{{- if and .Values.redis.existingSecret $given.state -}}
-{{- fail "config.state and redis.existingSecret exclude each other" -}}
-{{- end -}}
-{{- if gt (len (compact (list .Values.usersMap.text .Values.usersMap.existingConfigMap .Values.usersMap.existingSecret))) 1 -}}
-{{- fail "usersMap: text, existingConfigMap and existingSecret exclude each other" -}}
-{{- end -}}
-{{- if and .Values.autoscaling.enabled (eq .Values.kind "DaemonSet") -}}
-{{- fail "autoscaling.enabled: a DaemonSet has one pod on every node" -}}
-{{- end -}}
 {{- end -}}

@@ -1,0 +1,183 @@
+{{/* Mistakes that no schema can name, and that would only show in the cluster. */}}
+{{- define "gatepost.validate" -}}
+{{- $given := default dict .Values.config -}}
+{{- $config := include "gatepost.config" . | fromYaml -}}
+{{- include "gatepost.validate.users" (dict "config" $config) -}}
+{{- include "gatepost.validate.backends" (dict "config" $config) -}}
+{{- include "gatepost.validate.listeners" (dict "config" $config) -}}
+{{- include "gatepost.validate.networks" (dict "config" $config) -}}
+{{- include "gatepost.validate.variables" (dict "root" . "config" $config) -}}
+{{- if and $given.users (include "gatepost.isTrial" .) -}}
+{{- fail "config.backends is missing: config.users names backends, and there are none" -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $config.admin.bind -}}
+{{- fail (printf "config.admin.bind: %q is the pod's loopback, where the kubelet's probes do not reach; write 0.0.0.0 or [::]" $config.admin.bind) -}}
+{{- end -}}
+{{- if ($given.admin).token -}}
+{{- fail "config.admin.token would stand in a ConfigMap: use adminToken.existingSecret" -}}
+{{- end -}}
+{{- if not (or .Values.adminToken.create .Values.adminToken.existingSecret ($given.admin).token_file) -}}
+{{- fail "adminToken: the admin port can be reached by every pod and needs a token: leave adminToken.create true, or set adminToken.existingSecret" -}}
+{{- end -}}
+{{- if and $given.tls (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
+{{- fail "config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
+{{- end -}}
+{{- if and .Values.redis.existingSecret $given.state -}}
+{{- fail "config.state and redis.existingSecret exclude each other" -}}
+{{- end -}}
+{{- if gt (len (compact (list .Values.usersMap.text .Values.usersMap.existingConfigMap .Values.usersMap.existingSecret))) 1 -}}
+{{- fail "usersMap: text, existingConfigMap and existingSecret exclude each other" -}}
+{{- end -}}
+{{- if and .Values.test.enabled .Values.test.existingSecret (not (include "gatepost.testTlsName" .)) -}}
+{{- fail "test.existingSecret: no password is sent to a certificate that is not verified; set test.tlsName" -}}
+{{- end -}}
+{{- $own := list "serviceAccountName" "automountServiceAccountToken" "enableServiceLinks" "imagePullSecrets" "priorityClassName" "terminationGracePeriodSeconds" "securityContext" "containers" "volumes" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" -}}
+{{- range $key, $_ := .Values.extraPodSpec -}}
+{{- if has $key $own -}}{{- fail (printf "extraPodSpec.%s: there is a value of its own for this" $key) -}}{{- end -}}
+{{- end -}}
+{{- $own = list "type" "selector" "ports" "externalTrafficPolicy" "loadBalancerClass" "loadBalancerIP" "loadBalancerSourceRanges" "ipFamilyPolicy" "ipFamilies" -}}
+{{- range $key, $_ := .Values.service.extraSpec -}}
+{{- if has $key $own -}}{{- fail (printf "service.extraSpec.%s: there is a value of its own for this" $key) -}}{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (eq .Values.kind "DaemonSet") -}}
+{{- fail "autoscaling.enabled: a DaemonSet has one pod on every node" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A name of a backend is one of those that are there; argument: dict "backends", "name", "key". */}}
+{{- define "gatepost.validate.backend" -}}
+{{- $names := keys .backends | sortAlpha -}}
+{{- if and .name (not (contains "${" .name)) (not (has .name $names)) -}}
+{{- fail (printf "%s: no backend is named %q; config.backends has %s" .key .name (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.validate.users" -}}
+{{- $backends := .config.backends -}}
+{{- $seen := dict -}}
+{{- range $user, $to := .config.users -}}
+{{- $key := printf "config.users.%s" $user -}}
+{{- $is := lower $user -}}
+{{- if and (hasKey $seen $is) (not (hasPrefix "/" $user)) -}}
+{{- fail (printf "%s is there twice: upper and lower case are the same here" $key) -}}
+{{- end -}}
+{{- $_ := set $seen $is true -}}
+{{- $entry := ternary $to (dict "backend" (toString $to)) (kindIs "map" $to) -}}
+{{- include "gatepost.validate.backend" (dict "backends" $backends "name" $entry.backend "key" $key) -}}
+{{- range $name := regexFindAll "\\{[^{}]*\\}" (regexReplaceAll "\\$\\{[^}]*\\}" (default "" $entry.login) "") -1 -}}
+{{- if not (or (has $name (list "{user}" "{local}" "{domain}")) (hasPrefix "/" $user)) -}}
+{{- fail (printf "%s.login: expected {user}, {local} or {domain}, got %s" $key $name) -}}
+{{- end -}}
+{{- end -}}
+{{- with $entry.host -}}
+{{- $names := include "gatepost.hostNames" (get $backends $entry.backend) | fromJsonArray -}}
+{{- if and $names (not (has . $names)) -}}
+{{- fail (printf "%s.host: backend %q has no host %q; it has %s" $key $entry.backend . (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names of a backend's hosts as a JSON list; none where they cannot be known. */}}
+{{- define "gatepost.hostNames" -}}
+{{- $hosts := list -}}
+{{- if kindIs "string" . -}}{{- $hosts = list . -}}
+{{- else if kindIs "slice" . -}}{{- $hosts = . -}}
+{{- else -}}{{- $hosts = default list .hosts -}}{{- end -}}
+{{- $names := list -}}
+{{- $known := true -}}
+{{- range $host := $hosts -}}
+{{- $map := ternary $host (dict "imap" $host) (kindIs "map" $host) -}}
+{{- $url := default (default "" $map.pop3) $map.imap -}}
+{{- $scheme := regexFind "^[a-z0-9]+s?" $url -}}
+{{- $own := dict "imap" ":143" "imaps" ":993" "pop3" ":110" "pop3s" ":995" -}}
+{{- $authority := regexReplaceAll "^[a-z0-9+]+://([^/]*)/?$" $url "${1}" | trimSuffix (default ":0" (get $own $scheme)) -}}
+{{- $name := default $authority $map.name | toString -}}
+{{- if contains "${" $name -}}{{- $known = false -}}{{- end -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- toJson (ternary $names list $known) -}}
+{{- end -}}
+
+{{- define "gatepost.validate.backends" -}}
+{{- range $name, $backend := .config.backends -}}
+{{- $seen := list -}}
+{{- range $host := include "gatepost.hostNames" $backend | fromJsonArray -}}
+{{- if has $host $seen -}}
+{{- fail (printf "config.backends.%s: two hosts are named %q" $name $host) -}}
+{{- end -}}
+{{- $seen = append $seen $host -}}
+{{- end -}}
+{{- if and (kindIs "map" $backend) (not $.config.authenticate) -}}
+{{- if ($backend.login_as).master -}}
+{{- fail (printf "config.backends.%s.login_as.master: without config.authenticate it would let anyone in" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.validate.listeners" -}}
+{{- $pinned := true -}}
+{{- $names := list -}}
+{{- $byCertificate := false -}}
+{{- range .config.backends -}}{{- if kindIs "map" . -}}{{- if .login_as -}}{{- $byCertificate = true -}}{{- end -}}{{- end -}}{{- end -}}
+{{- range .config.users_from -}}{{- if .http -}}{{- $byCertificate = true -}}{{- end -}}{{- end -}}
+{{- range $i, $listener := .config.listeners -}}
+{{- $map := ternary $listener (dict "bind" $listener) (kindIs "map" $listener) -}}
+{{- if and $map.client_ca (not $byCertificate) -}}
+{{- fail (printf "config.listeners[%d].client_ca: a login by certificate could go nowhere; no backend has login_as" $i) -}}
+{{- end -}}
+{{- if not $map.backend -}}{{- $pinned = false -}}{{- end -}}
+{{- include "gatepost.validate.backend" (dict "backends" $.config.backends "name" $map.backend "key" (printf "config.listeners[%d].backend" $i)) -}}
+{{- with $map.name -}}
+{{- if has . $names -}}{{- fail (printf "config.listeners[%d].name: two listeners are named %q" $i .) -}}{{- end -}}
+{{- $names = append $names . -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $pinned (hasKey .config "users") .config.users_from) -}}
+{{- fail "config.users is missing: a map of users to backends, like \"*\": NAME" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A network starts where it says: 10.0.0.1/8 is most likely a mistake. IPv6 is left to the gateway. */}}
+{{- define "gatepost.validate.networks" -}}
+{{- $networks := dict "config.limits.trusted" (default list (.config.limits).trusted) -}}
+{{- range $i, $listener := .config.listeners -}}
+{{- if kindIs "map" $listener -}}
+{{- $_ := set $networks (printf "config.listeners[%d].proxy_protocol" $i) (default list $listener.proxy_protocol) -}}
+{{- $_ := set $networks (printf "config.listeners[%d].allow" $i) (default list $listener.allow) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $list := $networks -}}
+{{- range $network := $list -}}
+{{- if regexMatch "^[0-9.]+/[0-9]+$" $network -}}
+{{- $address := 0 -}}
+{{- range splitList "." (first (splitList "/" $network)) -}}{{- $address = add (mul $address 256) (atoi .) -}}{{- end -}}
+{{- $size := 1 -}}
+{{- range until (sub 32 (atoi (last (splitList "/" $network))) | int) -}}{{- $size = mul $size 2 -}}{{- end -}}
+{{- if mod $address $size -}}
+{{- fail (printf "%s: %s does not begin at the first address of the network" $key $network) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Every variable that the settings name is in the pod's environment, as far as the values tell. */}}
+{{- define "gatepost.validate.variables" -}}
+{{- if not .root.Values.extraEnvFrom -}}
+{{- $there := list "GATEPOST_CONFIG" "HOSTNAME" "PATH" -}}
+{{- if .root.Values.redis.existingSecret -}}{{- $there = append $there "GATEPOST_REDIS_URL" -}}{{- end -}}
+{{- range .root.Values.extraEnv -}}{{- $there = append $there .name -}}{{- end -}}
+{{- $text := toJson .config | replace "$$" "" -}}
+{{- range $found := regexFindAll "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}" $text -1 -}}
+{{- $name := $found | trimPrefix "${" | trimSuffix "}" -}}
+{{- if not (or (has $name $there) (hasPrefix "KUBERNETES_" $name)) -}}
+{{- fail (printf "config names the variable %s, and extraEnv has none of this name" $found) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
