@@ -1,29 +1,24 @@
-//! TLS towards hosts: whom we believe, and in plain words why we did not.
+//! TLS towards hosts; `verifier` says whom we believe, and in plain words why we did not.
 //!
 //! Certificates are verified against the system's roots or a CA file; public keys may be pinned
 //! besides that, or alone where verification is turned off. One client configuration a backend, so
 //! sessions are resumed among the hosts of one backend only. No ALPN is sent: old hosts abort on it.
 
-use std::fmt;
+mod verifier;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::config::{TlsConfig, Verify};
+use super::config::TlsConfig;
 use crate::protocol::Failure;
+pub(crate) use verifier::{Verifier, plainly};
 
 /// What is needed to speak TLS with the hosts of one backend.
 pub(crate) struct HostTls {
@@ -101,203 +96,5 @@ pub(super) fn failure(error: &io::Error) -> Failure {
         None => Failure::Unreachable {
             cause: format!("connection lost in the TLS handshake: {error}"),
         },
-    }
-}
-
-/// What went wrong in words an operator can act on.
-fn plainly(error: &Error) -> String {
-    let Error::InvalidCertificate(why) = error else {
-        return error.to_string();
-    };
-    match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the certificate has expired".into()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet".into()
-        }
-        CertificateError::UnknownIssuer => {
-            "the certificate is of an unknown issuer (tls.ca names a CA file)".into()
-        }
-        CertificateError::NotValidForName => "the certificate is for another name".into(),
-        CertificateError::NotValidForNameContext {
-            expected,
-            presented,
-        } => {
-            // As `DnsName("mail.example")`. The host chose these names: only a few of them, and
-            // nothing that could break a line.
-            let bare = |it: &String| it.split('"').nth(1).unwrap_or(it).to_owned();
-            let names: Vec<String> = presented.iter().map(bare).collect();
-            let shown: String = names.join(", ").chars().take(200).collect();
-            format!(
-                "the certificate is for another name: expected {}, got {} (tls.name sets another)",
-                expected.to_str(),
-                shown.escape_debug()
-            )
-        }
-        CertificateError::BadSignature => {
-            "the certificate is not signed by the issuer it names (another CA of that name?)".into()
-        }
-        CertificateError::Revoked => "the certificate was revoked".into(),
-        CertificateError::Other(other) => other.to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// The public key is none of those pinned.
-#[derive(Debug)]
-struct WrongKey {
-    got: [u8; 32],
-}
-
-impl fmt::Display for WrongKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use base64::Engine as _;
-        let got = base64::engine::general_purpose::STANDARD.encode(self.got);
-        write!(f, "the public key is none of tls.pins: got sha256/{got}")
-    }
-}
-
-impl std::error::Error for WrongKey {}
-
-/// Verifies the chain and the name, the pins, or both.
-#[derive(Debug)]
-struct Verifier {
-    chain: Chain,
-    pins: Vec<[u8; 32]>,
-    provider: Arc<CryptoProvider>,
-}
-
-#[derive(Debug)]
-enum Chain {
-    /// The system's roots.
-    System(rustls_platform_verifier::Verifier),
-    /// The certificates of a CA file, and a verifier that trusts them.
-    File(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>),
-    /// `verify: false`.
-    Unverified,
-}
-
-impl Verifier {
-    fn new(config: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let chain = match (config.verify, &config.ca) {
-            (Verify::No, _) => Chain::Unverified,
-            (Verify::Yes, None) => rustls_platform_verifier::Verifier::new(Arc::clone(provider))
-                .map(Chain::System)
-                .map_err(|error| format!("{error} (tls.ca names a CA file)"))?,
-            (Verify::Yes, Some(path)) => {
-                let trusted = certificates(path)?;
-                let mut roots = RootCertStore::empty();
-                for certificate in &trusted {
-                    roots
-                        .add(certificate.clone())
-                        .map_err(|error| format!("{}: {error}", path.display()))?;
-                }
-                let verifier =
-                    WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
-                        .build()
-                        .map_err(|error| format!("{}: {error}", path.display()))?;
-                Chain::File(trusted, verifier)
-            }
-        };
-        Ok(Verifier {
-            chain,
-            pins: config.pins.clone(),
-            provider: Arc::clone(provider),
-        })
-    }
-
-    fn verify_pins(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
-        if self.pins.is_empty() {
-            return Ok(());
-        }
-        let key = ParsedCertificate::try_from(leaf)?.subject_public_key_info();
-        let mut got = [0; 32];
-        got.copy_from_slice(digest::digest(&digest::SHA256, &key).as_ref());
-        match self.pins.contains(&got) {
-            true => Ok(()),
-            false => Err(Error::InvalidCertificate(CertificateError::Other(
-                rustls::OtherError(Arc::new(WrongKey { got })),
-            ))),
-        }
-    }
-
-    /// Whether signatures of the handshake mean anything: not where nothing is verified at all, and
-    /// very old hosts have certificates (X.509 v1) that cannot even be read for that.
-    fn believes_anyone(&self) -> bool {
-        matches!(self.chain, Chain::Unverified) && self.pins.is_empty()
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match &self.chain {
-            Chain::Unverified => {}
-            Chain::System(roots) => {
-                roots.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
-            }
-            Chain::File(trusted, roots) => {
-                match roots.verify_server_cert(leaf, intermediates, name, ocsp, now) {
-                    Ok(_) => {}
-                    // `openssl req -x509` makes a self-signed certificate that calls itself a CA.
-                    // Who names exactly that one as trusted means it; its dates were looked at.
-                    Err(error) if is_its_own_ca(&error) && trusted.iter().any(|it| it == leaf) => {
-                        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        self.verify_pins(leaf)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        if self.believes_anyone() {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, leaf, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        if self.believes_anyone() {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
-}
-
-/// The verifier's one error for a CA certificate that a server shows as its own. It has no variant
-/// in rustls, only its name; the dates are checked before it.
-fn is_its_own_ca(error: &Error) -> bool {
-    match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            format!("{:?}", other.0) == "CaUsedAsEndEntity"
-        }
-        _ => false,
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::{FAILED, WRONG, duration, say, tell};
+use crate::backend::config::Verify;
 use crate::protocol::{Protocol, Secret, UserName};
 use trust::Trust;
 use wire::Wire;
@@ -160,7 +161,11 @@ enum Exposed {
 }
 
 pub(super) fn probe(args: &Args) -> ExitCode {
-    let trust = match Trust::new(args.ca.as_deref(), args.no_verify) {
+    let verify = match args.no_verify {
+        true => Verify::No,
+        false => Verify::Yes,
+    };
+    let trust = match Trust::new(args.ca.as_deref(), verify) {
         Ok(trust) => trust,
         Err(error) => {
             tell(&format!("error: {error}"));
