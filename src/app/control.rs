@@ -61,6 +61,7 @@ impl admin::Gateway for App {
             user: &user,
             protocol,
             listener: None,
+            server_name: None,
         };
         let built = self.built.load_full();
         let gateway = built.current.gateway.clone();

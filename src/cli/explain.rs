@@ -24,6 +24,7 @@ pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -
         user: &user,
         protocol,
         listener: None,
+        server_name: None,
     };
     let mut told = explain::explain(&config.router(), &config.backends, ask, &|_, _| None);
     for listener in config.listeners.iter().filter(|l| l.protocol == protocol) {
@@ -34,6 +35,15 @@ pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -
             );
             told.reasons.push(reason);
         }
+        // Only where the map does not name the user.
+        let named = told.matched() && told.entry.as_deref() != Some("*");
+        let names = listener.server_names.iter().filter(|_| !named);
+        told.reasons.extend(names.map(|(name, backend)| {
+            let listener = &listener.name;
+            format!(
+                "but who asks for the server {name} on the listener {listener} goes to {backend}"
+            )
+        }));
     }
     match form {
         Form::Text => say(&told.to_string()),

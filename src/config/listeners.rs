@@ -69,6 +69,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             proxy_protocol: raw.get("proxy_protocol").networks(),
             client_ca: raw.get("client_ca").path(report.base),
             backend: raw.get("backend").text().map(Into::into),
+            server_names: server_names(raw, report),
             allow: raw.get("allow").networks(),
             capabilities: capabilities(raw.get("capabilities"), protocol, tls, report),
             greeting: greeting(raw.get("greeting"), report),
@@ -144,15 +145,73 @@ pub(super) fn certificates(
     }
 }
 
-/// The listeners that have a backend of their own.
+/// The listeners, and servers of theirs, that have a backend of their own.
 pub(super) fn pins(listeners: &[listen::Config]) -> impl Iterator<Item = Pin> + '_ {
-    listeners.iter().filter_map(|listener| {
-        Some(Pin {
-            listener: listener.name.clone(),
-            backend: listener.backend.clone()?,
-            place: Default::default(),
-        })
+    listeners.iter().flat_map(|listener| {
+        let own = listener.backend.iter().map(|backend| (None, backend));
+        let names = listener.server_names.iter();
+        own.chain(names.map(|(name, backend)| (Some(name), backend)))
+            .map(|(server_name, backend)| Pin {
+                listener: listener.name.clone(),
+                server_name: server_name.cloned(),
+                backend: backend.clone(),
+                place: Default::default(),
+            })
     })
+}
+
+/// Backends by the server that clients ask for.
+fn server_names(listener: Raw<'_>, report: &mut Report<'_>) -> Vec<(String, String)> {
+    let raw = listener.get("server_names");
+    if raw.is_there() && listener.get("backend").is_there() {
+        let message = "`server_names` beside `backend`";
+        let expected = "every login of this listener goes to its `backend`: no server is asked for";
+        report.say(raw.mark(), Code::E016, message, expected);
+    }
+    let mut names: Vec<(String, String)> = Vec::new();
+    for (key, mark, backend) in raw.entries() {
+        let name = key.to_ascii_lowercase();
+        let bare = name.strip_prefix("*.").unwrap_or(&name);
+        if let Err(wrong) = server_name(bare) {
+            report.add(
+                mark,
+                wrong.code,
+                format!("{} is no server's name", quoted(key)),
+                wrong,
+            );
+        }
+        // The same spelling twice is told already.
+        let twin = |other: &str| other != key && other.eq_ignore_ascii_case(key);
+        if raw
+            .entries()
+            .take_while(|it| it.1 != mark)
+            .any(|it| twin(it.0))
+        {
+            let message = format!("{} is there twice", quoted(key));
+            report.say(
+                mark,
+                Code::E051,
+                message,
+                "names compare without regard to case",
+            );
+        }
+        names.extend(backend.text().map(|backend| (name, backend.to_owned())));
+    }
+    names
+}
+
+/// What a client can ask for: `HostName` of RFC 6066 §3 is ASCII and no address.
+fn server_name(name: &str) -> Result<(), Wrong> {
+    let wrong = || {
+        Wrong::new(
+            Code::E032,
+            "expected a host name, like `imap.example.org` or `*.example.org`",
+        )
+    };
+    match rustls::pki_types::DnsName::try_from(name) {
+        Ok(_) if !name.ends_with('.') && name.parse::<std::net::IpAddr>().is_err() => Ok(()),
+        _ => Err(wrong()),
+    }
 }
 
 fn greeting(raw: Raw<'_>, report: &mut Report<'_>) -> String {

@@ -26,6 +26,9 @@ pub struct Config {
     pub client_ca: Option<PathBuf>,
     /// Every login goes there; no map is asked.
     pub backend: Option<String>,
+    /// Where those go whom the map does not name, by the server that they asked for (SNI): a name in
+    /// lower case, or `*.` and what follows one label; and a backend.
+    pub server_names: Vec<(String, String)>,
     /// Networks that may connect; empty: all.
     pub allow: Vec<IpNet>,
     /// List shown before login instead of ours.

@@ -51,6 +51,15 @@ impl Stream {
         }
     }
 
+    /// The name that a client asked for in its TLS handshake (SNI), lower case.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Stream::FrontTls(tls) => tls.server_name(),
+            Stream::Tapped(tapped) => tapped.stream.server_name(),
+            _ => None,
+        }
+    }
+
     /// Takes the stream away and leaves [`Stream::Gone`].
     pub fn take(&mut self) -> Stream {
         std::mem::replace(self, Stream::Gone(tokio::io::empty()))

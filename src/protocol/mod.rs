@@ -108,6 +108,9 @@ pub trait Server: Send {
     /// offered from now on (RFC 4422 appendix A). Told before the first `step`, or directly behind
     /// [`tls_started`](Server::tls_started).
     fn certificate_shown(&mut self, name: UserName);
+    /// What is served from now on: TLS has told which server the client asked for. Told directly behind
+    /// [`tls_started`](Server::tls_started).
+    fn serve(&mut self, mechanisms: sasl::Mechanisms);
     /// The client's address is one that gateways may have: a protocol in which they tell who their
     /// client is only where that is offered offers it. Told before the first `step`.
     fn sender_trusted(&mut self) {}

@@ -40,7 +40,8 @@ impl Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The key as written: `alice@example.com`, `@example.org`, `@*.example.org`, `/regex/`, `*`;
-    /// for a listener with a backend of its own, `listener NAME`.
+    /// for a listener with a backend of its own, `listener NAME`; for one of its `server_names`,
+    /// `server name NAME`.
     pub key: String,
     /// Where it leads.
     pub to: Destination,

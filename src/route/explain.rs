@@ -74,7 +74,7 @@ pub fn explain(
         told.because(format!("`default_domain` was added to {}", ask.user));
     }
     if decision.next == Next::Lookups {
-        told.lookups(router, backends, &decision.user, ask.protocol, state);
+        told.lookups(router, backends, &decision.user, ask, state);
         return told;
     }
     let Some((entry, matched)) = decision.matched else {
@@ -86,6 +86,9 @@ pub fn explain(
     told.line = Some(entry.place.line);
     told.because(match matched {
         Matched::Listener => "the listener has a backend of its own, no map is asked",
+        Matched::ServerName => {
+            "no other entry matches, and the server that the client asks for has a backend"
+        }
         Matched::Map(How::Exact) => "the entry is for this very name",
         Matched::Map(How::Domain) => {
             "the entry is for the name's domain, none is for the name itself"
@@ -149,9 +152,10 @@ impl Explanation {
         router: &Router,
         backends: &BTreeMap<String, Backend>,
         user: &UserName,
-        protocol: Protocol,
+        ask: Ask<'_>,
         state: States<'_>,
     ) {
+        let protocol = ask.protocol;
         for (n, lookup) in router.lookups().iter().enumerate() {
             let name = lookup.name();
             if n == 0 {
@@ -177,7 +181,7 @@ impl Explanation {
                 )),
             }
         }
-        let default = router.by_default(user.clone());
+        let default = router.by_default(ask, user.clone());
         self.because(match default.matched.as_ref().map(|(entry, _)| &entry.to) {
             Some(Destination::Backend { backend, .. }) => {
                 format!("the default, {backend}, is for those it leaves to us by `Auth-Backend: *`")
@@ -379,6 +383,7 @@ mod tests {
             user: &user,
             protocol,
             listener: None,
+            server_name: None,
         };
         explain(&router, &backends, ask, states)
     }
@@ -429,6 +434,7 @@ mod tests {
                 user: &user,
                 protocol: Protocol::Imap,
                 listener: None,
+                server_name: None,
             };
             explain(&router, &BTreeMap::new(), ask, &|_, _| None)
         };

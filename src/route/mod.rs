@@ -7,18 +7,20 @@ pub mod config;
 pub mod explain;
 mod index;
 pub mod lookup;
+mod pins;
 pub mod rule;
 pub mod table;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use config::{Config, Destination, Entry, Place};
 pub use lookup::{Lookup, Server, Visit};
+pub use pins::Pin;
 pub use rule::Template;
 pub use table::{Found, How, Map};
 
 use crate::protocol::{Failure, Protocol, Secret, UserName};
+use pins::Pins;
 
 /// The answer to "where does this user go": a backend, the login to use there, and which entry of
 /// the map said so.
@@ -45,6 +47,8 @@ pub enum Reach<'a> {
     AsTyped(&'a str),
     /// All to this backend, some under another name.
     Backend(&'a str),
+    /// To this backend, each with the name that was typed, but for those whom the map names.
+    ServerName(&'a str),
     /// That depends on the name.
     Any,
 }
@@ -58,24 +62,15 @@ pub struct Ask<'a> {
     pub protocol: Protocol,
     /// The name of the listener it came in by; none where nobody came in (`explain`).
     pub listener: Option<&'a str>,
-}
-
-/// A listener whose logins all go to one backend: `listeners: - backend:`.
-#[derive(Clone, Debug)]
-pub struct Pin {
-    /// The listener's name.
-    pub listener: String,
-    /// The backend's name.
-    pub backend: String,
-    /// Where the listener stands.
-    pub place: Place,
+    /// The server that the client asked for (SNI), if it did.
+    pub server_name: Option<&'a str>,
 }
 
 /// Finds each user's way.
 #[derive(Debug)]
 pub struct Router {
     config: Config,
-    pins: HashMap<String, Arc<Entry>>,
+    pins: Pins,
     lookups: Vec<Arc<Lookup>>,
 }
 
@@ -106,28 +101,22 @@ pub enum Next {
 pub enum Matched {
     /// The listener has a backend of its own.
     Listener,
+    /// The server that the client asked for has one, and the map does not name the user.
+    ServerName,
     /// An entry of the map.
     Map(How),
 }
 
 impl Router {
-    /// A router over a map and the listeners that have a backend of their own.
+    /// A router over a map, and the listeners and server names that have a backend of their own.
     pub fn new(config: Config, pins: impl IntoIterator<Item = Pin>) -> Self {
-        let pins = pins.into_iter().map(|pin| {
-            let entry = Entry {
-                key: format!("listener {}", pin.listener),
-                to: Destination::backend(pin.backend),
-                place: pin.place,
-            };
-            (pin.listener, Arc::new(entry))
-        });
         let lookups = config.lookups.iter().cloned();
         Router {
             lookups: lookups
                 .map(|lookup| Arc::new(Lookup::new(lookup)))
                 .collect(),
             config,
-            pins: pins.collect(),
+            pins: pins.into_iter().collect(),
         }
     }
 
@@ -148,25 +137,32 @@ impl Router {
         &self.lookups
     }
 
-    /// Where logins of a listener can go.
-    pub fn reach(&self, listener: &str) -> Reach<'_> {
-        let entry = self.pins.get(listener).map(|entry| &entry.to);
-        let only = match self.lookups.is_empty() {
+    /// Where logins of a listener can go, by a client that asked for this server.
+    pub fn reach(&self, listener: &str, server_name: Option<&str>) -> Reach<'_> {
+        let no_lookups = self.lookups.is_empty();
+        let as_typed = self.config.default_domain.is_none();
+        let all = self.pins.of_listener(listener).map(|entry| &entry.to);
+        if all.is_none()
+            && let Some(entry) = self.pins.of_server(listener, server_name)
+            && let Destination::Backend { backend, .. } = &entry.to
+        {
+            return match no_lookups && as_typed {
+                true => Reach::ServerName(backend),
+                false => Reach::Any,
+            };
+        }
+        let only = match no_lookups {
             true => self.config.map.only_default(),
             false => None,
         };
-        let to = entry.or(only);
-        match (to, &self.config.default_domain) {
-            (
-                Some(Destination::Backend {
-                    backend,
-                    login: None,
-                    ..
-                }),
-                None,
-            ) => Reach::AsTyped(backend),
-            (Some(Destination::Backend { backend, .. }), _) => Reach::Backend(backend),
-            (Some(Destination::Reject(_)) | None, _) => Reach::Any,
+        match all.or(only) {
+            Some(Destination::Backend {
+                backend,
+                login: None,
+                ..
+            }) if as_typed => Reach::AsTyped(backend),
+            Some(Destination::Backend { backend, .. }) => Reach::Backend(backend),
+            Some(Destination::Reject(_)) | None => Reach::Any,
         }
     }
 
@@ -182,7 +178,7 @@ impl Router {
                     return Ok(sent.route(lookup, decision.user));
                 }
             }
-            decision = self.by_default(decision.user);
+            decision = self.by_default(ask, decision.user);
         }
         let Some((entry, _)) = decision.matched else {
             return Err(Failure::NoRoute);
@@ -211,7 +207,8 @@ impl Router {
     /// The whole decision as far as the map makes it, also where it is a no.
     pub fn decide(&self, ask: Ask<'_>) -> Decision {
         let user = self.full_name(ask.user);
-        if let Some(entry) = ask.listener.and_then(|name| self.pins.get(name)) {
+        let listener = ask.listener.and_then(|name| self.pins.of_listener(name));
+        if let Some(entry) = listener {
             return Decision {
                 login: Ok(user.clone()),
                 matched: Some((entry.clone(), Matched::Listener)),
@@ -223,7 +220,7 @@ impl Router {
             return decision;
         }
         match self.lookups.is_empty() {
-            true => self.by_default(user),
+            true => self.by_default(ask, user),
             false => Decision {
                 next: Next::Lookups,
                 ..undecided(user)
@@ -231,8 +228,18 @@ impl Router {
         }
     }
 
-    /// What the default says, where neither an entry nor a lookup service says anything.
-    pub fn by_default(&self, user: UserName) -> Decision {
+    /// What the default says, where neither an entry nor a lookup service says anything: that of the
+    /// server which the client asked for, else the map's.
+    pub fn by_default(&self, ask: Ask<'_>, user: UserName) -> Decision {
+        let named = ask.listener.map(|name| (name, ask.server_name));
+        if let Some(entry) = named.and_then(|(name, server)| self.pins.of_server(name, server)) {
+            return Decision {
+                login: Ok(user.clone()),
+                matched: Some((entry.clone(), Matched::ServerName)),
+                user,
+                next: Next::Decided,
+            };
+        }
         let found = self.config.map.default_entry();
         let decision = found.and_then(|found| decided(&found, &user));
         decision.unwrap_or_else(|| undecided(user))
@@ -298,6 +305,7 @@ mod tests {
             user,
             protocol: Protocol::Imap,
             listener: None,
+            server_name: None,
         }
     }
 
@@ -311,12 +319,20 @@ mod tests {
             default_domain: default_domain.map(Into::into),
             lookups: Vec::new(),
         };
-        let pin = Pin {
-            listener: "pinned".into(),
-            backend: "own".into(),
+        let pin = |listener: &str, server_name: Option<&str>, backend: &str| Pin {
+            listener: listener.into(),
+            server_name: server_name.map(Into::into),
+            backend: backend.into(),
             place: Place::default().at(77),
         };
-        Router::new(config, [pin])
+        Router::new(
+            config,
+            [
+                pin("pinned", None, "own"),
+                pin("named", Some("imap.old.example"), "old"),
+                pin("named", Some("*.new.example"), "new"),
+            ],
+        )
     }
 
     fn login(template: &str, groups: &[&str]) -> Destination {
@@ -427,8 +443,49 @@ mod tests {
             (vec![], None, Reach::Any, Reach::AsTyped("own")),
         ] {
             let router = router(entries, domain);
-            assert_eq!(router.reach("other"), other);
-            assert_eq!(router.reach("pinned"), pinned);
+            assert_eq!(router.reach("other", Some("imap.old.example")), other);
+            assert_eq!(router.reach("pinned", None), pinned);
+            assert_eq!(router.reach("named", None), other);
+            let named = match domain {
+                None => Reach::ServerName("old"),
+                Some(_) => Reach::Any,
+            };
+            assert_eq!(router.reach("named", Some("imap.old.example")), named);
+        }
+    }
+
+    /// The map's own entries go before: nobody is sent against them by asking for a server.
+    #[tokio::test]
+    async fn the_server_asked_for_takes_the_defaults_place() {
+        let router = router(
+            vec![
+                ("ann", Destination::backend("map")),
+                ("@gone", Destination::Reject("moved".into())),
+                ("*", Destination::backend("rest")),
+            ],
+            None,
+        );
+        let old = Some("imap.old.example");
+        for (user, listener, server_name, want) in [
+            ("ann", "named", old, "map"),
+            ("bob", "named", old, "old"),
+            ("bob", "named", Some("pop.new.example"), "new"),
+            ("bob", "named", Some("new.example"), "rest"),
+            ("bob", "named", Some("a.b.new.example"), "rest"),
+            ("bob", "named", Some("elsewhere.example"), "rest"),
+            ("bob", "named", None, "rest"),
+            ("bob", "other", old, "rest"),
+            ("bob@gone", "named", old, "rejected"),
+        ] {
+            let user = name(user);
+            let ask = Ask {
+                listener: Some(listener),
+                server_name,
+                ..ask(&user)
+            };
+            let route = router.route(ask, &NOBODY).await;
+            let got = route.map_or("rejected".into(), |route| route.backend);
+            assert_eq!(got, want, "{user} {listener} {server_name:?}");
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Said {
     Login(Login),
     /// The client answers a challenge of the host's.
     Answer(Answer),
+    /// TLS has begun in mid-stream: what is offered may be something else now.
+    Secured,
     /// The server said goodbye; everything is written.
     Closed,
     /// The client left.
@@ -78,7 +80,7 @@ pub struct Upgrade {
     pub timeout: Duration,
 }
 
-/// Converses until a login, a goodbye or the client's end of stream. `refused` hears of login attempts
+/// Converses until a login, a goodbye, the start of TLS or the client's end of stream. `refused` hears of login attempts
 /// that fail without asking anybody.
 ///
 /// # Errors
@@ -120,7 +122,7 @@ pub(super) async fn converse(
                     None => secure,
                 };
                 server.tls_started();
-                show_certificate(stream, server);
+                return Ok(Said::Secured);
             }
             Step::Login(login) => return Ok(Said::Login(login)),
             Step::Exchange(answer) => return Ok(Said::Answer(answer)),

@@ -136,6 +136,7 @@ impl Gateway {
             user,
             protocol: Protocol::Imap,
             listener: None,
+            server_name: None,
         };
         let (owner, _, name) = self.owner(ask);
         (owner, name)
@@ -151,8 +152,8 @@ impl Gateway {
             (Next::Decided, Some((entry, matched)), Ok(login)) => match &entry.to {
                 Destination::Backend { backend, .. } => {
                     let owner = Owner::new(backend, &login);
-                    if matched == Matched::Listener {
-                        // The map is not asked: what is ordered for a name of the map is not for this.
+                    if matches!(matched, Matched::Listener | Matched::ServerName) {
+                        // The map does not name it: what is ordered for a name of the map is not for this.
                         return (owner.clone(), owner, decision.user);
                     }
                     owner

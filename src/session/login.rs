@@ -92,6 +92,8 @@ pub(super) struct Tls {
     pub(super) facts: TlsFacts,
     /// The one it has shown, verified.
     pub(super) certificate: Option<CertificateDer<'static>>,
+    /// The server that it asked for.
+    pub(super) server_name: Option<Box<str>>,
 }
 
 /// What is known of an attempt so far, for the log.
@@ -146,11 +148,7 @@ impl Session<'_> {
         let typed = self.gateway.router.full_name(&login.user).canonical();
         let penalties = &tables.penalties;
         penalties.user(limits, &typed, self.ip()).map_err(met)?;
-        let ask = route::Ask {
-            user: &login.user,
-            protocol: self.front.protocol,
-            listener: Some(&self.front.name),
-        };
+        let ask = self.ask(login, visit);
         let seen = self.seen(login, visit);
         let route = match self.gateway.router.route(ask, &seen).await {
             Err(Failure::NoRoute) => {
@@ -189,7 +187,7 @@ impl Session<'_> {
         let mut changes = self.gateway.state.changes();
         loop {
             changes.mark_unchanged();
-            let way = self.way(login, &route, &mut patience).await?;
+            let way = self.way(ask, &route, &mut patience).await?;
             facts.backend = Some(way.backend.clone());
             let connect = self.connect(login, visit, &route, &way, facts, client);
             match connect.await {
@@ -359,6 +357,17 @@ impl Session<'_> {
         penalties
             .admit(limits, canonical, self.ip(), &login.credentials)
             .map_err(|limit| Failure::TooMany { limit })
+    }
+
+    /// What decides the way.
+    fn ask<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Ask<'a> {
+        let tls = visit.tls.as_ref();
+        route::Ask {
+            user: &login.user,
+            protocol: self.front.protocol,
+            listener: Some(&self.front.name),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        }
     }
 
     /// The visit as sources of the map see it that are asked over the network.

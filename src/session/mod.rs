@@ -204,6 +204,11 @@ impl Session<'_> {
             }
             let login = match said {
                 Ok(Said::Login(login)) => login,
+                Ok(Said::Secured) => {
+                    server.serve(offers::mechanisms(self.front, self.gateway, &stream));
+                    show_certificate(&stream, &mut *server);
+                    continue;
+                }
                 Ok(Said::Proxied) => {
                     let metrics = &self.gateway.metrics;
                     metrics.refused(metrics::Refused::ProxyHeader);
@@ -220,6 +225,7 @@ impl Session<'_> {
             let tls = stream.tls().map(|facts| login::Tls {
                 facts,
                 certificate: stream.certificate().cloned(),
+                server_name: stream.server_name().map(Into::into),
             });
             let mut asked = Asked {
                 stream: &mut stream,
@@ -395,7 +401,7 @@ fn server(front: &Front, gateway: &Gateway, stream: &Stream, id: &str) -> Box<dy
         session: id.to_owned(),
         channel,
         capabilities: front.capabilities.clone(),
-        mechanisms: offers::mechanisms(front, gateway),
+        mechanisms: offers::mechanisms(front, gateway, stream),
         line: gateway.limits.line,
         bad_commands: gateway.limits.bad_commands,
     };
@@ -419,7 +425,7 @@ async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
             linger(stream).await;
             Ended::new(EndedBy::Client, "logout")
         }
-        Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Proxied) => {
+        Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Secured | Said::Proxied) => {
             Ended::new(EndedBy::Client, "closed")
         }
         Err(error) => Ended::error(EndedBy::Client, &error),

@@ -3,8 +3,9 @@
 //! A password can be shown to every host, so PLAIN and LOGIN are always there. A token can be shown
 //! only to a host that takes one: XOAUTH2 and OAUTHBEARER are listed where a host that this listener
 //! can lead to has offered them to us, or where the operator's own list has them. SCRAM cannot change
-//! its host once the name is known, nor its name: it is listed where all logins of the listener go to
-//! one backend under the names they bear, and each of its hosts has offered it to us. Where the gateway
+//! its name: it is listed where one backend is known before the name is, because all logins of the
+//! listener go there under the names they bear, or because it is the backend of the server that the
+//! client asked for by SNI, and each of its hosts has offered it to us. Where the gateway
 //! checks passwords itself, passwords are all there is.
 //!
 //! A host is known once it was probed, moments after the start, or somebody has tried to log in to
@@ -12,12 +13,13 @@
 //! same is relayed.
 
 use super::{Front, Gateway};
+use crate::net::Stream;
 use crate::protocol::Protocol;
 use crate::protocol::sasl::{Mechanism, Mechanisms};
 use crate::route::Reach;
 
 /// What is served on a listener, as things stand.
-pub(super) fn mechanisms(front: &Front, gateway: &Gateway) -> Mechanisms {
+pub(super) fn mechanisms(front: &Front, gateway: &Gateway, stream: &Stream) -> Mechanisms {
     if gateway.authenticate.is_some() {
         return Mechanisms::PASSWORD;
     }
@@ -25,14 +27,16 @@ pub(super) fn mechanisms(front: &Front, gateway: &Gateway) -> Mechanisms {
         let backend = gateway.backends.get(backend);
         backend.map(|backend| backend.mechanisms(front.protocol))
     };
-    let (any, all) = match gateway.router.reach(&front.name) {
+    let anywhere = || {
+        let backends = gateway.backends.iter();
+        let any = backends.map(|backend| backend.mechanisms(front.protocol).0);
+        any.fold(Mechanisms::NONE, Mechanisms::or)
+    };
+    let (any, all) = match gateway.router.reach(&front.name, stream.server_name()) {
         Reach::AsTyped(backend) => of(backend).unwrap_or_default(),
         Reach::Backend(backend) => (of(backend).unwrap_or_default().0, Mechanisms::NONE),
-        Reach::Any => {
-            let backends = gateway.backends.iter();
-            let any = backends.map(|backend| backend.mechanisms(front.protocol).0);
-            (any.fold(Mechanisms::NONE, Mechanisms::or), Mechanisms::NONE)
-        }
+        Reach::ServerName(backend) => (anywhere(), of(backend).unwrap_or_default().1),
+        Reach::Any => (anywhere(), Mechanisms::NONE),
     };
     let listed = front.capabilities.as_deref().unwrap_or_default();
     Mechanisms::PASSWORD

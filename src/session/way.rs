@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Session;
-use crate::protocol::{Failure, Login};
+use crate::protocol::Failure;
 use crate::route::{Ask, Route, Server};
 use crate::state::Pass;
 
@@ -42,16 +42,12 @@ impl Session<'_> {
     /// The way of a login that the map sends by `route`.
     pub(super) async fn way(
         &self,
-        login: &Login,
+        ask: Ask<'_>,
         route: &Route,
         patience: &mut Patience,
     ) -> Result<Way, Failure> {
         let state = &self.gateway.state;
-        let (owner, named, _) = self.gateway.owner(Ask {
-            user: &login.user,
-            protocol: self.front.protocol,
-            listener: Some(&self.front.name),
-        });
+        let (owner, named, _) = self.gateway.owner(ask);
         let mut pass = Pass {
             owner,
             named,

@@ -333,12 +333,17 @@ impl Table {
     }
 
     fn places(&self, name: &str) -> Option<&Vec<usize>> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let name = spelled(name);
         self.exact.get(&name).or_else(|| {
             let (_, parent) = name.split_once('.')?;
             self.wildcard.get(parent)
         })
     }
+}
+
+/// A name as it is compared: lower case, without a dot at its end.
+pub(super) fn spelled(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 impl ResolvesServerCert for Certificates {

@@ -17,10 +17,10 @@ use crate::support::stage::both;
 use crate::support::{BOB, Imap, Scratch, Stage, scripted};
 
 /// A token that Dovecot's introspection endpoint knows as Bob's.
-const TOKEN: &str = "ya29.bobs-token-0123456789_abcdefgh.ijklmnop~qrst+uvwx/yz==";
+pub(crate) const TOKEN: &str = "ya29.bobs-token-0123456789_abcdefgh.ijklmnop~qrst+uvwx/yz==";
 
 /// A Dovecot that knows every mechanism.
-fn stage(settings: impl FnOnce(&Dovecot) -> Settings) -> Stage {
+pub(crate) fn stage(settings: impl FnOnce(&Dovecot) -> Settings) -> Stage {
     let introspection = introspection();
     Stage::on(
         |scratch, pki| {

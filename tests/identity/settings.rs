@@ -100,6 +100,16 @@ fn networks_and_authorities_of_a_listener() {
 }
 
 #[test]
+fn backends_by_server_name() {
+    let files = Files::new("names");
+    let names = ", server_names: { imap.Old.example: other, \"*.example\": b }";
+    let (config, _) = files.parse(&with(names, "", "")).unwrap();
+    let want = [("imap.old.example", "other"), ("*.example", "b")];
+    let want = want.map(|(name, backend)| (name.to_owned(), backend.to_owned()));
+    assert_eq!(config.listeners[0].server_names, want);
+}
+
+#[test]
 fn what_is_refused_and_by_which_code() {
     let files = Files::new("refused");
     for (listener, backend, top, want) in [
@@ -141,6 +151,24 @@ fn what_is_refused_and_by_which_code() {
         ),
         (", client_ca: nowhere", MASTER, PASSWORDS, &["E040"]),
         (", proxy_protocol: [10.0.0.0/33]", "", "", &["E024"]),
+        // Servers that clients ask for.
+        (", server_names: { a.example: nowhere }", "", "", &["E011"]),
+        (", server_names: { a_b.example.: other }", "", "", &["E032"]),
+        (", server_names: { \"*\": other }", "", "", &["E032"]),
+        (", server_names: { 192.0.2.1: other }", "", "", &["E032"]),
+        (
+            ", server_names: { a.example: other, A.example: other }",
+            "",
+            "",
+            &["E051"],
+        ),
+        (
+            ", backend: other, server_names: { a.example: other }",
+            "",
+            "",
+            &["E016"],
+        ),
+        (", server_names: [a.example]", "", "", &["E013"]),
     ] {
         let text = with(listener, backend, top);
         let problems = match files.parse(&text) {

@@ -76,6 +76,11 @@ static LISTENER: Shape = Shape {
             &BACKEND,
             "every login of this listener goes there",
         ),
+        may(
+            "server_names",
+            &SERVER_NAMES,
+            "by the server that a client asks for (SNI): where users go whom the map does not name",
+        ),
         may("allow", &NETWORKS, "networks that may connect"),
         may(
             "capabilities",
@@ -86,6 +91,7 @@ static LISTENER: Shape = Shape {
     ])),
 };
 
+static SERVER_NAMES: Shape = map("a map of server names to backends", Keys::Free(&BACKEND));
 static BIND: Shape = leaf("a URL, like `imaps://0.0.0.0:993`", Leaf::Listen);
 static CAPABILITIES: Shape = list("a list of capabilities", &LINE);
 

@@ -488,6 +488,10 @@ impl crate::protocol::Server for Server {
         self.talk = Talk::Command;
     }
 
+    fn serve(&mut self, mechanisms: sasl::Mechanisms) {
+        self.settings.mechanisms = mechanisms;
+    }
+
     fn certificate_shown(&mut self, name: UserName) {
         self.certificate = Some(name);
     }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::FrontTls;
+use super::asked::Asked;
 use super::records::Records;
 
 /// Octets of a client's handshake that may wait for their end: its certificates come in one message.
@@ -27,6 +28,7 @@ enum Want {
 
 /// Shakes hands. What is said last stays with the stream and leaves with its first data.
 pub(super) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<FrontTls> {
+    let (config, asked) = Asked::in_one_handshake(&config);
     let mut rustls = UnbufferedServerConnection::new(config).map_err(failed)?;
     let mut received = Vec::new();
     let mut send = Vec::new();
@@ -84,6 +86,7 @@ pub(super) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> io:
             version,
             suite,
             certificate,
+            server_name: asked.name(),
         },
         super::Start {
             received,

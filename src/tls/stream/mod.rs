@@ -6,6 +6,7 @@
 //! buffers that live no longer than it does. The server's last words of the handshake leave with its
 //! first data, in one write.
 
+mod asked;
 mod handshake;
 mod protect;
 mod records;
@@ -54,6 +55,7 @@ struct Facts {
     version: Option<ProtocolVersion>,
     suite: Option<SupportedCipherSuite>,
     certificate: Option<Box<CertificateDer<'static>>>,
+    server_name: Option<Box<str>>,
 }
 
 /// What the handshake left over.
@@ -141,6 +143,11 @@ impl FrontTls {
     /// The certificate that the client has shown and that was verified.
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.facts.certificate.as_deref()
+    }
+
+    /// The name that the client asked for (SNI, RFC 6066 §3): lower case, without a dot at its end.
+    pub fn server_name(&self) -> Option<&str> {
+        self.facts.server_name.as_deref()
     }
 
     /// The connection under it.

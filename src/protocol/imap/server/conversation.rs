@@ -65,6 +65,10 @@ impl protocol::Server for Server {
         }
     }
 
+    fn serve(&mut self, mechanisms: sasl::Mechanisms) {
+        self.settings.mechanisms = mechanisms;
+    }
+
     fn certificate_shown(&mut self, name: UserName) {
         self.certificate = Some(name);
     }

@@ -1,0 +1,174 @@
+//! Backends by the server that a client asks for: SCRAM is offered there and relayed, and nobody is
+//! sent against the map.
+
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::sasl::{TOKEN, stage};
+use crate::support::gateway::Settings;
+use crate::support::imap::Way;
+use crate::support::mail::message;
+use crate::support::need::{DOVECOT, Need, needs};
+use crate::support::process::run_ok;
+use crate::support::scratch::free_port;
+use crate::support::stage::both;
+use crate::support::wire::Conn;
+use crate::support::{BOB, Imap, Stage};
+
+/// Ports of listeners that know a Dovecot by the names `localhost` and `*.mail.example`. Everybody
+/// else goes to the built-in store, and its user `demo` does so by an entry of the map.
+struct Ports {
+    imaps: u16,
+    pop3s: u16,
+    imap: u16,
+    pop3: u16,
+}
+
+fn named() -> (Stage, Ports) {
+    let [imaps, pop3s, imap, pop3] = std::array::from_fn(|_| free_port());
+    let ports = Ports {
+        imaps,
+        pop3s,
+        imap,
+        pop3,
+    };
+    let stage = stage(|dovecot| {
+        let listener = |settings: Settings, (scheme, port): (&str, u16)| {
+            settings.listener(&format!(
+                "{{ bind: \"{scheme}://127.0.0.1:{port}\", server_names: {{ localhost: scram, \"*.Mail.Example\": scram }} }}"
+            ))
+        };
+        let settings = Settings::new()
+            .backend("scram", both(dovecot.imap, dovecot.pop3))
+            .backend("built-in", "demo://")
+            .user("demo", "built-in")
+            .user("\"*\"", "built-in");
+        [
+            ("imaps", imaps),
+            ("pop3s", pop3s),
+            ("imap", imap),
+            ("pop3", pop3),
+        ]
+        .into_iter()
+        .fold(settings, listener)
+    });
+    // What hosts take is known from a look at them.
+    let mut tries = 0;
+    while !capabilities(imaps, "localhost").contains("SCRAM-SHA-256") {
+        tries += 1;
+        assert!(tries < 1000, "the host's mechanisms were never listed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    (stage, ports)
+}
+
+fn asking(port: u16, server_name: &str) -> Imap {
+    Imap::new(Conn::tls_from([127, 0, 0, 1], port, server_name))
+}
+
+fn capabilities(port: u16, server_name: &str) -> String {
+    asking(port, server_name).command("CAPABILITY").ok().text()
+}
+
+#[test]
+fn scram_is_offered_and_relayed_by_server_name() {
+    needs!(DOVECOT, Need::Program("python3"), Need::Program("mpop"));
+    let (stage, ports) = named();
+    let stage = stage.delivered(BOB, &[message("one", b"text\n")]);
+    // Both mechanisms, right and wrong passwords, the host's proof checked; tokens besides.
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sasl_session.py");
+    run_ok(
+        Command::new("python3")
+            .arg("-I")
+            .arg(script)
+            .arg(ports.imaps.to_string())
+            .arg(&stage.pki.ca)
+            .args([BOB.name, BOB.password, TOKEN]),
+    );
+    for (way, port, starttls) in [("tls", ports.pop3s, "off"), ("stls", ports.pop3, "on")] {
+        let inbox = stage.scratch.dir(way);
+        for sub in ["cur", "new", "tmp"] {
+            std::fs::create_dir(inbox.join(sub)).unwrap();
+        }
+        let conf = stage.scratch.write_private(
+            &format!("mpoprc-{way}"),
+            format!(
+                "account default\nhost localhost\nport {port}\nauth scram-sha-256\nuser {user}\n\
+                 password {password}\ntls on\ntls_starttls {starttls}\ntls_trust_file {ca}\nkeep on\n\
+                 delivery maildir {inbox}\nuidls_file {inbox}.uidls\n",
+                user = BOB.name,
+                password = BOB.password,
+                ca = stage.pki.ca.display(),
+                inbox = inbox.display(),
+            ),
+        );
+        run_ok(Command::new("mpop").arg("-C").arg(&conf));
+        let collected = std::fs::read_dir(inbox.join("new")).unwrap().count();
+        assert_eq!(collected, 1, "{way}");
+    }
+    let log = stage.gateway.log();
+    let by_scram = |line: &&str| {
+        line.contains("event=login result=ok") && line.contains("mechanism=SCRAM-SHA-256")
+    };
+    for protocol in ["protocol=imap", "protocol=pop3"] {
+        let line = log
+            .lines()
+            .filter(by_scram)
+            .find(|it| it.contains(protocol));
+        assert!(
+            line.is_some_and(|it| it.contains("backend=scram")),
+            "{protocol}"
+        );
+    }
+}
+
+#[test]
+fn scram_is_listed_by_the_name_and_nowhere_else() {
+    needs!(DOVECOT);
+    let (_stage, ports) = named();
+    for (name, listed) in [
+        ("LOCALHOST", true),
+        ("imap.mail.example", true),
+        ("mail.example", false),
+        ("a.imap.mail.example", false),
+        ("elsewhere.example", false),
+    ] {
+        let list = capabilities(ports.imaps, name);
+        assert_eq!(list.contains("SCRAM"), listed, "{name}: {list}");
+    }
+    // The name is known once TLS has begun.
+    let mut imap = Imap::plain(ports.imap);
+    assert!(!imap.command("CAPABILITY").ok().text().contains("SCRAM"));
+    imap.start_tls();
+    assert!(imap.command("CAPABILITY").ok().text().contains("SCRAM"));
+}
+
+#[test]
+fn nobody_is_sent_against_the_map() {
+    needs!(DOVECOT);
+    let (mut stage, ports) = named();
+    let login = |server_name: &str, user: &str, password: &str| {
+        asking(ports.imaps, server_name).login(Way::PlainInitial, user, password)
+    };
+    // Whom no entry names goes where the server's users are, and only by asking for it.
+    login("localhost", BOB.name, BOB.password).ok();
+    login("elsewhere.example", BOB.name, BOB.password).no("AUTHENTICATIONFAILED");
+    // Whom one names goes there, whatever server was asked for.
+    login("localhost", "demo", "demo").ok();
+    login("elsewhere.example", "demo", "demo").ok();
+    // By SCRAM, too: that store knows none, and no other host is asked.
+    let mut imap = asking(ports.imaps, "localhost");
+    let first = STANDARD.encode("n,,n=demo,r=rOprNGfwEbeRWgbNEkqO");
+    imap.command(&format!("AUTHENTICATE SCRAM-SHA-256 {first}"))
+        .no("CONTACTADMIN");
+    stage.gateway.logged(&[
+        "event=login",
+        "result=CONTACTADMIN",
+        "mechanism=SCRAM-SHA-256",
+        "backend=built-in",
+    ]);
+    let log = stage.dovecot.log();
+    assert!(!log.contains("demo"), "{log}");
+}
