@@ -19,7 +19,7 @@ pub use capability::Profile;
 use capability::{Capabilities, Pipelining};
 use command::{Followed, Tag, Tags, Verb, Wiped};
 use memchr::memmem;
-use response::{Cut, sanitise};
+use response::{Cut, Response, sanitise};
 use zeroize::Zeroizing;
 
 use crate::protocol::sasl::{self, Relayed, relayed};
@@ -224,6 +224,10 @@ impl protocol::Client for Client {
     fn step(&mut self) -> HostStep {
         loop {
             if let Some(due) = self.due.take() {
+                if let (Due::Write(..), Some(unasked)) = (&due, self.unasked()) {
+                    self.broken("no reply before the command", &unasked);
+                    continue;
+                }
                 return self.hand_out(due);
             }
             match self.state {
@@ -301,6 +305,20 @@ impl protocol::Client for Client {
 
 /// What we say.
 impl Client {
+    /// A reply that is there before the command it could be for. Looked for before the command goes
+    /// out: whoever guesses at tags does not hear a password first.
+    fn unasked(&self) -> Option<Vec<u8>> {
+        let mut rest = &self.inbox[..];
+        while let Cut::Whole(end) = response::cut(rest) {
+            let (one, behind) = rest.split_at_checked(end)?;
+            if !matches!(response::parse(one), Response::Untagged(_)) {
+                return Some(one.to_vec());
+            }
+            rest = behind;
+        }
+        None
+    }
+
     fn hand_out(&mut self, due: Due) -> HostStep {
         match due {
             Due::Write(mut bytes, secrecy) => {

@@ -462,7 +462,6 @@ pub(super) const ATTACKS: &[Talk] = &[
         with: ALICE,
         lines: "S: * OK [CAPABILITY IMAP4rev1] hello
                 S: <1> OK welcome
-                C: <1> LOGIN \"alice\" \"hunter2\"
                 = host broke the protocol: expected no reply before the command, got \"<1> OK welcome\"",
     },
     Talk {
@@ -470,7 +469,6 @@ pub(super) const ATTACKS: &[Talk] = &[
         with: ("alice", "p\u{e4}ss", &[]),
         lines: "S: * OK [CAPABILITY IMAP4rev1] hello
                 S: + go on
-                C: <1> LOGIN {5}
                 = host broke the protocol: expected no reply before the command, got \"+ go on\"",
     },
     Talk {
