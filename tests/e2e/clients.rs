@@ -317,7 +317,7 @@ delivered_to = false
 }
 
 /// A folder, and a script that puts what it is given into a new file there.
-fn delivery(stage: &Stage) -> (PathBuf, PathBuf) {
+pub(crate) fn delivery(stage: &Stage) -> (PathBuf, PathBuf) {
     let inbox = stage.scratch.dir("inbox");
     let script = format!("exec cat > {}/$$.$(date +%s%N)\n", inbox.display());
     let script = stage.scratch.write("deliver.sh", script);
@@ -382,7 +382,7 @@ fn maildir(dir: &Path) -> Vec<Vec<u8>> {
     all
 }
 
-fn folder(dir: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn folder(dir: &Path) -> Vec<Vec<u8>> {
     fs::read_dir(dir)
         .unwrap()
         .map(|entry| fs::read(entry.unwrap().path()).unwrap())

@@ -1,6 +1,6 @@
 """A session of the imapclient library: log in by one of its ways, read mail, IDLE, log out.
 
-Arguments: port, mode (tls, starttls or clear), CA file, user, password, way (login or plain)."""
+Arguments: port, mode (tls, starttls or clear), CA file, user, password, way (login, plain, or xoauth2 or oauthbearer, with a token for the password)."""
 import ssl
 import sys
 
@@ -13,6 +13,10 @@ if mode == "starttls":
     client.starttls(context)
 if way == "plain":
     client.plain_login(user, password)
+elif way == "xoauth2":
+    client.oauth2_login(user, password)
+elif way == "oauthbearer":
+    client.oauthbearer_login(user, password)
 else:
     client.login(user, password)
 status = client.select_folder("INBOX", readonly=True)

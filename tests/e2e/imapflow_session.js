@@ -1,5 +1,6 @@
 // A session of npm's imapflow: log in, read mail, log out.
-// Arguments: the folder that has node_modules, port, tls or starttls, CA file, user, password, method.
+// Arguments: the folder that has node_modules, port, tls or starttls, CA file, user, password, method; TOKEN for
+// one: the password is a token.
 const [modules, port, mode, ca, user, pass, loginMethod] = process.argv.slice(2);
 const { ImapFlow } = require(require.resolve('imapflow', { paths: [modules] }));
 const read = async () => {
@@ -9,7 +10,7 @@ const read = async () => {
     secure: mode === 'tls',
     doSTARTTLS: mode === 'starttls' ? true : undefined,
     tls: { ca: require('fs').readFileSync(ca) },
-    auth: { user, pass, loginMethod },
+    auth: loginMethod === 'TOKEN' ? { user, accessToken: pass } : { user, pass, loginMethod },
     logger: false,
   });
   await client.connect();

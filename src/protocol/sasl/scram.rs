@@ -19,13 +19,17 @@ pub struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// `gs2-header [reserved-mext ","] username "," nonce ["," extensions]` (RFC 5802 §7). No
-    /// authzid, since nobody else's identity is served, and no mandatory extension, since nobody
-    /// knows one.
+    /// `gs2-header [reserved-mext ","] username "," nonce ["," extensions]` (RFC 5802 §7). An
+    /// authzid is the name itself, as Cyrus' and GNU's libraries write it, since nobody else's identity
+    /// is served; no mandatory extension, since nobody knows one.
     pub(super) fn parse(mechanism: Mechanism, message: Octets) -> Option<Self> {
-        let bare = (message.strip_prefix(b"n,,")).or_else(|| message.strip_prefix(b"y,,"))?;
-        let mut attributes = bare.split(|octet| *octet == b',');
+        let binding = (message.strip_prefix(b"n,")).or_else(|| message.strip_prefix(b"y,"))?;
+        let mut attributes = binding.split(|octet| *octet == b',');
+        let authzid = attributes.next()?;
         let name = attributes.next()?.strip_prefix(b"n=")?;
+        if !authzid.is_empty() && authzid.strip_prefix(b"a=") != Some(name) {
+            return None;
+        }
         let nonce = attributes.next()?.strip_prefix(b"r=")?;
         let printable = |octets: &[u8]| {
             !octets.is_empty() && octets.iter().all(|octet| octet.is_ascii_graphic())
@@ -81,8 +85,13 @@ mod tests {
             ("y,,n=user,r=x", Some("user")),
             ("n,,n=a=2Cb=3Dc,r=x", Some("a,b=c")),
             ("n,,n=j\u{fc}rgen,r=x,a=more", Some("j\u{fc}rgen")),
-            ("n,a=user,n=user,r=x", None),
+            ("n,a=user,n=user,r=x", Some("user")),
+            ("y,a=a=2Cb,n=a=2Cb,r=x", Some("a,b")),
             ("n,a=admin,n=user,r=x", None),
+            ("n,a=USER,n=user,r=x", None),
+            ("n,a=,n=user,r=x", None),
+            ("n,a,n=user,r=x", None),
+            ("n,user,n=user,r=x", None),
             ("p=tls-unique,,n=user,r=x", None),
             ("n,,m=ext,n=user,r=x", None),
             ("n,,n=,r=x", None),

@@ -1,0 +1,152 @@
+//! Tokens and SCRAM by the mail programs that know them: mutt, mbsync, getmail6, Python's imapclient and
+//! npm's imapflow log in and read mail. curl, mpop and imaplib do in `sasl`.
+
+use std::process::Command;
+
+use super::clients::{delivery, folder};
+use super::programs::{mutt_reads, script};
+use super::sasl::{TOKEN, stage};
+use crate::support::gateway::Settings;
+use crate::support::mail::mailbox;
+use crate::support::need::{DOVECOT, Need, needs, unpacked};
+use crate::support::process::run_ok;
+use crate::support::stage::both;
+use crate::support::{BOB, Imap, Pop3, Stage};
+
+/// Bob has five messages, on a host that takes everything.
+fn five() -> Stage {
+    let stage =
+        stage(|dovecot| Settings::to(both(dovecot.imap, dovecot.pop3))).delivered(BOB, &mailbox(5));
+    // What the host takes is known from a look at it.
+    let ports = stage.gateway.ports;
+    let listed = || {
+        let imap = Imap::plain(ports.imap).command("CAPABILITY").text();
+        let pop3 = Pop3::plain(ports.pop3).lines("CAPA").join(" ");
+        [imap, pop3]
+            .iter()
+            .all(|list| list.contains("SCRAM-SHA-256"))
+    };
+    let mut tries = 0;
+    while !listed() {
+        tries += 1;
+        assert!(tries < 1000, "the host's mechanisms were never listed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    stage
+}
+
+/// The gateway's log says by which mechanism somebody was let in.
+fn by(stage: &mut Stage, protocol: &str, mechanism: &str) {
+    stage.gateway.logged(&[
+        "event=login",
+        "result=ok",
+        &format!("protocol={protocol}"),
+        &format!("mechanism={mechanism} "),
+    ]);
+}
+
+#[test]
+fn imapclient() {
+    needs!(DOVECOT, Need::Venv("imapclient"));
+    let mut stage = five();
+    for (way, mechanism) in [("xoauth2", "XOAUTH2"), ("oauthbearer", "OAUTHBEARER")] {
+        let mut command = Command::new(unpacked("imapclient").join("bin/python"));
+        command.arg("-I").arg(script("imapclient_session.py"));
+        command.args([&stage.gateway.ports.imaps.to_string(), "tls"]);
+        command.arg(&stage.pki.ca).args([BOB.name, TOKEN, way]);
+        run_ok(&mut command);
+        by(&mut stage, "imap", mechanism);
+    }
+}
+
+#[test]
+fn imapflow() {
+    needs!(DOVECOT, Need::Program("node"), Need::Venv("imapflow"));
+    let mut stage = five();
+    let mut command = Command::new("node");
+    command.arg(script("imapflow_session.js"));
+    command.arg(unpacked("imapflow"));
+    command.args([&stage.gateway.ports.imaps.to_string(), "tls"]);
+    command.arg(&stage.pki.ca).args([BOB.name, TOKEN, "TOKEN"]);
+    run_ok(&mut command);
+    by(&mut stage, "imap", "OAUTHBEARER");
+}
+
+#[test]
+fn mutt() {
+    needs!(DOVECOT, Need::Program("mutt"), Need::Program("python3"));
+    let mut stage = five();
+    let ports = stage.gateway.ports;
+    for (scheme, port, protocol) in [
+        ("imaps", ports.imaps, "imap"),
+        ("pop3s", ports.pop3s, "pop3"),
+    ] {
+        for (how, mechanism) in [
+            ("xoauth2", "XOAUTH2"),
+            ("oauthbearer", "OAUTHBEARER"),
+            ("SCRAM-SHA-1", "SCRAM-SHA-1"),
+            ("SCRAM-SHA-256", "SCRAM-SHA-256"),
+        ] {
+            let prefix = protocol.trim_end_matches('3');
+            let more = format!("set {prefix}_oauth_refresh_command=\"echo {TOKEN}\"\n");
+            mutt_reads(&stage, (scheme, port), how, &more);
+            by(&mut stage, protocol, mechanism);
+        }
+    }
+}
+
+#[test]
+fn mbsync() {
+    needs!(DOVECOT, Need::Program("mbsync"));
+    let mut stage = five();
+    for mechanism in ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256"] {
+        let here = stage.scratch.dir(mechanism);
+        let conf = stage.scratch.write_private(
+            &format!("mbsyncrc-{mechanism}"),
+            format!(
+                "IMAPAccount store\nHost localhost\nPort {port}\nUser {user}\nPass {password}\n\
+                 SSLType IMAPS\nCertificateFile {ca}\nAuthMechs {mechanism}\n\n\
+                 IMAPStore far\nAccount store\n\n\
+                 MaildirStore near\nPath {here}/\nInbox {here}/INBOX\n\n\
+                 Channel all\nFar :far:\nNear :near:\nPatterns INBOX\nCreate Near\nSyncState *\nSync Pull\n",
+                port = stage.gateway.ports.imaps,
+                user = BOB.name,
+                password = BOB.password,
+                ca = stage.pki.ca.display(),
+                here = here.display(),
+            ),
+        );
+        run_ok(Command::new("mbsync").arg("-c").arg(&conf).arg("-a"));
+        let pulled = std::fs::read_dir(here.join("INBOX/new")).unwrap().count();
+        assert_eq!(pulled, 5, "{mechanism}");
+        by(&mut stage, "imap", mechanism);
+    }
+}
+
+#[test]
+fn getmail() {
+    needs!(DOVECOT, Need::Program("getmail"));
+    let mut stage = five();
+    let port = stage.gateway.ports.imaps;
+    let token = format!("use_xoauth2 = True\npassword_command = (\"/bin/echo\", \"{TOKEN}\")");
+    let password = format!("password = {}", BOB.password);
+    let (inbox, deliver) = delivery(&stage);
+    for (n, (secret, mechanism)) in (1..).zip([(password, "LOGIN"), (token, "XOAUTH2")]) {
+        let own = stage.scratch.dir(&format!("getmail-{mechanism}"));
+        std::fs::write(
+            own.join("getmailrc"),
+            format!(
+                "[retriever]\ntype = SimpleIMAPSSLRetriever\nserver = localhost\nport = {port}\n\
+                 username = {user}\n{secret}\n\
+                 [destination]\ntype = MDA_external\npath = /bin/sh\narguments = (\"{deliver}\",)\n\
+                 allow_root_commands = true\n[options]\ndelete = false\n",
+                user = BOB.name,
+                deliver = deliver.display(),
+            ),
+        )
+        .unwrap();
+        run_ok(Command::new("getmail").arg("--getmaildir").arg(&own));
+        assert_eq!(folder(&inbox).len(), 5 * n, "{mechanism}");
+        by(&mut stage, "imap", mechanism);
+    }
+}
