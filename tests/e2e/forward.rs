@@ -8,10 +8,11 @@ use crate::support::stage::both;
 use crate::support::wire::Conn;
 use crate::support::{ALICE, Dovecot, Imap, Pop3, Stage};
 
-/// Dovecot believes us, and has two ports that want a PROXY header.
+/// Dovecot believes us, and has two ports that want a PROXY header. Behind one it goes by the client's
+/// own address: of some it takes what a gateway tells besides.
 fn trusting(imap: u16, pop3: u16) -> String {
     format!(
-        "login_trusted_networks = 127.0.0.0/8
+        "login_trusted_networks = 127.0.0.0/8 198.18.0.0/15
 haproxy_trusted_networks = 127.0.0.0/8
 imap_id_log = x-session-id
 service imap-login {{
@@ -98,10 +99,26 @@ fn each_mode_tells_what_it_can() {
     stage
         .dovecot
         .deliver(ALICE.name, &[b"Subject: one\n\nhello\n".to_vec()]);
-    for (n, ((mode, imap, pop3, translated), ports)) in (1_u16..).zip(modes.iter().zip(&ports)) {
-        for (way, (told, port)) in (1_u16..).zip([imap, pop3, translated].into_iter().zip(ports)) {
+    // Where every client is one that Dovecot trusts, a PROXY header takes nothing away.
+    let whole = AddressAndSession;
+    let trusted = |mode: &&str| {
+        mode.starts_with("proxy")
+            .then_some(("198.18.0", [whole; 3]))
+    };
+    let plays = modes
+        .iter()
+        .zip(&ports)
+        .flat_map(|((mode, imap, pop3, translated), ports)| {
+            let told = [*imap, *pop3, *translated];
+            let plays = [Some(("192.0.2", told)), trusted(mode)]
+                .into_iter()
+                .flatten();
+            plays.map(move |(net, told)| (mode, ports, net, told))
+        });
+    for (n, (mode, ports, net, told)) in (1_u16..).zip(plays) {
+        for (way, (told, port)) in (1_u16..).zip(told.into_iter().zip(ports)) {
             // An address of its own for each, so that its lines are found.
-            let (client, at) = (format!("192.0.2.{}", 10 * n + way), 4000 + 10 * n + way);
+            let (client, at) = (format!("{net}.{}", 10 * n + way), 4000 + 10 * n + way);
             let mut conn = Conn::plain(*port);
             conn.send(format!("PROXY TCP4 {client} 198.51.100.9 {at} 143\r\n"));
             let (lines, protocol) = match way {
