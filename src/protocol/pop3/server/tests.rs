@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{READ_CHUNK, Server as _};
+use crate::protocol::{READ_CHUNK, Secret, Server as _};
 
 fn settings(channel: Channel) -> FrontSettings {
     FrontSettings {
