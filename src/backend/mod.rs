@@ -8,6 +8,7 @@
 
 mod answered;
 pub(crate) mod attempt;
+mod backends;
 pub mod balance;
 pub mod config;
 pub(crate) mod dial;
@@ -19,109 +20,39 @@ pub mod host;
 mod login;
 pub mod master;
 mod pool;
+mod preference;
 mod probe;
+mod request;
 mod seat;
 pub(crate) mod tls;
+mod visit;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use answered::Answered;
 use arc_swap::ArcSwap;
+pub use backends::Backends;
 pub use config::Config;
 pub use dial::Surroundings;
 pub use host::Host;
+pub use request::{AfterAll, Answering, Connected, Dialogue, Nobody, Refusal, Request};
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use self::attempt::Then;
-use self::config::{Balance, Failover, HostConfig, Security};
+use self::config::{HostConfig, Security};
 use self::discover::Lookup;
 use self::dns::Dns;
 use self::health::PAUSE;
 use self::tls::HostTls;
-use crate::net::Stream;
 use crate::observe::metrics;
-use crate::protocol::sasl::{self, Mechanisms};
-use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
-use crate::state::{Drain, Pass, Place};
+use crate::protocol::sasl::Mechanisms;
+use crate::protocol::{Failure, Protocol};
+use crate::state::{Pass, Place};
 use crate::tls::Stamp;
-
-/// Every backend, by name.
-#[derive(Default)]
-pub struct Backends(BTreeMap<String, Arc<Backend>>);
-
-impl Backends {
-    /// Makes them all. The errors are all of them: which backend, and why it cannot be.
-    pub fn new<'a>(
-        configs: impl IntoIterator<Item = &'a Config>,
-        around: &Surroundings,
-    ) -> Result<Self, Vec<String>> {
-        let mut made = BTreeMap::new();
-        let mut errors = Vec::new();
-        for config in configs {
-            match Backend::new(config.clone(), around.clone()) {
-                Ok(backend) => drop(made.insert(config.name.clone(), Arc::new(backend))),
-                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
-            }
-        }
-        match errors.is_empty() {
-            true => Ok(Backends(made)),
-            false => Err(errors),
-        }
-    }
-
-    /// Makes those of new settings. One whose settings and files are as they were goes on as it is;
-    /// of another that keeps its name, the hosts that keep theirs keep their sessions, and what was
-    /// learned about them where their endpoints are the same. The errors are all of them.
-    pub fn succeeding<'a>(
-        &self,
-        configs: impl IntoIterator<Item = &'a Config>,
-        around: &Surroundings,
-    ) -> Result<Self, Vec<String>> {
-        let mut made = BTreeMap::new();
-        let mut errors = Vec::new();
-        for config in configs {
-            let before = self.0.get(&config.name);
-            match Backend::succeeding(config, around, before) {
-                Ok(backend) => drop(made.insert(config.name.clone(), backend)),
-                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
-            }
-        }
-        match errors.is_empty() {
-            true => Ok(Backends(made)),
-            false => Err(errors),
-        }
-    }
-
-    /// The one of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Backend>> {
-        self.0.get(name)
-    }
-
-    /// Starts what runs beside the logins, for each: see [`Backend::start`].
-    pub fn start(&self) {
-        self.0.values().for_each(Backend::start);
-    }
-
-    /// Ends what runs beside the logins of those that are not among `others`.
-    pub fn stop_but(&self, others: &Backends) {
-        let stays = |backend: &Arc<Backend>| {
-            let other = others.get(backend.name());
-            other.is_some_and(|other| Arc::ptr_eq(other, backend))
-        };
-        let gone = self.iter().filter(|backend| !stays(backend));
-        gone.for_each(|backend| backend.stop());
-    }
-
-    /// In order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
-        self.0.values()
-    }
-}
 
 /// A named set of interchangeable hosts.
 pub struct Backend {
@@ -407,108 +338,6 @@ impl Backend {
         }
         false
     }
-
-    /// A host of this backend, as the state knows it.
-    pub fn place(&self, host: &Host) -> Place {
-        Place::new(self.name(), host.name())
-    }
-
-    /// A host's share of the users now: the settings' or an operator's.
-    pub fn weight_of(&self, host: &Host) -> u32 {
-        let ordered = self.around.state.orders().weight(&self.place(host));
-        ordered.unwrap_or_else(|| host.weight())
-    }
-
-    /// The drain of a host, if it is drained.
-    pub fn drain_of(&self, host: &Host) -> Option<Drain> {
-        self.around.state.orders().drain(&self.place(host))
-    }
-
-    /// `up`, `down` or `drain`: whether a host takes new users.
-    pub fn state_of(&self, host: &Host) -> &'static str {
-        match self.drain_of(host) {
-            Some(_) => "drain",
-            None => host.state().as_str(),
-        }
-    }
-
-    /// Whether hosts are to be found by name, and none has been.
-    fn is_lost(&self) -> bool {
-        self.config.discover.is_some() && self.hosts.load().is_empty()
-    }
-
-    /// Whether a login of this kind may be made here at all.
-    fn admit(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        let failure = if let Some(text) = &self.config.maintenance {
-            Failure::Maintenance { text: text.clone() }
-        } else if !self.config.protocols.contains(&request.protocol) {
-            Failure::NotAllowed { text: None }
-        } else if request.origin.as_ref().is_some_and(|it| it.ttl == 0) {
-            Failure::Loop
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::nowhere(failure))
-    }
-
-    /// The hosts that a login of this user asks, in order: the host of the user's live sessions,
-    /// then by hash or by load. One only, where it is fixed by name or users do not leave their host.
-    /// Hosts that are drained are asked for users with live sessions there only.
-    pub fn preference(
-        &self,
-        pass: &Pass,
-        user: &UserName,
-        fixed: Option<&str>,
-    ) -> Result<Vec<Arc<Host>>, Refusal> {
-        let live = (self.around.state.pinned(&pass.owner))
-            .filter(|live| *live.backend == *self.name())
-            .map(|live| live.host);
-        let is_live = |host: &Host| live.as_deref() == Some(host.name());
-        let drained = |host: &Host| match self.drain_of(host) {
-            Some(drain) => !is_live(host) || drain.is_over(),
-            None => false,
-        };
-        let draining = |name: &str| {
-            Refusal::nowhere(Failure::Unreachable {
-                cause: format!("{name} is drained"),
-            })
-        };
-        if let Some(name) = fixed {
-            let host = self.host(name).ok_or_else(|| {
-                let backend = self.name();
-                Refusal::nowhere(Failure::HostSetup {
-                    cause: format!("backend {backend} has no host {name}"),
-                })
-            })?;
-            return match drained(&host) {
-                true => Err(draining(name)),
-                false => Ok(vec![host]),
-            };
-        }
-        let hosts = self.hosts.load();
-        let weights: Vec<(&str, u32)> = (hosts.iter())
-            .map(|host| (host.name(), self.weight_of(host)))
-            .collect();
-        let mut order: Vec<Arc<Host>> = balance::rank(&user.canonical(), &weights)
-            .into_iter()
-            .filter_map(|index| hosts.get(index).cloned())
-            .collect();
-        if self.config.balance == Balance::LeastSessions {
-            // Stable: equals stay in the order of the hash, which spreads them over users.
-            order.sort_by_cached_key(|host| host.load(self.weight_of(host)));
-        }
-        // Stable again: only that one moves.
-        order.sort_by_key(|host| !is_live(host));
-        if self.config.failover == Failover::No {
-            order.truncate(1);
-        }
-        let some = !order.is_empty();
-        order.retain(|host| !drained(host));
-        match some && order.is_empty() {
-            true => Err(draining("every host that this user may use")),
-            false => Ok(order),
-        }
-    }
 }
 
 /// How long a user's sessions on another host may take to leave it: a session that was asked to waits
@@ -523,86 +352,4 @@ fn tls_files(config: &Config) -> Vec<Option<Stamp>> {
     let client = config.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
     let files = config.tls.ca.iter().chain(client);
     files.map(|file| Stamp::of(file)).collect()
-}
-
-/// A login to be made on a host of a backend.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// What the client speaks. A POP3 client of a host without a POP3 endpoint gets an IMAP
-    /// connection: see [`Connected::speaks`].
-    pub protocol: Protocol,
-    /// The name to log in with.
-    pub user: &'a UserName,
-    /// What proves it.
-    pub credentials: &'a Credentials,
-    /// A fixed host, by name.
-    pub host: Option<&'a str>,
-    /// Who the client is, to be told to the host.
-    pub origin: Option<Origin>,
-    /// Commands for an IMAP host of a POP3 client, to be sent behind the login where the host bears
-    /// it. Not used for connections that are relayed.
-    pub behind: &'a [u8],
-    /// Who the user is to the state, and what was decided; none: known by the login name only.
-    pub pass: Option<&'a Pass>,
-}
-
-/// Whoever holds the mail client while a host decides on its login.
-pub trait Dialogue: Send {
-    /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
-    /// client gave up or is gone.
-    fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
-}
-
-/// What comes of [`Dialogue::exchange`].
-pub type Answering<'a> = Pin<Box<dyn Future<Output = sasl::Answer> + Send + 'a>>;
-
-/// No mail client at all.
-pub struct Nobody;
-
-impl Dialogue for Nobody {
-    fn exchange(&mut self, _: sasl::Message) -> Answering<'_> {
-        Box::pin(std::future::ready(sasl::Answer::Abort))
-    }
-}
-
-/// A connection that is logged in.
-pub struct Connected {
-    /// The host's stream.
-    pub stream: Stream,
-    /// What the host speaks: the client's protocol, or IMAP for a POP3 session to be translated.
-    pub speaks: Protocol,
-    /// The host's yes, with the bytes already read.
-    pub welcome: Welcome,
-    /// The session's place on the host: keep it as long as the session lives.
-    pub seat: Seat,
-}
-
-/// A login that failed, and on which host, if one was chosen.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Why.
-    pub failure: Failure,
-    /// The last host that was tried.
-    pub host: Option<String>,
-    /// What is to be done about it.
-    pub then: AfterAll,
-}
-
-/// What is to be done about a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterAll {
-    /// It is the answer.
-    Nothing,
-    /// The user was held or moved meanwhile: the way is to be asked again.
-    AskTheWay,
-}
-
-impl Refusal {
-    fn nowhere(failure: Failure) -> Self {
-        Refusal {
-            failure,
-            host: None,
-            then: AfterAll::Nothing,
-        }
-    }
 }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::attempt::{Errand, Waits, unpredictable};
+use super::attempt::unpredictable;
 use super::config::{Endpoint, Health, Security};
 use super::health::{By, PAUSE, Pace};
+use super::visit::{Errand, Waits};
 use super::{Backend, Host, Nobody};
 use crate::net::Stream;
 use crate::protocol::{

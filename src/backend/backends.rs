@@ -1,0 +1,79 @@
+//! All backends together, and what becomes of them when the settings change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Backend, Config, Surroundings};
+
+/// Every backend, by name.
+#[derive(Default)]
+pub struct Backends(BTreeMap<String, Arc<Backend>>);
+
+impl Backends {
+    /// Makes them all. The errors are all of them: which backend, and why it cannot be.
+    pub fn new<'a>(
+        configs: impl IntoIterator<Item = &'a Config>,
+        around: &Surroundings,
+    ) -> Result<Self, Vec<String>> {
+        let mut made = BTreeMap::new();
+        let mut errors = Vec::new();
+        for config in configs {
+            match Backend::new(config.clone(), around.clone()) {
+                Ok(backend) => drop(made.insert(config.name.clone(), Arc::new(backend))),
+                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(Backends(made)),
+            false => Err(errors),
+        }
+    }
+
+    /// Makes those of new settings. One whose settings and files are as they were goes on as it is;
+    /// of another that keeps its name, the hosts that keep theirs keep their sessions, and what was
+    /// learned about them where their endpoints are the same. The errors are all of them.
+    pub fn succeeding<'a>(
+        &self,
+        configs: impl IntoIterator<Item = &'a Config>,
+        around: &Surroundings,
+    ) -> Result<Self, Vec<String>> {
+        let mut made = BTreeMap::new();
+        let mut errors = Vec::new();
+        for config in configs {
+            let before = self.0.get(&config.name);
+            match Backend::succeeding(config, around, before) {
+                Ok(backend) => drop(made.insert(config.name.clone(), backend)),
+                Err(error) => errors.push(format!("backend {}: {error}", config.name)),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(Backends(made)),
+            false => Err(errors),
+        }
+    }
+
+    /// The one of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.0.get(name)
+    }
+
+    /// Starts what runs beside the logins, for each: see [`Backend::start`].
+    pub fn start(&self) {
+        self.0.values().for_each(Backend::start);
+    }
+
+    /// Ends what runs beside the logins of those that are not among `others`.
+    pub fn stop_but(&self, others: &Backends) {
+        let stays = |backend: &Arc<Backend>| {
+            let other = others.get(backend.name());
+            other.is_some_and(|other| Arc::ptr_eq(other, backend))
+        };
+        let gone = self.iter().filter(|backend| !stays(backend));
+        gone.for_each(|backend| backend.stop());
+    }
+
+    /// In order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.0.values()
+    }
+}

@@ -1,0 +1,91 @@
+//! A login to be made on a backend, and what comes of it.
+
+use std::pin::Pin;
+
+use super::Seat;
+use crate::net::Stream;
+use crate::protocol::sasl;
+use crate::protocol::{Credentials, Failure, Origin, Protocol, UserName, Welcome};
+use crate::state::Pass;
+
+/// A login to be made on a host of a backend.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What the client speaks. A POP3 client of a host without a POP3 endpoint gets an IMAP
+    /// connection: see [`Connected::speaks`].
+    pub protocol: Protocol,
+    /// The name to log in with.
+    pub user: &'a UserName,
+    /// What proves it.
+    pub credentials: &'a Credentials,
+    /// A fixed host, by name.
+    pub host: Option<&'a str>,
+    /// Who the client is, to be told to the host.
+    pub origin: Option<Origin>,
+    /// Commands for an IMAP host of a POP3 client, to be sent behind the login where the host bears
+    /// it. Not used for connections that are relayed.
+    pub behind: &'a [u8],
+    /// Who the user is to the state, and what was decided; none: known by the login name only.
+    pub pass: Option<&'a Pass>,
+}
+
+/// Whoever holds the mail client while a host decides on its login.
+pub trait Dialogue: Send {
+    /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
+    /// client gave up or is gone.
+    fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
+}
+
+/// What comes of [`Dialogue::exchange`].
+pub type Answering<'a> = Pin<Box<dyn Future<Output = sasl::Answer> + Send + 'a>>;
+
+/// No mail client at all.
+pub struct Nobody;
+
+impl Dialogue for Nobody {
+    fn exchange(&mut self, _: sasl::Message) -> Answering<'_> {
+        Box::pin(std::future::ready(sasl::Answer::Abort))
+    }
+}
+
+/// A connection that is logged in.
+pub struct Connected {
+    /// The host's stream.
+    pub stream: Stream,
+    /// What the host speaks: the client's protocol, or IMAP for a POP3 session to be translated.
+    pub speaks: Protocol,
+    /// The host's yes, with the bytes already read.
+    pub welcome: Welcome,
+    /// The session's place on the host: keep it as long as the session lives.
+    pub seat: Seat,
+}
+
+/// A login that failed, and on which host, if one was chosen.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub failure: Failure,
+    /// The last host that was tried.
+    pub host: Option<String>,
+    /// What is to be done about it.
+    pub then: AfterAll,
+}
+
+/// What is to be done about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterAll {
+    /// It is the answer.
+    Nothing,
+    /// The user was held or moved meanwhile: the way is to be asked again.
+    AskTheWay,
+}
+
+impl Refusal {
+    pub(super) fn nowhere(failure: Failure) -> Self {
+        Refusal {
+            failure,
+            host: None,
+            then: AfterAll::Nothing,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One connection to an endpoint, from nothing to the end of its conversation.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio::time::{Instant, timeout_at};
+
+use super::attempt::{Credentials, starttls, unpredictable};
+use super::config::{Config, Endpoint, ForwardClient, Security, Target};
+use super::host::Host;
+use super::login::{Patience, play};
+use super::{Backend, Dialogue, dial};
+use crate::demo;
+use crate::net::Stream;
+use crate::protocol::proxy_header::{self, Version};
+use crate::protocol::{Client, Failure, HostLogin, Origin, Protocol, Welcome, imap, pop3};
+
+/// Buffer between the gateway and the built-in store, each way.
+const DEMO_BUFFER: usize = 64 * 1024;
+
+impl Backend {
+    /// One connection to an endpoint: what was learned of it is used and renewed.
+    pub(super) async fn visit(
+        &self,
+        host: &Host,
+        endpoint: &Endpoint,
+        errand: Errand<'_>,
+        waits: Waits,
+        dialogue: &mut dyn Dialogue,
+    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+        let (starttls, seed) = (starttls(endpoint), unpredictable());
+        match endpoint.protocol {
+            Protocol::Imap => {
+                let known = host.profile();
+                let (mut client, origin) = match errand {
+                    Errand::LogIn(login, it) => (imap::client::Client::new(*login, known), it),
+                    Errand::Look => (imap::client::Client::look(starttls, seed, known), None),
+                };
+                let played = self
+                    .log_in(endpoint, &mut client, origin, waits, dialogue)
+                    .await;
+                host.learn(client.learned());
+                played
+            }
+            Protocol::Pop3 => {
+                let known = host.pop3_profile();
+                let (mut client, origin) = match errand {
+                    Errand::LogIn(login, it) => (pop3::client::Client::new(*login, known), it),
+                    Errand::Look => (pop3::client::Client::look(starttls, seed, known), None),
+                };
+                let played = self
+                    .log_in(endpoint, &mut client, origin, waits, dialogue)
+                    .await;
+                host.learn_pop3(client.learned());
+                played
+            }
+        }
+    }
+
+    /// From nothing to a stream whose conversation is played. A failure says whether credentials were
+    /// sent before it.
+    async fn log_in(
+        &self,
+        endpoint: &Endpoint,
+        client: &mut dyn Client,
+        origin: Option<&Origin>,
+        waits: Waits,
+        dialogue: &mut dyn Dialogue,
+    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+        let kept = |failure| (failure, Credentials::Kept);
+        let late = |state| move |_| Failure::TimedOut { state };
+        let (mut stream, name) = match &endpoint.target {
+            Target::Demo => {
+                let (ours, theirs) = duplex(DEMO_BUFFER);
+                tokio::spawn(demo::serve(theirs));
+                (Stream::Memory(ours), "demo")
+            }
+            Target::Network { host, port } => {
+                let limit = waits.connect.min(waits.left());
+                let tcp = dial::dial(host, *port, limit, &self.around).await;
+                // Whoever answers for the name server may name any host: the certificate must be of
+                // the name that the settings have (RFC 6125 §6.2.1).
+                let named = self.config.discover.as_ref();
+                let name = named.map_or(host.as_str(), |it| it.name.as_str());
+                (Stream::Tcp(tcp.map_err(kept)?), name)
+            }
+        };
+        let greeting = (Instant::now() + waits.greeting).min(waits.greeted_by);
+        // The built-in store is in the process: nothing stands between it and us.
+        if let (Stream::Tcp(_), Some(header)) = (&stream, self.told_first(origin)) {
+            let written = timeout_at(greeting, stream.write_all(&header)).await;
+            let lost = |error: std::io::Error| Failure::Unreachable {
+                cause: error.to_string(),
+            };
+            let written = written.map_err(late("connect"));
+            written.and_then(|it| it.map_err(lost)).map_err(kept)?;
+        }
+        let tls = self.tls.as_deref();
+        let stream = match (endpoint.security, stream, tls) {
+            (Security::Clear | Security::StartTls, stream, _) => stream,
+            (Security::Implicit, Stream::Tcp(tcp), Some(tls)) => {
+                let shaken = timeout_at(greeting, tls.connect(name, tcp)).await;
+                let shaken = shaken.map_err(late("tls")).and_then(|it| it);
+                Stream::HostTls(Box::new(shaken.map_err(kept)?))
+            }
+            (Security::Implicit, ..) => {
+                let cause = "TLS on a connection that cannot have it".into();
+                return Err(kept(Failure::HostSetup { cause }));
+            }
+        };
+        let patience = Patience {
+            greeting,
+            login: waits.login,
+        };
+        let played = play(
+            stream,
+            client,
+            patience,
+            tls.map(|tls| (tls, name)),
+            dialogue,
+        )
+        .await;
+        played.map_err(|failure| match client.credentials_sent() {
+            true => (failure, Credentials::Sent),
+            false => (failure, Credentials::Kept),
+        })
+    }
+
+    /// Who the client is, for hosts that hear it before anything else. Such a host waits for a header
+    /// on every connection, so one that is for no client has one too.
+    pub(super) fn told_first(&self, origin: Option<&Origin>) -> Option<Vec<u8>> {
+        let version = match self.config.forward_client {
+            ForwardClient::ProxyV1 => Version::V1,
+            ForwardClient::ProxyV2 => Version::V2,
+            _ => return None,
+        };
+        Some(match origin {
+            None => proxy_header::local(version),
+            Some(it) => proxy_header::header(version, it.client, it.connected, &it.session),
+        })
+    }
+}
+
+/// What an endpoint is visited for.
+pub(super) enum Errand<'a> {
+    /// To log in, for this client.
+    LogIn(Box<HostLogin>, Option<&'a Origin>),
+    /// To see what it can do.
+    Look,
+}
+
+/// How long a visit may take.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    /// For the connection.
+    pub(super) connect: Duration,
+    /// From there to the greeting.
+    pub(super) greeting: Duration,
+    /// For both, the end.
+    pub(super) greeted_by: Instant,
+    /// From the greeting to the end.
+    pub(super) login: Duration,
+}
+
+impl Waits {
+    pub(super) fn of(config: &Config, greeted_by: Instant) -> Self {
+        Waits {
+            connect: config.connect_timeout,
+            greeting: config.greeting_timeout,
+            greeted_by,
+            login: config.login_timeout,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.greeted_by.saturating_duration_since(Instant::now())
+    }
+}
