@@ -1,4 +1,6 @@
-//! One login attempt: limits, route, host, and its line in the log the moment it is decided.
+//! One login attempt: limits, route, host; `told` writes its line in the log the moment it is decided.
+
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +18,11 @@ use crate::net::{Stream, TlsFacts};
 use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
-    Code, Credentials, Failure, Farewell, Handover, Login, Origin, Protocol, Transport, UserName,
-    Welcome, pop3,
+    Code, Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome, pop3,
 };
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
 use crate::state::Entered;
-
-/// How many gateways a login may pass behind us: what is left is told to the host.
-const TTL: u8 = 7;
 
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
@@ -438,55 +436,5 @@ impl Session<'_> {
             host: Arc::from(host),
             state,
         });
-    }
-
-    /// Who the client is, for the host. With no TTL left the backend finds the loop.
-    fn origin(&self, told: Option<u8>) -> Origin {
-        Origin {
-            client: self.peer.client,
-            connected: self.peer.local,
-            session: self.live.id.clone(),
-            ttl: told.map_or(TTL, |told| TTL.min(told.saturating_sub(1))),
-            transport: match self.live.tls.get() {
-                Some(_) => Transport::Tls,
-                None => Transport::Insecure,
-            },
-        }
-    }
-
-    /// An attempt that was refused before anybody was asked.
-    pub(super) fn log_refused(&self, failure: &Failure) {
-        self.log_login(None, &Facts::default(), Some(failure), Duration::ZERO);
-    }
-
-    fn log_login(
-        &self,
-        login: Option<&Login>,
-        facts: &Facts,
-        failure: Option<&Failure>,
-        took: Duration,
-    ) {
-        let result = failure.map_or("ok", Failure::code);
-        let reason = failure.map(ToString::to_string);
-        let metrics = &self.gateway.metrics;
-        metrics.login(self.front.protocol, failure, took);
-        if let Some(Failure::TooMany { limit }) = failure {
-            metrics.refused(metrics::Refused::limit(limit));
-        }
-        tracing::info!(
-            target: "gatepost",
-            event = "login",
-            result,
-            protocol = self.front.protocol.as_str(),
-            user = login.map(|login| login.user.as_str()),
-            client = %self.peer.client,
-            mechanism = login.map(|login| login.mechanism.as_str()),
-            tls = self.live.tls.get(),
-            backend = facts.backend.as_deref(),
-            host = facts.host.as_deref(),
-            session = self.live.id.as_str(),
-            took = took.as_secs_f64(),
-            reason = reason.as_deref(),
-        );
     }
 }

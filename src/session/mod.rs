@@ -12,6 +12,7 @@ pub mod config;
 mod converse;
 pub mod director;
 mod ended;
+mod leaving;
 pub mod limits;
 mod login;
 pub mod maildrop_cache;
@@ -22,14 +23,12 @@ pub mod translate;
 mod way;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 pub use authenticate::Authenticator;
 pub use config::{Limits, Rate, Timeouts};
@@ -50,6 +49,7 @@ use crate::protocol::{
 use crate::route::Router;
 use crate::state::State;
 use converse::{Asked, Over, Said, converse, show_certificate};
+use leaving::{gone, leave, linger, make_room};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
 pub struct Gateway {
@@ -416,67 +416,4 @@ pub fn no_room(front: &Front, gateway: &Gateway) -> Vec<u8> {
     let nobody = Stream::Gone(tokio::io::empty());
     let id = gateway.ids.next().to_string();
     server(front, gateway, &nobody, &id).farewell(Farewell::TooMany)
-}
-
-/// The end of a conversation that showed no credentials.
-async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
-    match said {
-        Ok(Said::Closed) => {
-            linger(stream).await;
-            Ended::new(EndedBy::Client, "logout")
-        }
-        Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Secured | Said::Proxied) => {
-            Ended::new(EndedBy::Client, "closed")
-        }
-        Err(error) => Ended::error(EndedBy::Client, &error),
-    }
-}
-
-/// How long a client may take to hear a goodbye, and to close after it.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Says what is still to be said, and goodbye, and closes.
-async fn leave(mut stream: Stream, server: &mut dyn Server, reason: Farewell) -> Ended {
-    let mut words = Vec::new();
-    while let crate::protocol::Step::Write(bytes) = server.step() {
-        words.extend(bytes);
-    }
-    words.extend(server.farewell(reason));
-    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
-        stream.write_all(&words).await?;
-        stream.flush().await
-    })
-    .await;
-    linger(stream).await;
-    Ended::farewell(reason)
-}
-
-/// Says goodbye if that can be done at once, and closes: somebody else needs the place now.
-async fn make_room(mut stream: Stream, server: &mut dyn Server) -> Ended {
-    let words = server.farewell(Farewell::TooMany);
-    // The first poll comes before the clock is looked at.
-    let _: Result<io::Result<()>, _> = timeout(Duration::ZERO, async {
-        stream.write_all(&words).await?;
-        stream.flush().await
-    })
-    .await;
-    Ended::new(EndedBy::Gateway, "made room")
-}
-
-/// Closes without a reset: what the client has not read yet would be lost if octets of its own were
-/// still unread here. Waits a short while for the client to close, too.
-async fn linger(mut stream: Stream) {
-    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
-        stream.shutdown().await?;
-        let mut sink = [0; 1024];
-        let mut left = 64 * 1024_usize;
-        while left > 0 {
-            match stream.read(&mut sink).await? {
-                0 => break,
-                n => left = left.saturating_sub(n),
-            }
-        }
-        Ok(())
-    })
-    .await;
 }

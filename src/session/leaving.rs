@@ -1,0 +1,75 @@
+//! How a connection ends before anybody is logged in: the goodbye, the wait for who has to hear it.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::converse::Said;
+use super::{Ended, EndedBy};
+use crate::net::Stream;
+use crate::protocol::{Farewell, Server, Step};
+
+/// The end of a conversation that showed no credentials.
+pub(super) async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
+    match said {
+        Ok(Said::Closed) => {
+            linger(stream).await;
+            Ended::new(EndedBy::Client, "logout")
+        }
+        Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Secured | Said::Proxied) => {
+            Ended::new(EndedBy::Client, "closed")
+        }
+        Err(error) => Ended::error(EndedBy::Client, &error),
+    }
+}
+
+/// How long a client may take to hear a goodbye, and to close after it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Says what is still to be said, and goodbye, and closes.
+pub(super) async fn leave(mut stream: Stream, server: &mut dyn Server, reason: Farewell) -> Ended {
+    let mut words = Vec::new();
+    while let Step::Write(bytes) = server.step() {
+        words.extend(bytes);
+    }
+    words.extend(server.farewell(reason));
+    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
+        stream.write_all(&words).await?;
+        stream.flush().await
+    })
+    .await;
+    linger(stream).await;
+    Ended::farewell(reason)
+}
+
+/// Says goodbye if that can be done at once, and closes: somebody else needs the place now.
+pub(super) async fn make_room(mut stream: Stream, server: &mut dyn Server) -> Ended {
+    let words = server.farewell(Farewell::TooMany);
+    // The first poll comes before the clock is looked at.
+    let _: Result<io::Result<()>, _> = timeout(Duration::ZERO, async {
+        stream.write_all(&words).await?;
+        stream.flush().await
+    })
+    .await;
+    Ended::new(EndedBy::Gateway, "made room")
+}
+
+/// Closes without a reset: what the client has not read yet would be lost if octets of its own were
+/// still unread here. Waits a short while for the client to close, too.
+pub(super) async fn linger(mut stream: Stream) {
+    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut sink = [0; 1024];
+        let mut left = 64 * 1024_usize;
+        while left > 0 {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        Ok(())
+    })
+    .await;
+}

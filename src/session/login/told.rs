@@ -1,0 +1,63 @@
+//! What an attempt is told to: the host hears who the client is, the log what came of it.
+
+use std::time::Duration;
+
+use super::Facts;
+use crate::observe::metrics;
+use crate::protocol::{Failure, Login, Origin, Transport};
+use crate::session::Session;
+
+/// How many gateways a login may pass behind us: what is left is told to the host.
+const TTL: u8 = 7;
+
+impl Session<'_> {
+    /// Who the client is, for the host. With no TTL left the backend finds the loop.
+    pub(super) fn origin(&self, told: Option<u8>) -> Origin {
+        Origin {
+            client: self.peer.client,
+            connected: self.peer.local,
+            session: self.live.id.clone(),
+            ttl: told.map_or(TTL, |told| TTL.min(told.saturating_sub(1))),
+            transport: match self.live.tls.get() {
+                Some(_) => Transport::Tls,
+                None => Transport::Insecure,
+            },
+        }
+    }
+
+    /// An attempt that was refused before anybody was asked.
+    pub(in crate::session) fn log_refused(&self, failure: &Failure) {
+        self.log_login(None, &Facts::default(), Some(failure), Duration::ZERO);
+    }
+
+    pub(super) fn log_login(
+        &self,
+        login: Option<&Login>,
+        facts: &Facts,
+        failure: Option<&Failure>,
+        took: Duration,
+    ) {
+        let result = failure.map_or("ok", Failure::code);
+        let reason = failure.map(ToString::to_string);
+        let metrics = &self.gateway.metrics;
+        metrics.login(self.front.protocol, failure, took);
+        if let Some(Failure::TooMany { limit }) = failure {
+            metrics.refused(metrics::Refused::limit(limit));
+        }
+        tracing::info!(
+            target: "gatepost",
+            event = "login",
+            result,
+            protocol = self.front.protocol.as_str(),
+            user = login.map(|login| login.user.as_str()),
+            client = %self.peer.client,
+            mechanism = login.map(|login| login.mechanism.as_str()),
+            tls = self.live.tls.get(),
+            backend = facts.backend.as_deref(),
+            host = facts.host.as_deref(),
+            session = self.live.id.as_str(),
+            took = took.as_secs_f64(),
+            reason = reason.as_deref(),
+        );
+    }
+}
