@@ -76,22 +76,16 @@ fn imapflow() {
 fn mutt() {
     needs!(DOVECOT, Need::Program("mutt"), Need::Program("python3"));
     let mut stage = five();
-    let ports = stage.gateway.ports;
-    for (scheme, port, protocol) in [
-        ("imaps", ports.imaps, "imap"),
-        ("pop3s", ports.pop3s, "pop3"),
+    let port = stage.gateway.ports.imaps;
+    let more = format!("set imap_oauth_refresh_command=\"echo {TOKEN}\"\n");
+    for (how, mechanism) in [
+        ("xoauth2", "XOAUTH2"),
+        ("oauthbearer", "OAUTHBEARER"),
+        ("SCRAM-SHA-1", "SCRAM-SHA-1"),
+        ("SCRAM-SHA-256", "SCRAM-SHA-256"),
     ] {
-        for (how, mechanism) in [
-            ("xoauth2", "XOAUTH2"),
-            ("oauthbearer", "OAUTHBEARER"),
-            ("SCRAM-SHA-1", "SCRAM-SHA-1"),
-            ("SCRAM-SHA-256", "SCRAM-SHA-256"),
-        ] {
-            let prefix = protocol.trim_end_matches('3');
-            let more = format!("set {prefix}_oauth_refresh_command=\"echo {TOKEN}\"\n");
-            mutt_reads(&stage, (scheme, port), how, &more);
-            by(&mut stage, protocol, mechanism);
-        }
+        mutt_reads(&stage, ("imaps", port), how, &more);
+        by(&mut stage, "imap", mechanism);
     }
 }
 
