@@ -54,9 +54,9 @@ pub(crate) async fn dial(
         if addresses.iter().any(|to| around.is_ours(*to, None)) {
             return Err(Failure::Loop);
         }
-        let tcp = first_of(addresses).await?;
-        let ends = (tcp.peer_addr(), tcp.local_addr());
-        if let (Ok(to), Ok(from)) = ends
+        let (tcp, to) = first_of(addresses).await?;
+        if around.may_be_ours(to)
+            && let Ok(from) = tcp.local_addr()
             && around.is_ours(to, Some(from.ip()))
         {
             return Err(Failure::Loop);
@@ -91,20 +91,18 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
 
 /// The first address that answers: they start one after the other, the next one as soon as the last
 /// one failed or was silent for [`STAGGER`].
-async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAddr), Failure> {
+    // The usual case, without a task of its own.
+    if let [to] = *addresses {
+        let connected = connect(to).await;
+        return connected.map_err(|cause| Failure::Unreachable { cause });
+    }
     let mut waiting = addresses.into_iter();
     let mut tries = JoinSet::new();
     let mut causes: Vec<String> = Vec::new();
     loop {
         let started = waiting.next().map(|to| {
-            tries.spawn(async move {
-                let tried = TcpStream::connect(to).await;
-                let tcp = tried.map_err(|error| format!("connect {to}: {error}"))?;
-                match descriptors::is_reserved(&tcp) {
-                    false => Ok(tcp),
-                    true => Err(format!("connect {to}: too many open files")),
-                }
-            });
+            tries.spawn(connect(to));
         });
         let stagger = async {
             match started {
@@ -115,13 +113,22 @@ async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
         tokio::select! {
             biased;
             done = tries.join_next() => match done {
-                Some(Ok(Ok(tcp))) => return Ok(tcp),
+                Some(Ok(Ok(connected))) => return Ok(connected),
                 Some(Ok(Err(cause))) => causes.push(cause),
                 Some(Err(error)) => causes.push(error.to_string()),
                 None => return Err(Failure::Unreachable { cause: causes.join("; ") }),
             },
             () = stagger => {}
         }
+    }
+}
+
+async fn connect(to: SocketAddr) -> Result<(TcpStream, SocketAddr), String> {
+    let tried = TcpStream::connect(to).await;
+    let tcp = tried.map_err(|error| format!("connect {to}: {error}"))?;
+    match descriptors::is_reserved(&tcp) {
+        false => Ok((tcp, to)),
+        true => Err(format!("connect {to}: too many open files")),
     }
 }
 
@@ -137,6 +144,12 @@ fn settle(tcp: &TcpStream, keepalive: Duration) -> io::Result<()> {
 }
 
 impl Surroundings {
+    /// Whether any listener has this port: else nothing more need be asked.
+    fn may_be_ours(&self, to: SocketAddr) -> bool {
+        let listens = self.listens.load();
+        listens.iter().any(|listener| listener.port() == to.port())
+    }
+
     /// Whether an address is one of our listeners. `from` is our end of a connection to it: a
     /// connection within one machine has the same address at both ends, which is how a listener on
     /// all addresses is found without a list of them.
@@ -201,12 +214,13 @@ mod tests {
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (to, nobody) = (there.local_addr().unwrap(), gone.local_addr().unwrap());
         drop(gone);
-        let tcp = first_of(vec![nobody, nobody, to]).await.unwrap();
-        assert_eq!(tcp.peer_addr().unwrap(), to);
-        let failure = first_of(vec![nobody, nobody]).await.unwrap_err();
-        assert!(
-            failure.to_string().matches("refused").count() == 2,
-            "{failure}"
-        );
+        for addresses in [vec![nobody, nobody, to], vec![to]] {
+            let (tcp, reached) = first_of(addresses).await.unwrap();
+            assert_eq!((tcp.peer_addr().unwrap(), reached), (to, to));
+        }
+        for times in 1..3 {
+            let failure = first_of(vec![nobody; times]).await.unwrap_err().to_string();
+            assert_eq!(failure.matches("refused").count(), times, "{failure}");
+        }
     }
 }

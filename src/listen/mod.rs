@@ -10,6 +10,7 @@
 
 mod accept;
 pub mod config;
+mod options;
 mod peer;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol as IpProtocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol as IpProtocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,13 +28,14 @@ use tokio::time::{Instant, sleep, timeout};
 pub use config::{Config, Place, TlsMode};
 
 use self::accept::Rests;
+use self::options::Options;
 use self::peer::Speaks;
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::{self, AcceptError};
 use crate::session::{self, Arrival, Front, Gateway, Upgrade};
 
 /// Connections the kernel keeps for us between two accepts.
-const BACKLOG: i32 = 4096;
+const BACKLOG: usize = 4096;
 
 /// How long a listener that stops looks for connections the kernel has let in already.
 const LAST_LOOK: Duration = Duration::from_millis(20);
@@ -71,7 +73,7 @@ fn open(address: SocketAddr, others: &[&TcpListener]) -> io::Result<TcpListener>
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(!others.is_empty())?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG as i32)?;
     // Nobody else is to share the port from now on.
     socket.set_reuse_port(false)?;
     TcpListener::from_std(socket.into())
@@ -123,6 +125,8 @@ impl Listener {
     /// listener are to be swapped in after it has ended.
     pub async fn serve(self, socket: Arc<TcpListener>, mut stop: Stop) {
         let mut rests = Rests::new(&self.name());
+        let mut options = Options::default();
+        options.hand_down(&socket, self.keepalive());
         let waiting = loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
@@ -131,6 +135,8 @@ impl Listener {
             match accepted {
                 Ok((tcp, client)) => {
                     let tcp = self.with_room(tcp, &mut rests, &mut stop).await;
+                    options.hand_down(&socket, self.keepalive());
+                    options.see_to(&tcp);
                     self.welcome(tcp, client);
                 }
                 Err(error) => {
@@ -146,6 +152,7 @@ impl Listener {
         };
         if waiting == Waiting::Serve {
             while let Ok(Ok((tcp, client))) = timeout(LAST_LOOK, socket.accept()).await {
+                options.see_to(&tcp);
                 self.welcome(tcp, client);
             }
         }
@@ -191,6 +198,10 @@ impl Listener {
                 session::run(arrival, front, gateway).await;
             }
         });
+    }
+
+    fn keepalive(&self) -> Duration {
+        self.current.load().gateway.timeouts.keepalive
     }
 
     fn accept_failed(&self, trouble: AcceptError) {
@@ -273,7 +284,6 @@ impl Terms {
             Ok(place) => place,
             Err(limit) => return refuse(&tcp, client, limit),
         };
-        prepare(&tcp, gateway.timeouts.keepalive);
         let stream = match self.config.tls {
             TlsMode::Upgrade => Stream::Tcp(tcp),
             TlsMode::Implicit => {
@@ -306,18 +316,6 @@ impl Terms {
             let words = session::no_room(&self.front, gateway);
             let _ = tcp.try_write(&words);
         }
-    }
-}
-
-/// What every mail connection wants of its socket.
-fn prepare(tcp: &TcpStream, keepalive: Duration) {
-    // Commands and answers are small and waited for: never hold one back.
-    let _ = tcp.set_nodelay(true);
-    if !keepalive.is_zero() {
-        let probes = TcpKeepalive::new()
-            .with_time(keepalive)
-            .with_interval(keepalive);
-        let _ = socket2::SockRef::from(tcp).set_tcp_keepalive(&probes);
     }
 }
 

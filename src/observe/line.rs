@@ -58,7 +58,13 @@ impl Fields {
         }
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+            None => {
+                if self.0.is_empty() {
+                    // As many as most lines have.
+                    self.0.reserve(12);
+                }
+                self.0.push((name, value));
+            }
         }
     }
 

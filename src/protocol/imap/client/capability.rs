@@ -1,23 +1,35 @@
 //! What a host can do: its capability list (RFC 9051 §7.2.2), what of it a client may see after
 //! login, and what is remembered of a host between two logins.
 
+use std::sync::Arc;
+
 use super::response::word;
 use crate::protocol::UnauthenticateOffer;
 use crate::protocol::sasl::{Mechanism, Mechanisms};
 
-/// What a host says it can do, in its order, in upper case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Capabilities(Vec<String>);
+/// What a host says it can do, in its order, in upper case, words with a space between. Shared, as
+/// every login takes its own from what is remembered of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Capabilities(Arc<str>);
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities("".into())
+    }
+}
 
 impl Capabilities {
     /// Reads the atoms behind the word CAPABILITY. What is not printable ASCII is no capability.
     pub(super) fn parse(list: &[u8]) -> Self {
-        Capabilities(
-            list.split(|b| *b == b' ')
-                .filter(|atom| !atom.is_empty() && atom.iter().all(u8::is_ascii_graphic))
-                .map(|atom| String::from_utf8_lossy(&atom.to_ascii_uppercase()).into_owned())
-                .collect(),
-        )
+        let mut words = String::with_capacity(list.len());
+        let printable = |atom: &&[u8]| !atom.is_empty() && atom.iter().all(u8::is_ascii_graphic);
+        for atom in list.split(|b| *b == b' ').filter(printable) {
+            if !words.is_empty() {
+                words.push(' ');
+            }
+            words.extend(atom.iter().map(|b| char::from(b.to_ascii_uppercase())));
+        }
+        Capabilities(words.into())
     }
 
     /// Reads `CAPABILITY …`, of a response code or of an untagged response.
@@ -26,13 +38,17 @@ impl Capabilities {
         super::response::is(first, "CAPABILITY").then(|| Self::parse(list))
     }
 
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|word| !word.is_empty())
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|atom| atom == name)
+        self.words().any(|atom| atom == name)
     }
 
     /// What it can be logged in to by.
     pub(super) fn mechanisms(&self) -> Mechanisms {
-        let names = self.0.iter().filter_map(|atom| atom.strip_prefix("AUTH="));
+        let names = self.words().filter_map(|atom| atom.strip_prefix("AUTH="));
         names
             .filter_map(|name| Mechanism::from_name(name.as_bytes()))
             .collect()
@@ -56,11 +72,8 @@ impl Capabilities {
                 || atom.starts_with("AUTH=")
                 || (unauthenticate && atom.starts_with("COMPRESS="))
         };
-        self.0
-            .iter()
-            .filter(|atom| !hidden(atom))
-            .cloned()
-            .collect()
+        let shown = self.words().filter(|atom| !hidden(atom));
+        shown.map(str::to_owned).collect()
     }
 }
 
@@ -116,7 +129,7 @@ mod tests {
     fn lists() {
         let caps = Capabilities::of(b"Capability imap4rev1  auth=Plain \xff").unwrap();
         assert!(caps.has("IMAP4REV1") && caps.has("AUTH=PLAIN") && !caps.has("AUTH"));
-        assert_eq!(caps.0.len(), 2);
+        assert_eq!(caps.words().count(), 2);
         assert_eq!(Capabilities::of(b"CAPABILITYX A"), None);
         assert_eq!(
             Capabilities::of(b"CAPABILITY"),

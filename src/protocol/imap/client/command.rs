@@ -1,6 +1,7 @@
 //! The commands we send to a host before login: which login it can do, and their exact bytes.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,7 +25,7 @@ impl Tag {
     }
 
     /// `tag command CRLF`
-    pub(super) fn line(&self, command: &str) -> Vec<u8> {
+    pub(super) fn line(&self, command: impl Display) -> Vec<u8> {
         format!("{} {command}\r\n", self.0).into_bytes()
     }
 }
@@ -169,7 +170,7 @@ fn sasl(
             ),
         });
     };
-    let command = tag.line(&format!("AUTHENTICATE {}", mechanism.name()));
+    let command = tag.line(format_args!("AUTHENTICATE {}", mechanism.name()));
     let (first, turns) = match can.has("SASL-IR") && response.len() <= INITIAL_MAX {
         true => {
             let mut line = room(
@@ -339,28 +340,20 @@ pub(super) fn id(tag: &Tag, origin: &Origin) -> Vec<u8> {
         Transport::Tls => "TLS",
         Transport::Insecure => "insecure",
     };
-    let session: String = (origin.session.chars())
+    let session = (origin.session.chars())
         .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
-        .collect();
-    let pairs = [
-        (
-            "x-originating-ip",
-            origin.client.ip().to_canonical().to_string(),
-        ),
-        ("x-originating-port", origin.client.port().to_string()),
-        (
-            "x-connected-ip",
-            origin.connected.ip().to_canonical().to_string(),
-        ),
-        ("x-connected-port", origin.connected.port().to_string()),
-        ("x-session-id", session),
-        ("x-proxy-ttl", origin.ttl.to_string()),
-        ("x-client-transport", transport.to_string()),
-    ];
-    let list: Vec<String> = (pairs.iter())
-        .map(|(key, value)| format!("\"{key}\" \"{value}\""))
-        .collect();
-    tag.line(&format!("ID ({})", list.join(" ")))
+        .collect::<String>();
+    let (client, connected) = (origin.client, origin.connected);
+    tag.line(format_args!(
+        "ID (\"x-originating-ip\" \"{}\" \"x-originating-port\" \"{}\" \
+         \"x-connected-ip\" \"{}\" \"x-connected-port\" \"{}\" \
+         \"x-session-id\" \"{session}\" \"x-proxy-ttl\" \"{}\" \"x-client-transport\" \"{transport}\")",
+        client.ip().to_canonical(),
+        client.port(),
+        connected.ip().to_canonical(),
+        connected.port(),
+        origin.ttl,
+    ))
 }
 
 /// An empty buffer that need not grow: a vector that moves leaves its old octets in memory.

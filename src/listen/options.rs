@@ -1,0 +1,92 @@
+//! What every mail connection wants of its socket: no delay, keepalive. Set on the listening socket,
+//! which hands it down to what the kernel lets in from then on (four calls a connection saved);
+//! connections that were in before are seen to one by one.
+
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::BACKLOG;
+
+/// What a listening socket hands down.
+#[derive(Default)]
+pub(super) struct Options {
+    /// `timeouts.keepalive`, once it is handed down.
+    keepalive: Option<Duration>,
+    /// Connections accepted next that may be older than the options: as many as may wait.
+    older: usize,
+}
+
+impl Options {
+    /// Sets the options on the listening socket, if they are not there.
+    pub(super) fn hand_down(&mut self, socket: &TcpListener, keepalive: Duration) {
+        if self.keepalive != Some(keepalive) {
+            self.keepalive = Some(keepalive);
+            self.older = BACKLOG;
+            set(&SockRef::from(socket), keepalive);
+        }
+    }
+
+    /// Sets them on a connection that may have come before.
+    pub(super) fn see_to(&mut self, tcp: &TcpStream) {
+        if let (1.., Some(keepalive)) = (self.older, self.keepalive) {
+            self.older -= 1;
+            set(&SockRef::from(tcp), keepalive);
+        }
+    }
+}
+
+/// What fails is not worth a connection.
+fn set(socket: &SockRef<'_>, keepalive: Duration) {
+    // Commands and answers are small and waited for: never hold one back.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_keepalive(!keepalive.is_zero());
+    if !keepalive.is_zero() {
+        let probes = TcpKeepalive::new()
+            .with_time(keepalive)
+            .with_interval(keepalive);
+        let _ = socket.set_tcp_keepalive(&probes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No delay, keepalive, and its time in seconds.
+    fn has(tcp: &TcpStream) -> (bool, bool, u64) {
+        let socket = SockRef::from(tcp);
+        let time = socket.tcp_keepalive_time().unwrap().as_secs();
+        (
+            socket.tcp_nodelay().unwrap(),
+            socket.keepalive().unwrap(),
+            time,
+        )
+    }
+
+    #[tokio::test]
+    async fn connections_have_them_whenever_they_came() {
+        let socket = super::super::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let to = socket.local_addr().unwrap();
+        let mut options = Options::default();
+        let early = TcpStream::connect(to).await.unwrap();
+        options.hand_down(&socket, Duration::from_secs(60));
+        let late = TcpStream::connect(to).await.unwrap();
+        let (first, _) = socket.accept().await.unwrap();
+        assert_eq!((has(&first).0, has(&first).1), (false, false));
+        options.see_to(&first);
+        assert_eq!(has(&first), (true, true, 60));
+        let (second, _) = socket.accept().await.unwrap();
+        assert_eq!(has(&second), (true, true, 60), "handed down");
+        options.hand_down(&socket, Duration::from_secs(7));
+        let other = TcpStream::connect(to).await.unwrap();
+        let (third, _) = socket.accept().await.unwrap();
+        assert_eq!(has(&third), (true, true, 7));
+        options.hand_down(&socket, Duration::ZERO);
+        let none = TcpStream::connect(to).await.unwrap();
+        let (fourth, _) = socket.accept().await.unwrap();
+        assert_eq!((has(&fourth).0, has(&fourth).1), (true, false));
+        drop((early, late, other, none));
+    }
+}
