@@ -31,10 +31,11 @@ impl Drop for Peer {
 }
 
 /// A folder that goes when it is dropped.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str, port: u16) -> Self {
+    /// A new one, named by a port that only one has.
+    pub fn new(name: &str, port: u16) -> Self {
         let path = std::env::temp_dir().join(format!("gatepost-bench-{name}-{port}"));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a temporary folder");
@@ -113,12 +114,14 @@ pub fn direct(pop3: SocketAddr) -> Peer {
     }
 }
 
-fn free_port() -> SocketAddr {
+/// A port of loopback that nobody has.
+pub fn free_port() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     socket.local_addr().expect("the port just bound")
 }
 
-fn start(name: &'static str, mut command: Command, pop3: SocketAddr, folder: Folder) -> Peer {
+/// Starts a peer and waits until it listens.
+pub fn start(name: &'static str, mut command: Command, pop3: SocketAddr, folder: Folder) -> Peer {
     let log = fs::File::create(folder.0.join("stderr")).expect("a file for messages");
     let child = command
         .stdin(Stdio::null())

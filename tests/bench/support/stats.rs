@@ -58,3 +58,13 @@ fn run_time(pid: u32) -> Option<f64> {
     }
     Some(nanoseconds as f64 / 1e9)
 }
+
+/// The proportional set size of a process.
+pub fn pss_kib(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("smaps");
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
+}
