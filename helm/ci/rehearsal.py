@@ -279,6 +279,7 @@ async def main():
         for n in range(IDLE):
             sleepers.append(asyncio.create_task(sleeper(balancer.port, n, away, over)))
             await asyncio.sleep(0.01)
+        since = time.monotonic()
         work = asyncio.create_task(visitors(balancer.port, times, over))
         await asyncio.sleep(5)
         say(f"{IDLE} sessions idle, {RATE} logins a second")
@@ -299,6 +300,7 @@ async def main():
             say(f"{old.name} is replaced by {new.name}; it took {took:.1f} s to end")
         await asyncio.sleep(5)
         over.set()
+        rate = len(times) / (time.monotonic() - since)
         await work
         logs = "".join((pod / "log").read_text() for pod in Path(root).iterdir())
         refused = [line for line in logs.splitlines() if "event=login" in line and "result=ok" not in line]
@@ -315,7 +317,7 @@ async def main():
     back = {n for _, n in away}
     away = sorted(gone for gone, _ in away)
     part = lambda list, q: list[min(len(list) - 1, int(q * len(list)))] * 1000 if list else 0
-    say(f"{len(times)} logins: median {part(times, 0.5):.0f} ms, 99 % {part(times, 0.99):.0f} ms, longest {part(times, 1):.0f} ms")
+    say(f"{len(times)} logins, {rate:.0f} a second: median {part(times, 0.5):.0f} ms, 99 % {part(times, 0.99):.0f} ms, longest {part(times, 1):.0f} ms")
     say(f"{len(away)} idle sessions were told goodbye and came back: median {part(away, 0.5):.0f} ms, longest {part(away, 1):.0f} ms "
         "(up to 2 s of it their own pause)")
     say(f"{len(Host.seen)} users on {len(hosts)} hosts, {len(moved)} on more than one")
