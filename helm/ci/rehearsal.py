@@ -10,6 +10,7 @@ host throughout (by the hosts' own logs). Needs nothing but Python."""
 
 import asyncio
 import base64
+import contextlib
 import os
 import random
 import resource
@@ -80,10 +81,13 @@ class Host:
             writer.close()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_ports(count):
+    """Ports that nobody has; all held at once, so that none comes twice."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
 
 
 class Pod:
@@ -93,7 +97,7 @@ class Pod:
         self.name, self.hosts, self.ready, self.version = f"pod-{n}", hosts, False, 0
         self.dir = Path(root) / self.name
         self.dir.mkdir()
-        self.mail, self.admin = free_port(), free_port()
+        self.mail, self.admin = free_ports(2)
         self.swap(greeting="one")
 
     def swap(self, greeting):
