@@ -38,7 +38,8 @@ impl Answering {
     pub(super) fn look(&mut self, line: &[u8]) {
         for &octet in line {
             self.said = match (self.said, octet) {
-                (Said::Nothing, b'\r' | b'\n') => return,
+                // An empty line, or a stray CR before a response: as if it were not there.
+                (Said::Nothing, b'\r' | b'\n') => Said::Nothing,
                 (Said::Nothing, b'*') => Said::Untagged,
                 (Said::Nothing, b'+') => Said::Continue,
                 (Said::Nothing, _) => Said::Tag(hash(HASH, octet)),

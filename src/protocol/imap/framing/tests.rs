@@ -410,6 +410,24 @@ fn capabilities_lose_what_must_not_pass() {
     }
 }
 
+/// Found by fuzzing: a stray CR hid the first word of a response, or did not, by where it was cut; a
+/// command that ran on was then taken for answered.
+#[test]
+fn a_stray_cr_before_a_response_changes_nothing() {
+    for most in [1, 2, 3, 4, 5, 100] {
+        play(
+            None,
+            &[
+                ('c', b"a SELECT INBOX\r\n", "wait"),
+                ('h', b"\r* OK [CAPABILITY \n", "wait"),
+                ('h', b"* 1 EXISTS\r\n", "wait"),
+                ('h', b"\ra OK done\r\n", "bye"),
+            ],
+            most,
+        );
+    }
+}
+
 #[test]
 fn it_is_small() {
     assert!(size_of::<Framing>() <= 192, "{}", size_of::<Framing>());
