@@ -8,7 +8,7 @@
 
 use std::io::{BufRead, BufReader, Chain, Cursor, Read};
 
-use super::node::{Kind, Mark, Node};
+use super::node::{Kind, Mark, Node, show};
 use super::yaml::{self, Fault, MAX_MAP_FILE};
 
 /// What is read at a time.
@@ -94,7 +94,9 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                 // A map that is indented as a whole: what its next line means depends on this one.
                 let indented = given == Given::Nothing
                     && (piece.text.starts_with(b" ") || piece.text.starts_with(b"\t"));
-                let alone = !indented && !marker.iter().any(|it| lines.line.starts_with(it));
+                let alone = !indented
+                    && !marker.iter().any(|it| lines.line.starts_with(it))
+                    && !has_bare_cr(&lines.line);
                 if !alone || more != More::Line || piece.text.len() > MAX_PIECE {
                     return rest(piece, lines.reader, given, each);
                 }
@@ -359,6 +361,12 @@ fn plain(line: &[u8]) -> Plain {
     entry().unwrap_or(Plain::Other)
 }
 
+/// Whether YAML sees more than one line where we see one: its lines end with a bare CR, too.
+fn has_bare_cr(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+    memchr::memchr(b'\r', text).is_some()
+}
+
 fn is_of_a_word(c: u8) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')
 }
@@ -462,35 +470,52 @@ impl<R: Read> Lines<R> {
     }
 }
 
+/// What a map file says, for tests that compare its readers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its entries with their places, one text each.
+    pub entries: Vec<String>,
+    /// How it ended: what is wrong, at which line and column.
+    pub ended: Result<(), (String, Option<(u32, u32)>)>,
+}
+
+/// A map file as it is read, and as YAML alone reads it: they say the same, but that YAML's reader,
+/// which looks ahead, gives fewer entries before a fault than there are.
+pub fn both_ways(text: &[u8]) -> (Told, Told) {
+    (
+        told(|each| read(text, each)),
+        told(|each| yaml::stream_map(text, each)),
+    )
+}
+
+fn told(read: impl FnOnce(&mut dyn FnMut(Node, Node)) -> Result<(), Fault>) -> Told {
+    let mut entries = Vec::new();
+    let ended = read(&mut |key, value| {
+        entries.push(format!("{} = {}", show(&key), show(&value)));
+    });
+    let ended = ended.map_err(|fault| {
+        let at = fault.mark.map(|mark| (mark.line, mark.column));
+        (format!("{:?} {}", fault.kind, fault.message), at)
+    });
+    Told { entries, ended }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::node::show;
     use super::*;
-
-    type Told = (Vec<String>, Result<(), (String, Option<(u32, u32)>)>);
-
-    fn told(read: impl FnOnce(&mut dyn FnMut(Node, Node)) -> Result<(), Fault>) -> Told {
-        let mut entries = Vec::new();
-        let ended = read(&mut |key, value| {
-            entries.push(format!("{} = {}", show(&key), show(&value)));
-        });
-        let ended = ended.map_err(|fault| {
-            let at = fault.mark.map(|mark| (mark.line, mark.column));
-            (format!("{:?} {}", fault.kind, fault.message), at)
-        });
-        (entries, ended)
-    }
 
     /// YAML's word for it. Its reader looks ahead, and gives fewer entries before a fault than there
     /// are: those that it gives must be ours.
     fn same_as_yaml(text: &[u8]) {
-        let ours = told(|each| read(text, each));
-        let yaml = told(|each| yaml::stream_map(text, each));
+        let (ours, yaml) = both_ways(text);
         let shown = String::from_utf8_lossy(text);
-        assert_eq!(ours.1, yaml.1, "{shown}");
-        match yaml.1 {
-            Ok(()) => assert_eq!(ours.0, yaml.0, "{shown}"),
-            Err(_) => assert!(ours.0.starts_with(&yaml.0), "{shown}\n{ours:?}\n{yaml:?}"),
+        assert_eq!(ours.ended, yaml.ended, "{shown}");
+        match yaml.ended {
+            Ok(()) => assert_eq!(ours.entries, yaml.entries, "{shown}"),
+            Err(_) => assert!(
+                ours.entries.starts_with(&yaml.entries),
+                "{shown}\n{ours:?}\n{yaml:?}"
+            ),
         }
     }
 
@@ -608,6 +633,26 @@ mod tests {
         ] {
             same_as_yaml(text);
         }
+    }
+
+    /// Found by fuzzing: places behind a line break that is YAML's only.
+    #[test]
+    fn a_bare_cr_ends_a_line_as_yaml_has_it() {
+        for text in [
+            "a: st'ore\nb: old \r # Why\nc: new\n",
+            "a: b\n# c\rd: e\nf: g\n",
+            "a: b\r",
+            "a: b\r\r\nc: d\n",
+        ] {
+            same_as_yaml(text.as_bytes());
+        }
+    }
+
+    /// Found by fuzzing: where an empty block stands depends on what follows it.
+    #[test]
+    fn an_empty_block_is_read_as_empty() {
+        same_as_yaml(b"karl: >\nhost: x\n");
+        same_as_yaml(b"true: ~\nkarl: >\nhost:   foldedy\ndy\nz: *anchor\n");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod files;
 mod fill;
 mod leaf;
 mod listeners;
-mod map_file;
+pub mod map_file;
 mod node;
 mod pending;
 mod places;

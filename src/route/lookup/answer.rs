@@ -21,13 +21,16 @@ const MAX_CACHE: u32 = 24 * 3600;
 
 /// What a service says of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// `Auth-Status: OK`
     Go(Answer),
     /// Any other: words for the user.
     No {
+        /// The words, without control characters.
         text: String,
+        /// What they come to.
         code: Code,
+        /// How many seconds to wait before they are said.
         wait: Option<u32>,
     },
     /// `Auth-Status: WAIT`: ask again after so many seconds.
@@ -36,19 +39,20 @@ pub(super) enum Verdict {
 
 /// Where a login goes, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) to: To,
+pub struct Answer {
+    /// Where.
+    pub to: To,
     /// `Auth-User`: the name to log in with.
-    pub(super) user: Option<UserName>,
+    pub user: Option<UserName>,
     /// `Auth-Pass`: the password to log in with.
-    pub(super) password: Option<Secret>,
+    pub password: Option<Secret>,
     /// `Auth-Cache`: how long the answer may be kept, instead of `cache:`.
-    pub(super) cache: Option<Duration>,
+    pub cache: Option<Duration>,
 }
 
 /// Where a login goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum To {
+pub enum To {
     /// `Auth-Server`, `Auth-Port`, `Auth-TLS`.
     Server(Server),
     /// `Auth-Backend`: a backend of the settings.
@@ -68,9 +72,11 @@ pub struct Server {
     pub security: Security,
 }
 
-/// Reads an answer; an error says what is wrong with it, for the log. `known` tells whether a backend
-/// of this name is there.
-pub(super) fn read(
+/// Reads an answer. `known` tells whether a backend of this name is there.
+///
+/// # Errors
+/// What is wrong with it, for the log.
+pub fn read(
     status: StatusCode,
     headers: &HeaderMap,
     known: &dyn Fn(&str) -> bool,

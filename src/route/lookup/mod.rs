@@ -6,7 +6,7 @@
 //! service is away: then a user goes where it was last said, or is told to come again, but never to
 //! the default. The question's words are in `request`, the connections in `wire`.
 
-mod answer;
+pub mod answer;
 mod flight;
 mod known;
 mod request;
