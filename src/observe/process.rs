@@ -1,4 +1,5 @@
-//! What Prometheus users expect of every process: its memory, descriptors, processor time, start.
+//! What Prometheus users expect of every process: its memory, descriptors, processor time, start; and
+//! how many tasks the runtime has.
 //!
 //! Read from `/proc` when asked for; where there is none, the series are left out.
 
@@ -38,6 +39,12 @@ pub(super) fn render(text: &mut String) {
             "When the process was started, in Unix time.",
             times().and_then(|times| Some(centi(boot()? * TICKS + times.started))),
         ),
+        (
+            "gatepost_tasks",
+            "gauge",
+            "Tasks of the runtime that have not ended: one or two a connection, and some of the gateway's own.",
+            tasks().map(|tasks| tasks.to_string()),
+        ),
     ];
     for (name, kind, help, value) in all {
         if let Some(value) = value {
@@ -73,6 +80,12 @@ fn open_descriptors() -> Option<u64> {
         0 => u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok(),
         n => Some(n),
     }
+}
+
+/// Known wherever somebody asks by HTTP.
+fn tasks() -> Option<usize> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    Some(runtime.metrics().num_alive_tasks())
 }
 
 struct Times {
