@@ -203,6 +203,7 @@ fn gateway_of(
         state: state.clone(),
         listens: lasting.listens.clone(),
         keepalive: config.timeouts.keepalive,
+        inside: None,
     };
     let same_keepalive =
         before.is_some_and(|it| it.config.timeouts.keepalive == config.timeouts.keepalive);

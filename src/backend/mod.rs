@@ -35,7 +35,7 @@ pub use answered::Answered;
 use arc_swap::ArcSwap;
 pub use backends::Backends;
 pub use config::Config;
-pub use dial::Surroundings;
+pub use dial::{Inside, Surroundings};
 pub use host::Host;
 pub use request::{AfterAll, Answering, Connected, Dialogue, Nobody, Refusal, Request};
 pub use seat::Seat;

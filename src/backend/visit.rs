@@ -75,6 +75,10 @@ impl Backend {
                 tokio::spawn(demo::serve(theirs));
                 (Stream::Memory(ours), "demo")
             }
+            Target::Network { host, port } if let Some(inside) = &self.around.inside => {
+                let stream = inside.dial(host, *port).map_err(kept)?;
+                (Stream::Memory(stream), host.as_str())
+            }
             Target::Network { host, port } => {
                 let limit = waits.connect.min(waits.left());
                 let tcp = dial::dial(host, *port, limit, &self.around).await;
