@@ -1,0 +1,601 @@
+//! Whole sessions: a mail client and a mail host, both scripted, and the gateway's cores between them,
+//! from the greeting over login and TLS to the relay's end.
+//!
+//! What must hold whatever either says: no octet of the client but its login reaches the host before
+//! it is logged in, no password before TLS where TLS is due, and from then on every octet of either
+//! side reaches the other once and in order.
+
+use arbitrary::{Arbitrary, Unstructured};
+use gatepost::protocol::{
+    Client, Failure, Farewell, Handover, HostLogin, HostStep, Login, Protocol, READ_CHUNK, Server,
+    StartTls, Step, Verdict, imap, pop3,
+};
+
+use super::{Choice, Octets, front, holds, host, sasl, several};
+
+pub(crate) fn whole(octets: &[u8]) {
+    let Ok(script) = Script::arbitrary(&mut Unstructured::new(octets)) else {
+        return;
+    };
+    Play::new(&script).run(&script.turns);
+}
+
+#[derive(Debug)]
+struct Script {
+    front: u8,
+    leg: u8,
+    cut: u8,
+    turns: Vec<Turn>,
+}
+
+impl<'a> Arbitrary<'a> for Script {
+    fn arbitrary(script: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Script {
+            front: script.arbitrary()?,
+            leg: script.arbitrary()?,
+            cut: script.arbitrary()?,
+            turns: several(script, 48)?,
+        })
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+enum Turn {
+    Client(Says),
+    ClientAgain(Says),
+    Host(Answers),
+    HostAgain(Answers),
+    ClientLeaves,
+    HostLeaves,
+    Goodbye,
+}
+
+/// What a client says, in the words of its protocol.
+#[derive(Arbitrary, Debug)]
+enum Says {
+    Login(u8),
+    LoginLiteral(u8),
+    Plain(u8),
+    Token,
+    StartTls,
+    Capability,
+    Id,
+    Noop,
+    Idle,
+    Done,
+    Unauthenticate,
+    Abort,
+    Leave,
+    Octets(Octets),
+}
+
+/// What a host says.
+#[derive(Arbitrary, Debug)]
+enum Answers {
+    Greeting(u8),
+    Yes,
+    No(u8),
+    Bad,
+    More,
+    Capabilities(u8),
+    Untagged(u8),
+    Literal(u8),
+    Octets(Octets),
+}
+
+/// The password of a user, which stands in nothing else.
+fn password(user: u8) -> String {
+    format!("pw-of-{}-xyzzy", user % 4)
+}
+
+impl Says {
+    fn octets(&self, protocol: Protocol) -> Vec<u8> {
+        let imap = protocol == Protocol::Imap;
+        let name = |user: &u8| format!("user{}", user % 4);
+        let text = match self {
+            Says::Login(user) if imap => format!("a LOGIN {} {}\r\n", name(user), password(*user)),
+            Says::Login(user) => format!("USER {}\r\nPASS {}\r\n", name(user), password(*user)),
+            Says::LoginLiteral(user) => {
+                let (name, word) = (name(user), password(*user));
+                format!(
+                    "b LOGIN {{{}+}}\r\n{name} {{{}+}}\r\n{word}\r\n",
+                    name.len(),
+                    word.len()
+                )
+            }
+            Says::Plain(user) => {
+                let message = format!("\0{}\0{}", name(user), password(*user));
+                let text = base64(message.as_bytes());
+                match imap {
+                    true => format!("c AUTHENTICATE PLAIN {text}\r\n"),
+                    false => format!("AUTH PLAIN {text}\r\n"),
+                }
+            }
+            Says::Token => {
+                let text = base64(b"user=user1\x01auth=Bearer pw-of-1-xyzzy\x01\x01");
+                match imap {
+                    true => format!("c AUTHENTICATE XOAUTH2 {text}\r\n"),
+                    false => format!("AUTH XOAUTH2 {text}\r\n"),
+                }
+            }
+            Says::StartTls if imap => "d STARTTLS\r\n".into(),
+            Says::StartTls => "STLS\r\n".into(),
+            Says::Capability if imap => "e CAPABILITY\r\n".into(),
+            Says::Capability => "CAPA\r\n".into(),
+            Says::Id => "f ID (\"name\" \"x\" \"x-proxy-ttl\" \"3\")\r\n".into(),
+            Says::Noop if imap => "g NOOP\r\n".into(),
+            Says::Noop => "NOOP\r\n".into(),
+            Says::Idle => "h IDLE\r\n".into(),
+            Says::Done => "DONE\r\n".into(),
+            Says::Unauthenticate => "i UNAUTHENTICATE\r\n".into(),
+            Says::Abort => "*\r\n".into(),
+            Says::Leave if imap => "j LOGOUT\r\n".into(),
+            Says::Leave => "QUIT\r\n".into(),
+            Says::Octets(octets) => return octets.0.clone(),
+        };
+        text.into_bytes()
+    }
+}
+
+impl Answers {
+    fn octets(&self, protocol: Protocol, tag: &str) -> Vec<u8> {
+        let imap = protocol == Protocol::Imap;
+        let list = |bits: u8| {
+            let words = [
+                "SASL-IR",
+                "LITERAL+",
+                "STARTTLS",
+                "ID",
+                "AUTH=PLAIN",
+                "AUTH=XOAUTH2",
+                "UNAUTHENTICATE",
+                "LOGINDISABLED",
+            ];
+            let words = words.iter().zip(0..).filter(|it| Choice::bit(bits, it.1));
+            words.fold("IMAP4rev1".to_owned(), |list, it| list + " " + it.0)
+        };
+        let text = match self {
+            Answers::Greeting(bits) if imap => match bits % 5 {
+                0 => "* OK hello\r\n".into(),
+                1 => "* PREAUTH hello\r\n".into(),
+                2 => "* BYE no\r\n".into(),
+                _ => format!("* OK [CAPABILITY {}] hello\r\n", list(*bits)),
+            },
+            Answers::Greeting(_) => "+OK hello\r\n".into(),
+            Answers::Yes if imap => format!("{tag} OK yes\r\n"),
+            Answers::Yes => "+OK yes\r\n".into(),
+            Answers::No(code) if imap => {
+                let codes = [
+                    "",
+                    "[UNAVAILABLE] ",
+                    "[AUTHENTICATIONFAILED] ",
+                    "[LIMIT] ",
+                    "[REFERRAL imap://x] ",
+                ];
+                format!("{tag} NO {}no\r\n", codes[usize::from(code % 5)])
+            }
+            Answers::No(code) => {
+                let codes = ["", "[SYS/TEMP] ", "[AUTH] ", "[IN-USE] "];
+                format!("-ERR {}no\r\n", codes[usize::from(code % 4)])
+            }
+            Answers::Bad if imap => format!("{tag} BAD what\r\n"),
+            Answers::Bad => "-ERR what\r\n".into(),
+            Answers::More => "+ \r\n".into(),
+            Answers::Capabilities(bits) if imap => format!("* CAPABILITY {}\r\n", list(*bits)),
+            Answers::Capabilities(bits) => match bits % 3 {
+                0 => "+OK\r\nUSER\r\nSTLS\r\n.\r\n".into(),
+                1 => "+OK\r\nSASL PLAIN XOAUTH2\r\n.\r\n".into(),
+                _ => "+OK\r\nUSER\r\nXCLIENT ADDR PORT\r\n.\r\n".into(),
+            },
+            Answers::Untagged(n) => format!("* {n} EXISTS\r\n"),
+            Answers::Literal(n) => {
+                let body = "x".repeat(usize::from(*n));
+                format!("* 1 FETCH (BODY[] {{{n}}}\r\n{body})\r\n")
+            }
+            Answers::Octets(octets) => return octets.0.clone(),
+        };
+        text.into_bytes()
+    }
+}
+
+fn base64(octets: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in octets.chunks(3) {
+        let bits = group
+            .iter()
+            .chain([&0, &0])
+            .take(3)
+            .fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet));
+        for n in 0..4 {
+            match n <= group.len() {
+                true => text.push(char::from(LETTERS[(bits >> (18 - 6 * n) & 63) as usize])),
+                false => text.push('='),
+            }
+        }
+    }
+    text
+}
+
+struct Play {
+    protocol: Protocol,
+    cut: usize,
+    leg_tls: StartTls,
+    state: State,
+    tag: String,
+    /// What each side said and the gateway did not read yet.
+    from_client: Vec<u8>,
+    from_host: Vec<u8>,
+    /// What each side read since the login.
+    to_client: Vec<u8>,
+    to_host: Vec<u8>,
+    /// Octets given to the front since it last had nothing.
+    given: Vec<u8>,
+}
+
+enum State {
+    /// The front talks to the client.
+    Front(Box<dyn Server>),
+    /// A login is on its way.
+    Login {
+        server: Box<dyn Server>,
+        leg: Box<dyn Client>,
+        login: Login,
+        tls: bool,
+        asks: bool,
+    },
+    Relay {
+        handover: Handover,
+        ended: bool,
+    },
+    Over,
+}
+
+impl Play {
+    fn new(script: &Script) -> Self {
+        let settings = front::settings_of(script.front);
+        let (protocol, server): (_, Box<dyn Server>) = match Choice::bit(script.front, 7) {
+            false => (
+                Protocol::Imap,
+                Box::new(imap::server::Server::new(settings)),
+            ),
+            true => (
+                Protocol::Pop3,
+                Box::new(pop3::server::Server::new(settings)),
+            ),
+        };
+        Play {
+            protocol,
+            cut: usize::from(script.cut).max(1),
+            leg_tls: if Choice::bit(script.leg, 0) {
+                StartTls::Yes
+            } else {
+                StartTls::No
+            },
+            state: State::Front(server),
+            tag: "x".into(),
+            from_client: Vec::new(),
+            from_host: Vec::new(),
+            to_client: Vec::new(),
+            to_host: Vec::new(),
+            given: Vec::new(),
+        }
+    }
+
+    fn run(mut self, turns: &[Turn]) {
+        self.work();
+        for turn in turns.iter().take(64) {
+            match turn {
+                Turn::Client(says) | Turn::ClientAgain(says) => {
+                    self.from_client.extend(says.octets(self.protocol));
+                }
+                Turn::Host(answers) | Turn::HostAgain(answers) => {
+                    let octets = answers.octets(self.protocol, &self.tag);
+                    // A host is there only while it is talked to.
+                    if matches!(self.state, State::Login { .. } | State::Relay { .. }) {
+                        self.from_host.extend(octets);
+                    }
+                }
+                Turn::HostLeaves => {
+                    if let State::Login { leg, .. } = &mut self.state {
+                        leg.closed();
+                    }
+                }
+                Turn::ClientLeaves => return,
+                Turn::Goodbye => match &mut self.state {
+                    State::Front(server) | State::Login { server, .. } => {
+                        let words = server.farewell(Farewell::Shutdown);
+                        assert!(words.is_empty() || words.ends_with(b"\r\n"));
+                        return;
+                    }
+                    State::Relay { handover, .. } => {
+                        let words = handover.observer.goodbye(Farewell::Kicked);
+                        assert!(words.is_none_or(|it| it.is_empty() || it.ends_with(b"\r\n")));
+                    }
+                    State::Over => return,
+                },
+            }
+            self.work();
+        }
+    }
+
+    fn work(&mut self) {
+        for _ in 0..20_000 {
+            let moved = match std::mem::replace(&mut self.state, State::Over) {
+                State::Front(server) => self.talk(server),
+                State::Login {
+                    server,
+                    leg,
+                    login,
+                    tls,
+                    asks,
+                } => self.log_in(server, leg, login, tls, asks),
+                State::Relay { handover, ended } => self.relay(handover, ended),
+                State::Over => false,
+            };
+            if !moved {
+                return;
+            }
+        }
+        panic!("they talk for ever");
+    }
+
+    fn part(from: &mut Vec<u8>, most: usize) -> Vec<u8> {
+        let most = from.len().min(most).min(READ_CHUNK);
+        from.drain(..most).collect()
+    }
+
+    fn talk(&mut self, mut server: Box<dyn Server>) -> bool {
+        let step = server.step();
+        let _ = server.refused();
+        assert!(server.held() <= 64 * 1024);
+        let moved = match step {
+            Step::Read if self.from_client.is_empty() => false,
+            Step::Read => {
+                let part = Self::part(&mut self.from_client, self.cut);
+                self.given.extend_from_slice(&part);
+                server.receive(&part);
+                true
+            }
+            Step::Write(octets) => {
+                assert!(
+                    !holds(&octets, b"-xyzzy"),
+                    "a password is said to the client"
+                );
+                true
+            }
+            Step::StartTls => {
+                // What was sent in clear behind it never acts.
+                self.from_client.clear();
+                self.given.clear();
+                server.tls_started();
+                true
+            }
+            Step::Login(login) => {
+                sasl::shown(&login);
+                self.check_user(&login);
+                let asks = HostLogin {
+                    user: login.user.clone(),
+                    credentials: login.credentials.clone(),
+                    starttls: self.leg_tls,
+                    seed: 7,
+                    origin: None,
+                    behind: Vec::new(),
+                };
+                let leg: Box<dyn Client> = match self.protocol {
+                    Protocol::Imap => Box::new(imap::client::Client::new(asks, None)),
+                    Protocol::Pop3 => Box::new(pop3::client::Client::new(asks, None)),
+                };
+                self.from_host.clear();
+                self.state = State::Login {
+                    server,
+                    leg,
+                    login,
+                    tls: false,
+                    asks: false,
+                };
+                return true;
+            }
+            Step::Exchange(_) => panic!("an answer that nobody asked for"),
+            Step::Close => return false,
+        };
+        self.state = State::Front(server);
+        moved
+    }
+
+    /// A password comes with the name it was said with.
+    fn check_user(&self, login: &Login) {
+        let Some(secret) = login.credentials.secret() else {
+            return;
+        };
+        let secret = String::from_utf8_lossy(secret.reveal());
+        let name = login.user.as_str();
+        if let (Some(user), Some(owner)) =
+            (name.strip_prefix("user"), secret.strip_prefix("pw-of-"))
+            && owner.ends_with("-xyzzy")
+            && user.len() == 1
+            && !holds(&self.given, b"USER user")
+        {
+            assert!(
+                owner.starts_with(user) || !secret.starts_with("pw-of-") || self.mixed(),
+                "{name} {secret}"
+            );
+        }
+    }
+
+    /// Whether the client's own octets may have put the two together.
+    fn mixed(&self) -> bool {
+        let words = self.given.split(|octet| *octet == b'\n');
+        words.filter(|line| holds(line, b"user")).count() > 1
+    }
+
+    fn log_in(
+        &mut self,
+        mut server: Box<dyn Server>,
+        mut leg: Box<dyn Client>,
+        login: Login,
+        mut tls: bool,
+        mut asks: bool,
+    ) -> bool {
+        if asks {
+            // The client owes the host a message.
+            match server.step() {
+                Step::Read if self.from_client.is_empty() => {
+                    self.state = State::Login {
+                        server,
+                        leg,
+                        login,
+                        tls,
+                        asks,
+                    };
+                    return false;
+                }
+                Step::Read => {
+                    let part = Self::part(&mut self.from_client, self.cut);
+                    self.given.extend_from_slice(&part);
+                    server.receive(&part);
+                }
+                Step::Write(_) => {}
+                Step::Exchange(answer) => {
+                    asks = false;
+                    leg.answer(answer);
+                }
+                Step::Close => return false,
+                other => panic!("{other:?}"),
+            }
+            self.state = State::Login {
+                server,
+                leg,
+                login,
+                tls,
+                asks,
+            };
+            return true;
+        }
+        match leg.step() {
+            HostStep::Read if self.from_host.is_empty() => {
+                self.state = State::Login {
+                    server,
+                    leg,
+                    login,
+                    tls,
+                    asks,
+                };
+                return false;
+            }
+            HostStep::Read => leg.receive(&Self::part(&mut self.from_host, self.cut)),
+            HostStep::Write(octets) => {
+                let secret = holds(&octets, b"-xyzzy");
+                assert!(
+                    !secret || tls || self.leg_tls == StartTls::No,
+                    "a password in clear"
+                );
+                if secret && let Some(own) = login.credentials.secret() {
+                    assert!(holds(&octets, own.reveal()), "somebody else's password");
+                }
+                let line = octets
+                    .split(|octet| *octet == b'\n')
+                    .rfind(|line| holds(line, b" "));
+                if let Some(word) = line.and_then(|line| line.split(|octet| *octet == b' ').next())
+                {
+                    self.tag = String::from_utf8_lossy(word).into_owned();
+                }
+            }
+            HostStep::StartTls => {
+                assert!(!tls && self.leg_tls == StartTls::Yes);
+                tls = true;
+                self.from_host.clear();
+                leg.tls_started();
+            }
+            HostStep::Exchange(challenge) => {
+                asks = true;
+                server.challenge(&challenge);
+            }
+            HostStep::Done(welcome) => {
+                assert!(leg.credentials_sent() && (tls || self.leg_tls == StartTls::No));
+                host::welcomed(&welcome);
+                let rest = welcome.rest.len();
+                let handover = server.accept(*welcome);
+                assert!(handover.to_client.len() >= rest);
+                assert!(
+                    self.given.ends_with(&handover.to_host),
+                    "octets the client did not send"
+                );
+                self.to_client = handover.to_client.clone();
+                self.to_host = handover.to_host.clone();
+                self.state = State::Relay {
+                    handover,
+                    ended: false,
+                };
+                return true;
+            }
+            HostStep::Failed(failure) => {
+                server.reject(&match failure {
+                    Failure::Aborted => Failure::Credentials,
+                    failure => failure,
+                });
+                self.from_host.clear();
+                self.state = State::Front(server);
+                return true;
+            }
+        }
+        self.state = State::Login {
+            server,
+            leg,
+            login,
+            tls,
+            asks,
+        };
+        true
+    }
+
+    fn relay(&mut self, mut handover: Handover, mut ended: bool) -> bool {
+        let to_host = Self::part(&mut self.from_client, self.cut);
+        if !to_host.is_empty() && !ended {
+            match handover.observer.client_to_host(&to_host) {
+                Verdict::Pass => {
+                    self.to_host.extend_from_slice(&to_host);
+                    let upper = self.to_host.to_ascii_uppercase();
+                    if self.protocol == Protocol::Imap {
+                        let bare = upper.split(|octet| *octet == b'\n');
+                        let slipped = bare
+                            .filter(|line| line.ends_with(b" UNAUTHENTICATE\r"))
+                            .count();
+                        // Only inside a literal, or a line too long to be one.
+                        assert!(
+                            slipped == 0
+                                || holds(&upper, b"}\r\n")
+                                || holds(&upper, b"IDLE")
+                                || upper.len() > 4096
+                                || odd(&upper),
+                            "{:?}",
+                            upper.escape_ascii().to_string()
+                        );
+                    }
+                }
+                Verdict::End => ended = true,
+            }
+        }
+        let mut to_client = Self::part(&mut self.from_host, self.cut);
+        let (before, length) = (to_client.clone(), to_client.len());
+        handover.observer.host_to_client(&mut to_client);
+        assert_eq!(to_client.len(), length, "octets went or came");
+        let upper = before.to_ascii_uppercase();
+        assert!(
+            to_client == before
+                || upper
+                    .iter()
+                    .any(|octet| b"UNAUTHENTICATECOMPRESS=".contains(octet))
+        );
+        self.to_client.extend_from_slice(&to_client);
+        self.state = State::Relay { handover, ended };
+        length > 0 || (!to_host.is_empty() && !ended)
+    }
+}
+
+/// Whether there are octets in it that no command has: what is a line then is the host's to say.
+fn odd(octets: &[u8]) -> bool {
+    octets
+        .iter()
+        .any(|octet| !matches!(octet, b'\r' | b'\n' | b' '..=b'~'))
+}

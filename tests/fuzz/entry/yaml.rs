@@ -1,0 +1,55 @@
+//! proxy.yaml and the files of users it names.
+
+use std::path::Path;
+
+use gatepost::config::{Config, map_file};
+use gatepost::protocol::{Protocol, UserName};
+use gatepost::route::Ask;
+
+/// A file of users: the fast reader and YAML's read the same.
+pub(crate) fn map(octets: &[u8]) {
+    let (ours, yaml) = map_file::both_ways(octets);
+    assert_eq!(ours.ended, yaml.ended);
+    match yaml.ended {
+        Ok(()) => assert_eq!(ours.entries, yaml.entries),
+        // YAML's reader looks ahead and gives fewer entries before a fault than there are.
+        Err(_) => assert!(ours.entries.starts_with(&yaml.entries), "{ours:?} {yaml:?}"),
+    }
+}
+
+/// A whole proxy.yaml: problems with their places, or settings that route.
+pub(crate) fn settings(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let env = |name: &str| (name == "NAME").then(|| "value".to_owned());
+    let nowhere = Path::new("/nonexistent");
+    match Config::parse(Path::new("proxy.yaml"), &text, nowhere, &env) {
+        Ok((config, _warnings)) => {
+            assert!(!config.listeners.is_empty());
+            let router = config.router();
+            for name in ["alice@example.com", "bob", "x@sub.example.org"] {
+                let user = UserName::new(name.as_bytes()).unwrap();
+                let ask = Ask {
+                    user: &user,
+                    protocol: Protocol::Imap,
+                    listener: None,
+                    server_name: None,
+                };
+                let decision = router.decide(ask);
+                if let Ok(login) = decision.login {
+                    assert!(!login.as_str().chars().any(char::is_control));
+                }
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.0.is_empty(), "refused without a reason");
+            for problem in &problems.0 {
+                assert!(problem.line as usize <= text.lines().count() + 1);
+                assert!(!problem.message.is_empty());
+                assert!(
+                    problem.source.get(problem.marked.clone()).is_some(),
+                    "a mark beside its line"
+                );
+            }
+        }
+    }
+}
