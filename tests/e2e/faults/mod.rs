@@ -270,7 +270,8 @@ fn table(rows: &[(usize, Row)]) -> String {
 What hostile, broken or dying clients and hosts did to a running gateway, what the client saw of it, and what was left of it:
 sessions, descriptors, a panic, a password in the log. After each of them somebody else logged in as ever. Written by
 `GATEPOST_FAULTS=write cargo test --test e2e faults`; `cargo test` plays all {} and compares. `…` stands for octets, `closed` for the end
-of the connection; times are those of one run, where a timeout was a fault it was set to 2 to 6 s.
+of the connection; times are those of one run, where a timeout was a fault it was set to 2 to 6 s. Which test holds which promise:
+[THREATS.md](THREATS.md).
 ",
         rows.len()
     );
