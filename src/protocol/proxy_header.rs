@@ -111,6 +111,10 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
 fn strict_v1(octets: &[u8]) -> Result<(), Malformed> {
     let end = octets.iter().position(|octet| *octet == b'\r');
     let line = octets.get(..end.unwrap_or(octets.len())).ok_or(Malformed)?;
+    // Also behind UNKNOWN: a character that is cut in two would be another word than a whole one.
+    if !line.is_ascii() {
+        return Err(Malformed);
+    }
     let text = std::str::from_utf8(line).map_err(|_| Malformed)?;
     let mut words = text.split(' ').skip(1);
     if text.starts_with("PROXY UNKNOWN") {
@@ -232,6 +236,20 @@ mod tests {
         Origin::Client {
             client: address(client),
             connected: address(connected),
+        }
+    }
+
+    /// Found by fuzzing: of some characters the first half alone was refused, the whole was not.
+    #[test]
+    fn what_is_not_ascii_is_refused_however_it_is_cut() {
+        let header = "PROXY UNKNOWN ff \u{1bb} ::1\r\n".as_bytes();
+        let first = header.iter().position(|octet| !octet.is_ascii()).unwrap();
+        for cut in 0..=header.len() {
+            let wanted = match cut <= first {
+                true => Ok(None),
+                false => Err(Malformed),
+            };
+            assert_eq!(parse(&header[..cut]), wanted, "{cut}");
         }
     }
 
