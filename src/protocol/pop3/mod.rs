@@ -7,16 +7,16 @@
 //! |---|---|---|---|
 //! | greeting | RFC 1939 §4 | `greet` | `server.rs` |
 //! | command lines | RFC 1939 §3, RFC 2449 §4 | `parse` | `grammar.rs` |
-//! | CAPA | RFC 2449 §5 | `capa` | `server.rs` |
-//! | STLS | RFC 2595 §4 | `stls` | `server.rs` |
-//! | USER | RFC 1939 §7 | `user` | `server.rs` |
-//! | PASS | RFC 1939 §7 | `pass` | `server.rs` |
-//! | AUTH | RFC 5034 §4 | `auth` | `server.rs` |
-//! | AUTH alone | RFC 5034 §4 (not in it) | `auth_list` | `server.rs` |
-//! | APOP (refused) | RFC 1939 §7 | `command` | `server.rs` |
-//! | UTF8 | RFC 6856 §2 | `command` | `server.rs` |
+//! | CAPA | RFC 2449 §5 | `capa` | `server/commands.rs` |
+//! | STLS | RFC 2595 §4 | `stls` | `server/commands.rs` |
+//! | USER | RFC 1939 §7 | `user` | `server/commands.rs` |
+//! | PASS | RFC 1939 §7 | `pass` | `server/commands.rs` |
+//! | AUTH | RFC 5034 §4 | `auth` | `server/commands.rs` |
+//! | AUTH alone | RFC 5034 §4 (not in it) | `auth_list` | `server/commands.rs` |
+//! | APOP (refused) | RFC 1939 §7 | `command` | `server/commands.rs` |
+//! | UTF8 | RFC 6856 §2 | `command` | `server/commands.rs` |
 //! | LANG | RFC 6856 §3 | `lang` | `reply.rs` |
-//! | NOOP, QUIT | RFC 1939 §4, §5 | `command` | `server.rs` |
+//! | NOOP, QUIT | RFC 1939 §4, §5 | `command` | `server/commands.rs` |
 //! | +OK to a login | RFC 1939 §4 | `accept` | `server.rs` |
 //! | -ERR, response codes | RFC 2449 §8, RFC 3206 §4 | `failure` | `reply.rs` |
 //! | multi-line responses, written | RFC 1939 §3 | `Stuffer` | `multiline.rs` |
@@ -32,11 +32,11 @@
 //! | QUIT after login | RFC 1939 §6 | `quit` | `maildrop/update.rs` |
 //! | pipelined commands | RFC 2449 §6.6 | `Input` | `wish.rs` |
 //! | goodbye in a relay | RFC 1939 §3, RFC 3206 §4 | `goodbye` | `observer.rs` |
-//! | host's greeting | RFC 1939 §4 | `greeting` | `client.rs` |
-//! | host's CAPA | RFC 2449 §5 | `introduce` | `client.rs` |
-//! | host's STLS | RFC 2595 §4 | `stls` | `client.rs` |
-//! | USER, PASS to a host | RFC 1939 §7 | `pass` | `client.rs` |
-//! | AUTH to a host | RFC 5034 §4 | `auth` | `client.rs` |
+//! | host's greeting | RFC 1939 §4 | `greeting` | `client/hear.rs` |
+//! | host's CAPA | RFC 2449 §5 | `introduce` | `client/logging_in.rs` |
+//! | host's STLS | RFC 2595 §4 | `stls` | `client/hear.rs` |
+//! | USER, PASS to a host | RFC 1939 §7 | `pass` | `client/logging_in.rs` |
+//! | AUTH to a host | RFC 5034 §4 | `auth` | `client/logging_in.rs` |
 //! | host's response codes | RFC 2449 §8.1, RFC 3206 §4 | `code` | `client/says.rs` |
 
 mod ahead;
