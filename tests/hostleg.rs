@@ -282,7 +282,7 @@ async fn a_user_leaves_one_host_before_the_other_is_asked() {
     let (asked, mut leave) = tokio::sync::mpsc::unbounded_channel();
     for connected in [&stays, &also] {
         let asked = asked.clone();
-        (connected.seat).on_leave(Box::new(move || {
+        (connected.seat).on_leave(Arc::new(move || {
             let _ = asked.send(());
         }));
     }

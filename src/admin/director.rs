@@ -7,7 +7,7 @@
 //! "finished"}}`. `GET /api/v1/moves` answers `{"moves":[{"user","backend","host","since"}],
 //! "holds":[{"user","since"}],"jobs":[…]}`.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use super::http::Reply;
 use crate::protocol::UserName;
 use crate::session::director::{HostChange, Wrong};
 use crate::state::mover::{Job, Wish};
+use crate::state::orders::told_time;
 
 /// Names in an answer that tells what is wrong with a list.
 const TOLD: usize = 100;
@@ -195,14 +196,14 @@ pub(super) fn moves(call: &Call) -> Reply {
             "user": moved.user,
             "backend": moved.backend,
             "host": moved.host,
-            "since": time(moved.since),
+            "since": told_time(moved.since),
         })
     });
     let mut holds: Vec<_> = orders.holds().map(|(_, hold)| hold).collect();
     holds.sort_unstable_by(|a, b| a.user.cmp(&b.user));
     let holds = holds
         .into_iter()
-        .map(|hold| json!({ "user": hold.user, "since": time(hold.since) }));
+        .map(|hold| json!({ "user": hold.user, "since": told_time(hold.since) }));
     Reply::json(&json!({
         "moves": moves.collect::<Vec<_>>(),
         "holds": holds.collect::<Vec<_>>(),
@@ -252,19 +253,13 @@ fn shown(job: &Job) -> Value {
         "total": job.total,
         "moved": job.moved(),
         "failed": job.failed().iter().take(TOLD).map(failure).collect::<Vec<_>>(),
-        "since": time(job.since),
+        "since": told_time(job.since),
         "finished": job.is_finished(),
     })
 }
 
 fn failure((user, why): &(String, String)) -> Value {
     json!({ "user": user, "error": why })
-}
-
-fn time(seconds: u64) -> String {
-    // Far beyond any date that can be written.
-    let seconds = seconds.min(253_402_300_799);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
 /// `250ms`, `30s`, `5m`, `1h`, as in the settings.

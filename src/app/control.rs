@@ -14,6 +14,7 @@ use crate::backend::{Backend, Host};
 use crate::protocol::{Protocol, UserName};
 use crate::route::{Ask, explain};
 use crate::session::{Gateway, Registry};
+use crate::state::{Lane, Pass};
 
 impl admin::Gateway for App {
     fn readiness(&self) -> Readiness {
@@ -57,27 +58,39 @@ impl admin::Gateway for App {
         user: UserName,
         protocol: Protocol,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
-        let ask = Ask {
-            user: &user,
-            protocol,
-            listener: None,
-            server_name: None,
-        };
         let built = self.built.load_full();
-        let gateway = built.current.gateway.clone();
-        let state = |backend: &str, host: &str| {
-            let backend = gateway.backends.get(backend)?;
-            let host = backend.host(host)?;
-            Some((backend.state_of(&host), backend.weight_of(&host)))
-        };
-        let told = explain::explain(&gateway.router, &built.config.backends, ask, &state);
-        let value = serde_json::to_value(&told).unwrap_or_default();
-        let answer = if told.matched() {
-            Ok(value)
-        } else {
-            Err(value)
-        };
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            let gateway = built.current.gateway.clone();
+            let ask = Ask {
+                user: &user,
+                protocol,
+                listener: None,
+                server_name: None,
+            };
+            let (owner, named) = gateway.router.decide(ask).owners();
+            let pass = Pass {
+                owner,
+                named,
+                moved: 0,
+                lane: Lane::Whole,
+            };
+            let places = gateway.state.places(&pass).await;
+            let orders = gateway.state.orders().clone();
+            let known = explain::Known {
+                orders: &orders,
+                pinned: &|pass| places.of(pass),
+                hosts: &|backend, protocol| {
+                    let found = gateway.backends.get(&backend.name);
+                    found.map_or_else(Vec::new, |it| it.hosts_now(protocol))
+                },
+            };
+            let told = explain::explain(&gateway.router, &built.config.backends, ask, &known);
+            let value = serde_json::to_value(&told).unwrap_or_default();
+            match told.matched() {
+                true => Ok(value),
+                false => Err(value),
+            }
+        })
     }
 
     fn upgrade(&self) -> Pin<Box<dyn Future<Output = Result<u32, String>> + Send + '_>> {

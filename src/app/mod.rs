@@ -116,7 +116,14 @@ async fn serve(
     tokio::spawn(reloader.run(wished));
     tokio::spawn(watch::upkeep(app.metrics.clone()));
     let state = present.current.gateway.state.clone();
-    tokio::spawn(orders::carry_out(state, app.lasting.registry.clone()));
+    tokio::spawn(orders::carry_out(
+        state.clone(),
+        app.lasting.registry.clone(),
+    ));
+    let tables = present.current.gateway.tables.clone();
+    let limits_of = app.clone();
+    let limits = move || limits_of.current.load().gateway.limits.clone();
+    tokio::spawn(crate::session::limits::share(tables, state, limits));
     tokio::spawn(watch::certificates(app.clone()));
     tokio::spawn(watch::passwords(app.clone()));
     tokio::spawn(watch::settings(app.clone(), seen));

@@ -242,7 +242,7 @@ impl Backend {
 
     /// A host that is full: others take its new users, but a user with sessions there stays whole.
     fn if_full(&self, host: &Host, pass: &Pass) -> Then {
-        let live = self.around.state.pinned(&pass.owner);
+        let live = self.around.state.pinned(pass);
         match live.is_some_and(|live| live == self.place(host)) {
             true => Then::GiveUp,
             false => Then::Elsewhere,

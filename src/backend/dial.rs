@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::names::Names;
 use crate::net::descriptors;
 use crate::protocol::Failure;
 use crate::state::State;
@@ -80,8 +81,19 @@ pub(crate) async fn dial(
     limit: Duration,
     around: &Surroundings,
 ) -> Result<TcpStream, Failure> {
+    dial_by(None, host, port, limit, around).await
+}
+
+/// As [`dial`]; these name servers are asked for the name before the system is, if there are any.
+pub(crate) async fn dial_by(
+    names: Option<&Names>,
+    host: &str,
+    port: u16,
+    limit: Duration,
+    around: &Surroundings,
+) -> Result<TcpStream, Failure> {
     let connect = async {
-        let addresses = resolve(host, port).await?;
+        let addresses = resolve(names, host, port).await?;
         if addresses.iter().any(|to| around.is_ours(*to, None)) {
             return Err(Failure::Loop);
         }
@@ -102,9 +114,16 @@ pub(crate) async fn dial(
         .unwrap_or(Err(Failure::TimedOut { state: "connect" }))
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+async fn resolve(names: Option<&Names>, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    if let Some(names) = names {
+        let found = names.addresses(host).await.into_iter().take(MAX_ADDRESSES);
+        let found: Vec<SocketAddr> = found.map(|ip| SocketAddr::new(ip, port)).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
     }
     let unresolved = |cause: String| Failure::Unreachable {
         cause: format!("resolve {host}: {cause}"),

@@ -207,6 +207,14 @@ fn host_name(octets: &[u8]) -> Result<String, String> {
     }
 }
 
+/// The hosts that the name stands for now, for whoever explains: nobody is logged in to them.
+///
+/// # Errors
+/// Why that is not known.
+pub async fn find(settings: &Discover, lookup: &dyn Lookup) -> Result<Vec<HostConfig>, String> {
+    settings.look(lookup, None).await.map(|found| found.hosts)
+}
+
 /// Follows the name as long as the backend lives.
 pub(super) async fn follow(backend: Weak<Backend>, settings: Discover, lookup: Arc<dyn Lookup>) {
     let mut state = Following::default();

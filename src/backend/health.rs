@@ -117,6 +117,14 @@ impl Health {
         })
     }
 
+    /// Why this endpoint is down, while it is.
+    pub(super) fn failure_of(&self, endpoint: Protocol) -> Option<Failure> {
+        self.of(endpoint, |pulse| match &pulse.beat {
+            Beat::Up { .. } => None,
+            Beat::Down { why, .. } => Some(why.clone()),
+        })
+    }
+
     /// May a login ask this endpoint now? If not: why it is down.
     pub(super) fn ask(&self, endpoint: Protocol, now: Instant) -> Result<(), Failure> {
         self.of(endpoint, |pulse| match &mut pulse.beat {

@@ -19,6 +19,8 @@ mod health;
 pub mod host;
 mod login;
 pub mod master;
+mod names;
+mod now;
 mod pool;
 mod preference;
 mod probe;
@@ -28,7 +30,7 @@ pub(crate) mod tls;
 mod visit;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use answered::Answered;
@@ -37,6 +39,7 @@ pub use backends::Backends;
 pub use config::Config;
 pub use dial::{Inside, Surroundings};
 pub use host::Host;
+pub use now::HostNow;
 pub use request::{AfterAll, Answering, Connected, Dialogue, Nobody, Refusal, Request};
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
@@ -47,6 +50,7 @@ use self::config::{HostConfig, Security};
 use self::discover::Lookup;
 use self::dns::Dns;
 use self::health::PAUSE;
+use self::names::Names;
 use self::tls::HostTls;
 use crate::observe::metrics;
 use crate::protocol::sasl::Mechanisms;
@@ -65,6 +69,8 @@ pub struct Backend {
     /// The files that `tls` was read from, as they were then.
     files: Vec<Option<Stamp>>,
     around: Surroundings,
+    /// Who is asked for the addresses of hosts that were found by name, once it runs.
+    names: OnceLock<Names>,
     beside: Mutex<Beside>,
 }
 
@@ -100,6 +106,7 @@ impl Backend {
             metrics: metrics::Backend::new(&config.name),
             config,
             around,
+            names: OnceLock::new(),
             beside: Mutex::default(),
         })
     }
@@ -120,6 +127,7 @@ impl Backend {
             self.watch(host);
         }
         if let Some(settings) = self.config.discover.clone() {
+            let _ = self.names.set(Names::new(lookup.clone()));
             let following = discover::follow(Arc::downgrade(self), settings, lookup);
             self.beside().tasks.spawn(following);
         }
@@ -235,7 +243,7 @@ impl Backend {
         };
         let leave_by = begun + LEAVE_WAIT;
         let mut tried = HashSet::new();
-        let mut live = (self.around.state.pinned(&pass.owner))
+        let mut live = (self.around.state.pinned(pass))
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host.to_string());
         let mut hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
@@ -330,7 +338,7 @@ impl Backend {
     async fn clear_the_way(&self, pass: &Pass, host: &Host, by: Instant) -> bool {
         let place = self.place(host);
         while Instant::now() < by {
-            let left = self.around.state.send_to(&pass.owner, &place).await;
+            let left = self.around.state.send_to(pass, &place).await;
             sleep(LEAVE_TICK).await;
             if left == 0 {
                 return true;

@@ -60,7 +60,7 @@ impl Backend {
         user: &UserName,
         fixed: Option<&str>,
     ) -> Result<Vec<Arc<Host>>, Refusal> {
-        let live = (self.around.state.pinned(&pass.owner))
+        let live = (self.around.state.pinned(pass))
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host);
         let is_live = |host: &Host| live.as_deref() == Some(host.name());

@@ -81,7 +81,7 @@ impl Backend {
             }
             Target::Network { host, port } => {
                 let limit = waits.connect.min(waits.left());
-                let tcp = dial::dial(host, *port, limit, &self.around).await;
+                let tcp = dial::dial_by(self.names.get(), host, *port, limit, &self.around).await;
                 // Whoever answers for the name server may name any host: the certificate must be of
                 // the name that the settings have (RFC 6125 §6.2.1).
                 let named = self.config.discover.as_ref();

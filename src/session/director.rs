@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use crate::protocol::{Protocol, UserName};
-use crate::route::{Ask, Destination, Matched, Next};
+use crate::route::Ask;
 use crate::state::mover::Wish;
 use crate::state::orders::now;
 use crate::state::{Change, Drain, Hold, Owner, Place};
@@ -145,23 +145,7 @@ impl Gateway {
     /// The key of whoever logs in so, the key by the typed name, and that name with its domain.
     pub(super) fn owner(&self, ask: Ask<'_>) -> (Owner, Owner, UserName) {
         let decision = self.router.decide(ask);
-        let named = Owner::named(&decision.user);
-        let owner = match (decision.next, decision.matched, decision.login) {
-            // What a service answers may change: the typed name does not.
-            (Next::Lookups, ..) => named.clone(),
-            (Next::Decided, Some((entry, matched)), Ok(login)) => match &entry.to {
-                Destination::Backend { backend, .. } => {
-                    let owner = Owner::new(backend, &login);
-                    if matches!(matched, Matched::Listener | Matched::ServerName) {
-                        // The map does not name it: what is ordered for a name of the map is not for this.
-                        return (owner.clone(), owner, decision.user);
-                    }
-                    owner
-                }
-                Destination::Reject(_) => named.clone(),
-            },
-            (Next::Decided, ..) => named.clone(),
-        };
+        let (owner, named) = decision.owners();
         (owner, named, decision.user)
     }
 

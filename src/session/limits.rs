@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 pub use self::penalties::{Penalties, Try};
+pub use self::shared::share;
 use self::waiting::{Ticket, Waiting};
 use super::config::Limits;
 
 mod penalties;
+mod shared;
 mod waiting;
 mod ways;
 
@@ -108,6 +110,24 @@ fn bucket(ip: IpAddr) -> IpAddr {
         }
         v4 => v4,
     }
+}
+
+/// What is counted of a session over all gateways together, each key with the most it may have, and what
+/// the limits are called. Connections that are not logged in yet each gateway counts for itself.
+pub fn together(limits: &Limits, canonical: &str, ip: IpAddr) -> Vec<(String, u32, Reached)> {
+    let at = bucket(ip);
+    let mut all = vec![
+        (format!("user/{canonical}"), limits.per_user, "per_user"),
+        (
+            format!("user-ip/{canonical}/{at}"),
+            limits.per_user_ip,
+            "per_user_ip",
+        ),
+    ];
+    if !trusted(limits, ip) {
+        all.push((format!("ip/{at}"), limits.per_ip, "per_ip"));
+    }
+    all
 }
 
 /// A connection's place; given back when dropped.
@@ -280,6 +300,28 @@ mod tests {
         assert_eq!(log_in("192.0.2.1").err(), Some("per_user"));
         drop(a);
         assert!(log_in("2001:db8::3").is_ok());
+    }
+
+    #[test]
+    fn what_gateways_count_together_goes_by_the_same_addresses() {
+        let limits = Limits {
+            trusted: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Limits::default()
+        };
+        let keys = |from: &str| -> Vec<String> {
+            let all = together(&limits, "alice", ip(from));
+            all.into_iter().map(|(key, ..)| key).collect()
+        };
+        let at = "2001:db8:1:2::";
+        let of_net = [
+            "user/alice".to_owned(),
+            format!("user-ip/alice/{at}"),
+            format!("ip/{at}"),
+        ];
+        assert_eq!(keys("2001:db8:1:2::3"), of_net);
+        assert_eq!(keys("2001:db8:1:2:ffff::"), of_net);
+        assert_eq!(keys("::ffff:192.0.2.1"), keys("192.0.2.1"));
+        assert_eq!(keys("10.1.2.3"), ["user/alice", "user-ip/alice/10.1.2.3"]);
     }
 
     #[tokio::test(start_paused = true)]

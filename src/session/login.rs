@@ -171,16 +171,14 @@ impl Session<'_> {
         facts.tried = Some(self.admit(&canonical, login)?);
         let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
         // The same for all replicas together, where they share a store.
-        let together = vec![
-            (format!("user/{canonical}"), limits.per_user),
-            (
-                format!("user-ip/{canonical}/{}", self.ip()),
-                limits.per_user_ip,
-            ),
-        ];
+        let (mut together, mut names) = (Vec::new(), Vec::new());
+        for (key, most, name) in limits::together(limits, &canonical, self.ip()) {
+            together.push((key, most));
+            names.push(name);
+        }
         let entered = self.gateway.state.enter(together).await;
         let entered =
-            entered.map_err(|full| met(if full == 0 { "per_user" } else { "per_user_ip" }))?;
+            entered.map_err(|full| met(names.get(full).copied().unwrap_or("per_user")))?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {
@@ -345,7 +343,7 @@ impl Session<'_> {
         // Known to the registry first: who is asked to leave in between is asked all the same.
         let live = self.live.clone();
         let leave = move || live.end(Farewell::Kicked);
-        connected.seat.on_leave(Box::new(leave));
+        connected.seat.on_leave(Arc::new(leave));
         Ok((far, connected.welcome, connected.seat))
     }
 

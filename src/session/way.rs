@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Session;
 use crate::protocol::Failure;
 use crate::route::{Ask, Route, Server};
-use crate::state::Pass;
+use crate::state::{Lane, Pass};
 
 /// How long a login waits for a user that is held.
 const HOLD_WAIT: Duration = Duration::from_secs(120);
@@ -52,6 +52,7 @@ impl Session<'_> {
             owner,
             named,
             moved: 0,
+            lane: Lane::Whole,
         };
         let mut changes = state.changes();
         loop {
@@ -61,6 +62,9 @@ impl Session<'_> {
                 if !orders.held(&pass.owner, &pass.named) {
                     let moved = orders.moved(&pass.owner, &pass.named);
                     let Some((_, moved)) = moved else {
+                        if route.server.is_some() {
+                            pass.lane = Lane::Protocol(self.front.protocol);
+                        }
                         return Ok(Way {
                             backend: route.backend.clone(),
                             host: route.host.clone(),

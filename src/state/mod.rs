@@ -5,10 +5,12 @@
 //! something up asks nobody: this process knows what is ordered. A login [claims](State::claim) its
 //! host before the host is asked, so no user has sessions on two hosts at once.
 
+mod claims;
 pub mod config;
 mod file;
 pub mod journal;
 mod kept;
+mod look;
 pub mod mover;
 pub mod orders;
 pub mod owner;
@@ -23,13 +25,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use claims::{Claim, Claimed, Entered};
 pub use config::Config;
 pub use journal::Journal;
+pub use look::{Look, Places};
 pub use orders::{Change, Drain, Hold, Move, Orders};
-pub use owner::{Owner, Pass, Place};
+pub use owner::{Lane, Owner, Pass, Place};
 pub use pins::Ask;
-use pins::{Denied, Pins};
-use shared::Verdict;
+use pins::Pins;
+pub use shared::Failures;
 use tokio::sync::watch;
 
 /// What is to be remembered.
@@ -150,24 +154,38 @@ impl State {
             self.take(changes);
             return Ok(());
         }
-        let mut next = self.orders().clone();
-        changes.into_iter().for_each(|change| next.apply(change));
-        if let Kept::InFile(turn) = &self.kept {
-            // It may have been let go just now.
-            turn.come().await?;
-            let (text, path) = (next.write(), turn.path.clone());
-            let same = self.orders().write() == text;
-            if !same {
-                let name = path.display().to_string();
-                let written = tokio::task::spawn_blocking(move || file::replace(&path, &text));
-                let written = written.await.map_err(std::io::Error::other);
-                written
-                    .and_then(|it| it)
-                    .map_err(|error| format!("{name} could not be written: {error}"))?;
-            }
+        let Kept::InFile(turn) = &self.kept else {
+            self.take(changes);
+            return Ok(());
+        };
+        // It may have been let go just now.
+        turn.come().await?;
+        // What is not in the file costs no writing: a move holds its users, and lets them go.
+        if !self.orders().keeps_any(&changes) {
+            self.take(changes);
+            return Ok(());
         }
+        let (mut next, path) = (self.orders().clone(), turn.path.clone());
+        let name = path.display().to_string();
+        let written = tokio::task::spawn_blocking(move || {
+            changes.into_iter().for_each(|change| next.apply(change));
+            file::replace(&path, &next.write()).map(|()| next)
+        });
+        let written = written.await.map_err(std::io::Error::other);
+        let next = written
+            .and_then(|it| it)
+            .map_err(|error| format!("{name} could not be written: {error}"))?;
         self.replace(next);
         Ok(())
+    }
+
+    /// How much is written at each change of the orders, in entries; none where a change costs no
+    /// more than itself.
+    fn written_each_time(&self) -> usize {
+        match self.kept {
+            Kept::InFile(_) => self.orders().moves().len(),
+            Kept::InMemory => 0,
+        }
     }
 
     /// From now on these are the orders.
@@ -194,148 +212,6 @@ impl State {
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         let last = self.numbers.fetch_update(set, fetch, next);
         now.max(last.unwrap_or_default().saturating_add(1))
-    }
-
-    /// Where the user's sessions are, as far as this process knows.
-    pub fn pinned(&self, owner: &Owner) -> Option<Place> {
-        self.pins.of(owner)
-    }
-
-    /// Takes a place on a host for a login that is about to be made there.
-    pub async fn claim(self: &Arc<Self>, pass: &Pass, place: &Place) -> Claimed {
-        let claim = Claim {
-            state: self.clone(),
-            owner: pass.owner.clone(),
-            id: self.numbers.fetch_add(1, Ordering::Relaxed),
-        };
-        match self.pins.claim(&pass.owner, place, claim.id) {
-            Err(Denied::At(place)) => return Claimed::At(place),
-            Err(Denied::Leaving) => return Claimed::Leaving,
-            Ok(()) => {}
-        }
-        if let Some(redis) = &self.redis {
-            match self.claim_shared(redis, pass, place, claim.id).await {
-                Ok(Verdict::Here) => {}
-                Ok(Verdict::At(place)) => return Claimed::At(place),
-                Ok(Verdict::Leaving) => return Claimed::Leaving,
-                Ok(Verdict::Changed) => return Claimed::Changed,
-                // Away: what this process knows has to do.
-                Err(_) => {}
-            }
-        }
-        // Now whoever holds or moves this user sees the claim; who did before is seen here.
-        match self.still(pass) {
-            true => Claimed::Here(claim),
-            false => Claimed::Changed,
-        }
-    }
-
-    /// Whether what a login goes by is still so.
-    fn still(&self, pass: &Pass) -> bool {
-        let orders = self.orders();
-        let moved = orders.moved(&pass.owner, &pass.named);
-        !orders.held(&pass.owner, &pass.named)
-            && moved.map_or(0, |(_, moved)| moved.version) == pass.moved
-    }
-
-    /// Asks the user's sessions to leave every other host, and lets new ones in at `to` only. How many
-    /// are still elsewhere; call again until there is none.
-    pub async fn send_to(&self, owner: &Owner, to: &Place) -> usize {
-        let here = self.pins.send_to(owner, to);
-        match &self.redis {
-            Some(redis) => self.send_shared(redis, owner, to).await.unwrap_or(here),
-            None => here,
-        }
-    }
-
-    /// Asks all sessions of these users to leave. Says which still have some; call again until none
-    /// has.
-    pub async fn clear(&self, owners: &[Owner]) -> Vec<Owner> {
-        let here = self.clear_here(owners);
-        let Some(redis) = &self.redis else {
-            return here;
-        };
-        let everywhere = self.clear_shared(redis, owners).await;
-        everywhere.unwrap_or(here)
-    }
-
-    fn clear_here(&self, owners: &[Owner]) -> Vec<Owner> {
-        let left = owners.iter().filter(|owner| self.pins.clear(owner) > 0);
-        left.cloned().collect()
-    }
-
-    /// Takes places that are counted over all gateways, each key with the most it may have; the place
-    /// of the one that is full, where one is. Where no store is shared, or it is away, nothing is full.
-    pub async fn enter(self: &Arc<Self>, keys: Vec<(String, u32)>) -> Result<Entered, usize> {
-        let mut entered = Entered {
-            state: self.clone(),
-            id: self.numbers.fetch_add(1, Ordering::Relaxed),
-            keys: Vec::new(),
-        };
-        let Some(redis) = &self.redis else {
-            return Ok(entered);
-        };
-        entered.keys = keys.iter().map(|(key, _)| redis.count_key(key)).collect();
-        match self.enter_shared(redis, entered.id, &keys).await {
-            Ok(Some(full)) => {
-                entered.keys.clear();
-                Err(full)
-            }
-            Ok(None) | Err(_) => Ok(entered),
-        }
-    }
-}
-
-/// Places that are counted over all gateways, given back when dropped.
-pub struct Entered {
-    state: Arc<State>,
-    id: u64,
-    keys: Vec<String>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Some(redis) = &self.state.redis
-            && !self.keys.is_empty()
-        {
-            State::leave_shared(redis, self.id, std::mem::take(&mut self.keys));
-        }
-    }
-}
-
-/// What comes of [`State::claim`].
-pub enum Claimed {
-    /// The place is taken until this is dropped.
-    Here(Claim),
-    /// The user's sessions are there: new ones go there, too, or [send](State::send_to) those away.
-    At(Place),
-    /// The user's sessions elsewhere were asked to leave and have not all left.
-    Leaving,
-    /// The user is held, or was moved: ask for the way again.
-    Changed,
-}
-
-/// A session's place among its user's, given back when dropped.
-pub struct Claim {
-    state: Arc<State>,
-    owner: Owner,
-    id: u64,
-}
-
-impl Claim {
-    /// How the session is asked to leave; it is at once, if it was to already.
-    pub fn on_leave(&self, ask: Ask) {
-        self.state.pins.on_leave(&self.owner, self.id, ask);
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.state.pins.remove(&self.owner, self.id);
-        if let Some(redis) = &self.state.redis {
-            let keys = vec![redis.pin_key(self.owner.as_str())];
-            State::leave_shared(redis, self.id, keys);
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! sessions take long to leave stay held and come last; who has not left by then stays as it was and
 //! is told of. A move that is cut off holds nobody for long.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::orders::now;
+use super::orders::{named, now};
 use super::{Change, Hold, Move, Owner, State};
 
-/// Users that are moved at a time: one writing of the file for all of them.
+/// Users that are moved at a time, at least: one writing of the file for all of them.
 const PART: usize = 1000;
+
+/// And at least such a part of what is written with them, so that a list costs its length and not its
+/// square.
+const SHARE: usize = 4;
 
 /// How long the sessions of a part may take to leave before the next part is begun.
 const PART_WAIT: Duration = Duration::from_secs(2);
@@ -143,7 +147,8 @@ impl State {
     async fn work_off(self: &Arc<Self>, job: &Job, mut wishes: Vec<Wish>) {
         let mut slow = Vec::new();
         while !wishes.is_empty() {
-            let rest = wishes.split_off(wishes.len().min(PART));
+            let part = PART.max(self.written_each_time() / SHARE);
+            let rest = wishes.split_off(wishes.len().min(part));
             let part = std::mem::replace(&mut wishes, rest);
             slow.extend(self.begin(job, part).await);
             if slow.len() >= SLOW_MAX {
@@ -199,12 +204,11 @@ impl State {
     async fn wait_for(self: &Arc<Self>, part: &mut Vec<Leaving>, by: Instant, job: &Job) {
         let mut pause = Duration::from_millis(5);
         while !part.is_empty() {
-            let owners: Vec<Owner> = part.iter().map(|it| it.wish.owner.clone()).collect();
-            let left: std::collections::HashSet<Owner> =
-                self.clear(&owners).await.into_iter().collect();
+            let keys: Vec<Owner> = part.iter().flat_map(Leaving::keys).collect();
+            let left: HashSet<Owner> = self.clear(&keys).await.into_iter().collect();
             let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(part)
                 .into_iter()
-                .partition(|it| left.contains(&it.wish.owner));
+                .partition(|it| it.keys().iter().any(|key| left.contains(key)));
             *part = stay;
             // Many at once, or the last: each time the file is written.
             let changes: Vec<Change> = gone.iter().flat_map(|it| self.changes_of(it)).collect();
@@ -252,6 +256,15 @@ struct Leaving {
     wish: Wish,
     /// An operator held the user before: that stays.
     held: bool,
+}
+
+impl Leaving {
+    /// Every key under which sessions of the user may stand.
+    fn keys(&self) -> Vec<Owner> {
+        let named = named(&self.wish.user);
+        let named = named.as_ref().unwrap_or(&self.wish.owner);
+        Owner::all_keys(&self.wish.owner, named)
+    }
 }
 
 fn holds(part: &[Leaving]) -> Vec<Change> {
@@ -313,7 +326,7 @@ mod tests {
             .unwrap()
             .as_ref()
             .unwrap()
-            .on_leave(Box::new(how));
+            .on_leave(Arc::new(how));
         let job = state.move_users(vec![
             wish("alice", Some("new")),
             wish("bob", Some("older")),

@@ -176,6 +176,16 @@ impl Orders {
         self.weights.iter().map(|(place, weight)| (place, *weight))
     }
 
+    /// Whether any of these steps would change what [`write`](Self::write) writes.
+    pub(super) fn keeps_any(&self, changes: &[Change]) -> bool {
+        let held = |owner| self.holds.get(owner).is_some_and(|it| it.until.is_none());
+        changes.iter().any(|change| match change {
+            Change::Hold(owner, hold) => hold.until.is_none() || held(owner),
+            Change::Release(owner) => held(owner),
+            _ => true,
+        })
+    }
+
     /// The steps that lead here from nothing.
     pub(super) fn changes(&self) -> Vec<Change> {
         let moves = { self.moves.iter() }.map(|(o, m)| Change::Move(o.clone(), m.clone()));
@@ -195,10 +205,10 @@ impl Orders {
         holds.sort_unstable_by_key(|(owner, _)| *owner);
         let kept = Kept {
             gatepost_state: FORMAT,
-            moves: cloned(moves.into_iter()),
-            drains: cloned(self.drains.iter()),
-            weights: cloned(self.weights.iter()),
-            holds: cloned(holds.into_iter()),
+            moves,
+            drains: self.drains.iter().collect(),
+            weights: self.weights.iter().collect(),
+            holds,
         };
         let mut text = serde_json::to_vec(&kept).unwrap_or_default();
         text.push(b'\n');
@@ -210,7 +220,8 @@ impl Orders {
     /// # Errors
     /// Where it is damaged, in words.
     pub fn read(text: &[u8]) -> Result<Self, String> {
-        let kept: Kept = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let kept: Kept<Owner, Place, Move, Drain, u32, Hold> =
+            serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if kept.gatepost_state != FORMAT {
             let other = kept.gatepost_state;
             return Err(format!("format {other}, expected {FORMAT}"));
@@ -230,26 +241,28 @@ impl Orders {
 /// The present format of a state file.
 const FORMAT: u32 = 1;
 
+/// A state file: written from what is borrowed, read into what is owned.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct Kept<O, P, M, D, W, H> {
     gatepost_state: u32,
-    moves: Vec<(Owner, Move)>,
-    drains: Vec<(Place, Drain)>,
-    weights: Vec<(Place, u32)>,
-    holds: Vec<(Owner, Hold)>,
-}
-
-fn cloned<'a, K: Clone + 'a, V: Clone + 'a>(
-    pairs: impl Iterator<Item = (&'a K, &'a V)>,
-) -> Vec<(K, V)> {
-    pairs.map(|(k, v)| (k.clone(), v.clone())).collect()
+    moves: Vec<(O, M)>,
+    drains: Vec<(P, D)>,
+    weights: Vec<(P, W)>,
+    holds: Vec<(O, H)>,
 }
 
 /// The key of a name as an operator gave it.
 pub(super) fn named(user: &str) -> Option<Owner> {
     let user = crate::protocol::UserName::new(user.as_bytes()).ok()?;
     Some(Owner::named(&user))
+}
+
+/// Seconds of Unix time as RFC 3339 has them.
+pub fn told_time(seconds: u64) -> String {
+    // Far beyond any date that can be written.
+    let seconds = seconds.min(253_402_300_799);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
 /// Seconds of Unix time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::UserName;
+use crate::protocol::{Protocol, UserName};
 
 /// One user, whose sessions belong on one host: the backend that the map names, and the canonical
 /// login name there. Two people may have the same login name on two backends.
@@ -22,6 +22,22 @@ impl Owner {
     /// A user of whom nothing but the name is known, as it would be typed.
     pub fn named(user: &UserName) -> Self {
         Owner(format!("/{}", user.canonical()).into())
+    }
+
+    /// The sessions of one protocol of a user whose hosts a lookup service names by address: it may
+    /// name another one for each protocol.
+    fn lane(&self, protocol: Protocol) -> Self {
+        Owner(format!("{}\t{protocol}", self.0).into())
+    }
+
+    /// Every key under which sessions of whoever is known by these two may stand.
+    pub(super) fn all_keys(owner: &Owner, named: &Owner) -> Vec<Owner> {
+        let mut keys = vec![owner.clone()];
+        if named != owner {
+            keys.push(named.clone());
+        }
+        keys.extend(Protocol::ALL.map(|protocol| named.lane(protocol)));
+        keys
     }
 
     /// A key that [`as_str`](Self::as_str) told.
@@ -75,6 +91,19 @@ pub struct Pass {
     pub named: Owner,
     /// The [`version`](super::Move::version) of the move that was followed; 0: none.
     pub moved: u64,
+    /// What its sessions are known by beside the name.
+    pub lane: Lane,
+}
+
+/// Which of a user's sessions belong on one host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// All of them: of the user as the map knows it, and of the name that was typed, also where the
+    /// map has changed since the others came.
+    #[default]
+    Whole,
+    /// Those of this protocol: a lookup service named the server by its address.
+    Protocol(Protocol),
 }
 
 impl Pass {
@@ -84,6 +113,17 @@ impl Pass {
             owner: Owner::new(backend, login),
             named: Owner::named(login),
             moved: 0,
+            lane: Lane::Whole,
+        }
+    }
+
+    /// Every key under which its session stands; all sessions under one key are on one host.
+    pub fn keys(&self) -> Vec<Owner> {
+        match self.lane {
+            Lane::Protocol(protocol) => vec![self.named.lane(protocol)],
+            // Known by the name only: a service says where, and may have named addresses before.
+            Lane::Whole if self.owner == self.named => Owner::all_keys(&self.owner, &self.named),
+            Lane::Whole => vec![self.owner.clone(), self.named.clone()],
         }
     }
 }

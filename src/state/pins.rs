@@ -5,6 +5,7 @@
 //! granted; they can be told to leave, and when the last is gone it is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dashmap::DashMap;
 
@@ -31,8 +32,8 @@ enum Leave {
     Asked,
 }
 
-/// How a session is asked to leave.
-pub type Ask = Box<dyn Fn() + Send + Sync>;
+/// How a session is asked to leave; more than once is as once.
+pub type Ask = Arc<dyn Fn() + Send + Sync>;
 
 /// Why a claim is not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +45,24 @@ pub(super) enum Denied {
 }
 
 impl Pins {
-    pub(super) fn of(&self, owner: &Owner) -> Option<Place> {
-        self.0.get(owner).map(|pin| pin.at.clone())
+    /// Where new sessions under these keys go: the first that has any decides.
+    pub(super) fn of(&self, keys: &[Owner]) -> Option<Place> {
+        let mut pins = keys.iter().filter_map(|key| self.0.get(key));
+        pins.next().map(|pin| pin.at.clone())
     }
 
-    /// Takes a place for a session.
-    pub(super) fn claim(&self, owner: &Owner, place: &Place, id: u64) -> Result<(), Denied> {
+    /// Takes a place for a session under all of its keys, or under none.
+    pub(super) fn claim(&self, keys: &[Owner], place: &Place, id: u64) -> Result<(), Denied> {
+        for (n, key) in keys.iter().enumerate() {
+            if let Err(denied) = self.claim_one(key, place, id) {
+                self.remove(keys.get(..n).unwrap_or_default(), id);
+                return Err(denied);
+            }
+        }
+        Ok(())
+    }
+
+    fn claim_one(&self, owner: &Owner, place: &Place, id: u64) -> Result<(), Denied> {
         let mut pin = self.0.entry(owner.clone()).or_insert_with(|| Pin {
             at: place.clone(),
             members: HashMap::new(),
@@ -66,6 +79,12 @@ impl Pins {
 
     /// Asks a user's sessions to leave, but for those at `to`, and lets new ones in only there. How
     /// many are still elsewhere.
+    pub(super) fn send_all_to(&self, keys: &[Owner], to: &Place) -> usize {
+        let left = keys.iter().map(|key| self.send_to(key, to));
+        left.max().unwrap_or_default()
+    }
+
+    /// As [`send_all_to`](Self::send_all_to), of one key.
     pub(super) fn send_to(&self, owner: &Owner, to: &Place) -> usize {
         let Some(mut pin) = self.0.get_mut(owner) else {
             return 0;
@@ -80,23 +99,27 @@ impl Pins {
     }
 
     /// How a session is asked to leave; it is at once, if it was to already.
-    pub(super) fn on_leave(&self, owner: &Owner, id: u64, ask: Ask) {
-        if let Some(mut pin) = self.0.get_mut(owner)
-            && let Some(member) = pin.members.get_mut(&id)
-        {
-            match &mut member.leave {
-                Leave::NotAsked(how) => *how = Some(ask),
-                Leave::Asked => ask(),
+    pub(super) fn on_leave(&self, keys: &[Owner], id: u64, ask: &Ask) {
+        for key in keys {
+            if let Some(mut pin) = self.0.get_mut(key)
+                && let Some(member) = pin.members.get_mut(&id)
+            {
+                match &mut member.leave {
+                    Leave::NotAsked(how) => *how = Some(ask.clone()),
+                    Leave::Asked => ask(),
+                }
             }
         }
     }
 
     /// A session is over.
-    pub(super) fn remove(&self, owner: &Owner, id: u64) {
-        if let dashmap::Entry::Occupied(mut entry) = self.0.entry(owner.clone()) {
-            entry.get_mut().members.remove(&id);
-            if entry.get().members.is_empty() {
-                entry.remove();
+    pub(super) fn remove(&self, keys: &[Owner], id: u64) {
+        for key in keys {
+            if let dashmap::Entry::Occupied(mut entry) = self.0.entry(key.clone()) {
+                entry.get_mut().members.remove(&id);
+                if entry.get().members.is_empty() {
+                    entry.remove();
+                }
             }
         }
     }
@@ -143,7 +166,6 @@ impl Pin {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -152,35 +174,54 @@ mod tests {
     #[test]
     fn a_user_is_on_one_host_at_a_time() {
         let pins = Pins::default();
-        let alice = Owner::named(&UserName::new(b"alice").unwrap());
+        let alice = &Owner::named(&UserName::new(b"alice").unwrap());
+        let keys = std::slice::from_ref(alice);
         let (a, b) = (Place::new("x", "a"), Place::new("x", "b"));
-        pins.claim(&alice, &a, 1).unwrap();
-        pins.claim(&alice, &a, 2).unwrap();
-        assert_eq!(pins.claim(&alice, &b, 3), Err(Denied::At(a.clone())));
+        pins.claim(keys, &a, 1).unwrap();
+        pins.claim(keys, &a, 2).unwrap();
+        assert_eq!(pins.claim(keys, &b, 3), Err(Denied::At(a.clone())));
         let asked = Arc::new(AtomicU32::new(0));
         let ask = || -> Ask {
             let asked = asked.clone();
-            Box::new(move || {
+            Arc::new(move || {
                 asked.fetch_add(1, Ordering::Relaxed);
             })
         };
-        pins.on_leave(&alice, 1, ask());
-        assert_eq!(pins.send_to(&alice, &b), 2);
-        assert_eq!(pins.send_to(&alice, &b), 2);
+        pins.on_leave(keys, 1, &ask());
+        assert_eq!(pins.send_to(alice, &b), 2);
+        assert_eq!(pins.send_to(alice, &b), 2);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         // A login that was under way hears of it when it is done.
-        pins.on_leave(&alice, 2, ask());
+        pins.on_leave(keys, 2, &ask());
         assert_eq!(asked.load(Ordering::Relaxed), 2);
-        assert_eq!(pins.claim(&alice, &a, 3), Err(Denied::At(b.clone())));
-        assert_eq!(pins.claim(&alice, &b, 3), Err(Denied::Leaving));
-        pins.remove(&alice, 1);
-        assert_eq!(pins.claim(&alice, &b, 3), Err(Denied::Leaving));
-        pins.remove(&alice, 2);
-        assert_eq!(pins.send_to(&alice, &b), 0);
-        pins.claim(&alice, &b, 3).unwrap();
-        assert_eq!(pins.of(&alice), Some(b));
-        assert_eq!(pins.clear(&alice), 1);
-        pins.remove(&alice, 3);
+        assert_eq!(pins.claim(keys, &a, 3), Err(Denied::At(b.clone())));
+        assert_eq!(pins.claim(keys, &b, 3), Err(Denied::Leaving));
+        pins.remove(keys, 1);
+        assert_eq!(pins.claim(keys, &b, 3), Err(Denied::Leaving));
+        pins.remove(keys, 2);
+        assert_eq!(pins.send_to(alice, &b), 0);
+        pins.claim(keys, &b, 3).unwrap();
+        assert_eq!(pins.of(keys), Some(b));
+        assert_eq!(pins.clear(alice), 1);
+        pins.remove(keys, 3);
+        assert!(pins.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_the_map_leads_elsewhere_is_the_same_user() {
+        let pins = Pins::default();
+        let alice = UserName::new(b"alice").unwrap();
+        let before = [Owner::new("old", &alice), Owner::named(&alice)];
+        let after = [Owner::new("new", &alice), Owner::named(&alice)];
+        let (a, b) = (Place::new("old", "a"), Place::new("new", "b"));
+        pins.claim(&before, &a, 1).unwrap();
+        assert_eq!(pins.claim(&after, &b, 2), Err(Denied::At(a.clone())));
+        assert_eq!(pins.of(&after), Some(a));
+        assert!(pins.of(&after[..1]).is_none(), "nothing stays of a denial");
+        assert_eq!(pins.send_all_to(&after, &b), 1);
+        pins.remove(&before, 1);
+        pins.claim(&after, &b, 2).unwrap();
+        pins.remove(&after, 2);
         assert!(pins.is_empty());
     }
 }

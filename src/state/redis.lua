@@ -61,11 +61,12 @@ if verb == 'claim' then
     if other then moved = redis.call('HGET', p .. ':moves', other) end
   end
   if (moved and string.match(moved, '^%d+') or '0') ~= version then return { 'changed' } end
-  local key = p .. ':pin:' .. owner
-  local at, places = members(key)
-  if at and at ~= place then return { 'at', at } end
-  if elsewhere(places, place) > 0 then return { 'leaving' } end
-  join(key, member, place)
+  for i = 7, #ARGV do
+    local at, places = members(p .. ':pin:' .. ARGV[i])
+    if at and at ~= place then return { 'at', at } end
+    if elsewhere(places, place) > 0 then return { 'leaving' } end
+  end
+  for i = 7, #ARGV do join(p .. ':pin:' .. ARGV[i], member, place) end
   return { 'ok' }
 
 elseif verb == 'leave' then
@@ -76,14 +77,19 @@ elseif verb == 'leave' then
   return { 'ok' }
 
 elseif verb == 'send' then
-  local key, place = p .. ':pin:' .. ARGV[2], ARGV[3]
-  local at, places = members(key)
-  local left = elsewhere(places, place)
-  if at and at ~= place then
-    redis.call('HSET', key, '@', place)
-    if left > 0 then tell(ARGV[4]) end
+  local place, most, turned = ARGV[2], 0, false
+  for i = 4, #ARGV do
+    local key = p .. ':pin:' .. ARGV[i]
+    local at, places = members(key)
+    local left = elsewhere(places, place)
+    if left > most then most = left end
+    if at and at ~= place then
+      redis.call('HSET', key, '@', place)
+      if left > 0 then turned = true end
+    end
   end
-  return { 'ok', tostring(left) }
+  if turned then tell(ARGV[3]) end
+  return { 'ok', tostring(most) }
 
 elseif verb == 'clear' then
   local left, new = { 'ok' }, {}
@@ -141,9 +147,22 @@ elseif verb == 'beat' then
   end
   return answer
 
-elseif verb == 'join' then
-  redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
-  if ARGV[4] ~= '' then redis.call('DEL', p .. ':gate:' .. ARGV[4]) end
+elseif verb == 'places' then
+  local answer = { 'ok' }
+  for i = 2, #ARGV do
+    local at = members(p .. ':pin:' .. ARGV[i])
+    if at then
+      answer[#answer + 1] = ARGV[i]
+      answer[#answer + 1] = at
+    end
+  end
+  return answer
+
+elseif verb == 'join' or verb == 'orders' then
+  if verb == 'join' then
+    redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
+    if ARGV[4] ~= '' then redis.call('DEL', p .. ':gate:' .. ARGV[4]) end
+  end
   local answer = { redis.call('GET', p .. ':seq') or '0' }
   for _, kind in ipairs({ 'moves', 'drains', 'weights', 'holds' }) do
     local all = redis.call('HGETALL', p .. ':' .. kind)
@@ -169,6 +188,26 @@ elseif verb == 'restore' then
     redis.call('HSET', key, member, place)
   end
   return conflicts
+
+elseif verb == 'secret' then
+  redis.call('SET', p .. ':secret', ARGV[2], 'NX')
+  return { 'ok', redis.call('GET', p .. ':secret') }
+
+elseif verb == 'failed' then
+  local key, now = p .. ':failed', redis.call('TIME')
+  if ARGV[4] ~= '' then
+    redis.call('XADD', key, 'MAXLEN', '~', 5000, '*', 'g', ARGV[2], 'd', ARGV[4])
+    redis.call('EXPIRE', key, 86400)
+  end
+  local answer = { 'ok' }
+  for _, entry in ipairs(redis.call('XRANGE', key, ARGV[3], '+', 'COUNT', 100)) do
+    local at = tonumber(string.match(entry[1], '^%d+')) / 1000
+    local fields = entry[2]
+    answer[#answer + 1] = entry[1]
+    answer[#answer + 1] = tostring(math.max(0, math.floor(tonumber(now[1]) - at)))
+    answer[#answer + 1] = fields[2] == ARGV[2] and '' or fields[4]
+  end
+  return answer
 
 elseif verb == 'enter' then
   for i = 3, #ARGV, 2 do

@@ -9,7 +9,7 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, Script};
 use tokio::sync::Notify;
@@ -38,6 +38,7 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// The shared store.
 pub(super) struct Redis {
     client: Client,
+    password: Option<String>,
     prefix: String,
     link: RwLock<Option<Link>>,
     /// Why there is none.
@@ -69,6 +70,7 @@ impl Redis {
             info = info.set_redis_settings(settings);
         }
         Ok(Redis {
+            password: info.redis_settings().password().map(str::to_owned),
             client: Client::open(info).map_err(|error| error.to_string())?,
             prefix: config.prefix.clone(),
             link: RwLock::default(),
@@ -116,8 +118,8 @@ impl Redis {
         new
     }
 
-    /// Connects, and is a gateway from then on; what the site's orders are, and their number.
-    pub(super) async fn join(&self, before: Option<&str>) -> Result<(Link, Vec<String>), String> {
+    /// Connects, under a new name that nobody else knows yet.
+    pub(super) async fn connect(&self) -> Result<Link, String> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(LONG_ANSWER));
@@ -127,13 +129,16 @@ impl Redis {
                 .get_multiplexed_async_connection_with_config(&config),
         );
         let connected = connected.await.map_err(|_| "no connection in time")?;
-        let mut name = [0; 12];
-        let _ = rand::fill(&mut name);
-        let name: String = name.iter().map(|octet| format!("{octet:02x}")).collect();
-        let link = Link {
+        let name = random::<12>();
+        Ok(Link {
             connection: connected.map_err(|error| told(&error))?,
             gate: name.into(),
-        };
+        })
+    }
+
+    /// Connects, and is a gateway from then on; what the site's orders are, and their number.
+    pub(super) async fn join(&self, before: Option<&str>) -> Result<(Link, Vec<String>), String> {
+        let link = self.connect().await?;
         let args = [
             "join".to_owned(),
             link.gate.to_string(),
@@ -142,6 +147,11 @@ impl Redis {
         ];
         let orders = self.run(&link, &args, LONG_ANSWER).await?;
         Ok((link, orders))
+    }
+
+    /// Asks for something, for whoever is no gateway.
+    pub(super) async fn look(&self, link: &Link, args: &[String]) -> Result<Vec<String>, String> {
+        self.run(link, args, LONG_ANSWER).await
     }
 
     /// Runs a step and waits for its answer, but not long.
@@ -201,6 +211,19 @@ impl Redis {
         format!("{}:pin:{owner}", self.prefix)
     }
 
+    /// A new secret.
+    pub(super) fn secret() -> String {
+        random::<32>()
+    }
+
+    /// What is made of a stored secret: who can only read what is stored, a copy of it for example, does
+    /// not know it, where a password is set.
+    pub(super) fn keyed(&self, stored: &str) -> String {
+        let password = self.password.as_deref().unwrap_or_default();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, password.as_bytes());
+        hex(hmac::sign(&key, stored.as_bytes()).as_ref())
+    }
+
     /// The life of a gateway's name, in milliseconds.
     pub(super) fn lease() -> String {
         LEASE.to_string()
@@ -223,6 +246,16 @@ impl Redis {
         let answer = answer.map_err(|_| away())?;
         answer.map_err(std::io::Error::other)
     }
+}
+
+fn random<const N: usize>() -> String {
+    let mut octets = [0; N];
+    let _ = rand::fill(&mut octets);
+    hex(&octets)
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// What is wrong, without what a server may have put into its words but for a short piece.

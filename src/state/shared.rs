@@ -22,8 +22,18 @@ const FIRST: Duration = Duration::from_secs(3);
 #[serde(rename_all = "lowercase")]
 enum Told {
     Orders(Vec<Change>),
-    Send(Owner, String),
+    Send(Vec<Owner>, String),
     Clear(Vec<Owner>),
+}
+
+/// What another gateway told of failed logins; of this one's own, nothing.
+pub struct Failures {
+    /// Where it stands in the order of all.
+    pub id: String,
+    /// In seconds.
+    pub age: u32,
+    /// As they were told.
+    pub notes: String,
 }
 
 /// What the shared store says of a claim.
@@ -39,7 +49,7 @@ fn written(place: &Place) -> String {
     format!("{}\t{}", place.backend, place.host)
 }
 
-fn read(text: &str) -> Option<Place> {
+pub(super) fn read(text: &str) -> Option<Place> {
     let (backend, host) = text.split_once('\t')?;
     Some(Place::new(backend, host))
 }
@@ -64,6 +74,51 @@ impl State {
             }
         };
         let _ = timeout(FIRST, linked).await;
+    }
+
+    /// Whether several gateways share what is remembered.
+    pub fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// This gateway's name on its present link to the store; none while there is none.
+    pub fn gate(&self) -> Option<Arc<str>> {
+        Some(self.redis.as_ref()?.link()?.gate)
+    }
+
+    /// A secret that all gateways have in common, made when it is first asked for: `before` or a new
+    /// one. As it is stored, and what is made of it. None while nobody can say.
+    pub async fn common_secret(&self, before: Option<&str>) -> Option<(String, String)> {
+        let redis = self.redis.as_ref()?;
+        let link = redis.link()?;
+        let made = before.map_or_else(Redis::secret, str::to_owned);
+        let answer = redis.ask(&link, &["secret".to_owned(), made]).await.ok()?;
+        let stored = answer.get(1)?;
+        Some((stored.clone(), redis.keyed(stored)))
+    }
+
+    /// Tells other gateways of failed logins (nothing, where that is empty), and hears what they have
+    /// told behind the entry `last`, a part at a time. None while nobody can say.
+    pub async fn tell_failures(&self, last: &str, told: &str) -> Option<Vec<Failures>> {
+        let redis = self.redis.as_ref()?;
+        let link = redis.link()?;
+        let after = match last.split_once('-') {
+            Some((time, number)) => format!("{time}-{}", number.parse::<u64>().ok()? + 1),
+            None => "-".to_owned(),
+        };
+        let gate = link.gate.to_string();
+        let args = ["failed".to_owned(), gate, after, told.to_owned()];
+        let answer = redis.ask(&link, &args).await.ok()?;
+        let entries = answer.get(1..).unwrap_or_default().chunks_exact(3);
+        let entries = entries.filter_map(|entry| match entry {
+            [id, age, notes] => Some(Failures {
+                id: id.clone(),
+                age: age.parse().unwrap_or(u32::MAX),
+                notes: notes.clone(),
+            }),
+            _ => None,
+        });
+        Some(entries.collect())
     }
 
     /// What is wrong with the store, if anything is.
@@ -166,9 +221,9 @@ impl State {
     fn hear(&self, told: Told) {
         match told {
             Told::Orders(changes) => self.take(changes),
-            Told::Send(owner, place) => {
+            Told::Send(keys, place) => {
                 if let Some(place) = read(&place) {
-                    self.pins.send_to(&owner, &place);
+                    self.pins.send_all_to(&keys, &place);
                 }
             }
             Told::Clear(owners) => drop(self.clear_here(&owners)),
@@ -213,7 +268,7 @@ impl State {
         id: u64,
     ) -> Result<Verdict, Away> {
         let link = redis.link().ok_or(Away)?;
-        let args = [
+        let mut args = vec![
             "claim".to_owned(),
             pass.owner.as_str().into(),
             pass.named.as_str().into(),
@@ -221,6 +276,7 @@ impl State {
             written(place),
             member(&link, id),
         ];
+        args.extend(pass.keys().iter().map(|key| key.as_str().to_owned()));
         let answer = redis.ask(&link, &args).await?;
         match (answer.first().map(String::as_str), answer.get(1)) {
             (Some("ok"), _) => Ok(Verdict::Here),
@@ -249,22 +305,21 @@ impl State {
     pub(super) async fn send_shared(
         &self,
         redis: &Redis,
-        owner: &Owner,
+        keys: Vec<Owner>,
         to: &Place,
     ) -> Option<usize> {
         let link = redis.link()?;
-        let told = Told::Send(owner.clone(), written(to));
-        let args = [
-            "send".to_owned(),
-            owner.as_str().into(),
-            written(to),
-            serde_json::to_string(&told).ok()?,
-        ];
+        let mut args = vec!["send".to_owned(), written(to), String::new()];
+        args.extend(keys.iter().map(|key| key.as_str().to_owned()));
+        let told = serde_json::to_string(&Told::Send(keys, written(to)));
+        if let Some(place) = args.get_mut(2) {
+            *place = told.ok()?;
+        }
         let answer = redis.ask(&link, &args).await.ok()?;
         answer.get(1)?.parse().ok()
     }
 
-    /// Which users still have sessions, all gateways together; none where nobody can say.
+    /// Which keys still have sessions, all gateways together; none where nobody can say.
     pub(super) async fn clear_shared(&self, redis: &Redis, owners: &[Owner]) -> Option<Vec<Owner>> {
         let link = redis.link()?;
         let mut args = vec!["clear".to_owned()];
@@ -346,7 +401,7 @@ fn entry(change: &Change) -> [String; 4] {
 }
 
 /// All orders, from the answer to a join.
-fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
+pub(super) fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
     let damaged = || "what is stored there is not ours, or damaged".to_owned();
     let (seq, entries) = answer.split_first().ok_or_else(damaged)?;
     let seq = seq.parse().map_err(|_| damaged())?;

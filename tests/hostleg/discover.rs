@@ -125,6 +125,22 @@ async fn users_log_in_on_addresses_that_were_found() {
 }
 
 #[tokio::test]
+async fn a_host_that_records_name_is_dialled_by_the_same_name_server() {
+    let host = Host::start(good()).await;
+    // No file and no other server knows this name.
+    let target = srv(host.at.port(), &[b"store-0", b"mail", b"example"]);
+    let says = Says::default();
+    *says.lock().unwrap() = vec![
+        (RecordType::SRV, vec![target]),
+        (RecordType::A, vec![RData::A(A(Ipv4Addr::LOCALHOST))]),
+    ];
+    let backend = following(name_server(says).await, 143);
+    login(&backend).await.map(drop).unwrap();
+    let name = format!("store-0.mail.example:{}", host.at.port());
+    assert_eq!(names(&backend), [name]);
+}
+
+#[tokio::test]
 async fn a_name_that_is_not_found_is_an_outage() {
     let config = Config {
         retry_for: Duration::ZERO,

@@ -7,14 +7,16 @@
 //! addresses and as many passwords and logins take less than 64 MiB, and what pushes a record out of
 //! a full table is another that did as much.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use tokio::time::Instant;
 
 use super::super::config::{Limits, Rate};
+use super::shared::Note;
 use super::ways::{Slot, Ways};
 use super::{Reached, bucket, trusted};
 use crate::protocol::Credentials;
@@ -27,6 +29,13 @@ const STREAK_FORGOTTEN: u32 = 600;
 
 /// How long an address from which a user logged in is exempt from the user's window.
 const KNOWN: u32 = 24 * 60 * 60;
+
+/// A user who is known at an address is told of to others again after this long.
+const KNOWN_TOLD: u32 = 60 * 60;
+
+/// Most that waits to be told to other gateways: told four times a second. More is an attack that every
+/// gateway sees for itself.
+const OUTBOX: usize = 256;
 
 /// Addresses whose failures are remembered: of 24 octets each.
 const ADDRESSES: usize = 1 << 20;
@@ -47,8 +56,10 @@ const REACHED: Reached = "failed_logins";
 /// [`Try::forgiven`] or [`Try::succeeded`] once it is known what came of it.
 pub struct Penalties {
     started: Instant,
-    keys: RandomState,
-    digests: hmac::Key,
+    /// Of every hash; that of all gateways, where they share a store.
+    key: ArcSwap<hmac::Key>,
+    /// What others are to hear of.
+    outbox: Mutex<Vec<Note>>,
     addresses: Ways<Counter>,
     users: Ways<Counter>,
     tried: Ways<Mark>,
@@ -94,12 +105,12 @@ impl Default for Penalties {
 impl Penalties {
     fn new(addresses: usize, users: usize, marks: usize) -> Self {
         let mut secret = [0; 32];
-        // It fails only where the system has no randomness at all; RandomState panics there.
+        // It fails only where the system has no randomness at all.
         let _ = aws_lc_rs::rand::fill(&mut secret);
         Penalties {
             started: Instant::now(),
-            keys: RandomState::new(),
-            digests: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            key: ArcSwap::from_pointee(hmac::Key::new(hmac::HMAC_SHA256, &secret)),
+            outbox: Mutex::default(),
             addresses: Ways::new(addresses),
             users: Ways::new(users),
             tried: Ways::new(marks),
@@ -153,7 +164,10 @@ impl Penalties {
             trusted: trusted(limits, ip),
             address,
             user,
-            from_here: self.keys.hash_one((from_anywhere, address)),
+            from_here: self.hash(
+                "here",
+                &[&from_anywhere.to_ne_bytes(), &address.to_ne_bytes()],
+            ),
             from_anywhere,
             here,
             charged: Charged::Never,
@@ -183,30 +197,92 @@ impl Penalties {
 
     /// Of the user, and of the user at this address.
     fn hashes(&self, canonical: &str, address: u64) -> (u64, u64) {
-        let user = self.keys.hash_one(("user", canonical));
-        (user, self.keys.hash_one((user, address)))
+        let user = self.hash("user", &[canonical.as_bytes()]);
+        let here = [user.to_be_bytes(), address.to_be_bytes()];
+        (user, self.hash("known", &[here.as_flattened()]))
     }
 
     fn hash_of_address(&self, ip: IpAddr) -> u64 {
-        self.keys.hash_one(("address", bucket(ip)))
+        match bucket(ip) {
+            IpAddr::V4(v4) => self.hash("address", &[&v4.octets()]),
+            IpAddr::V6(v6) => self.hash("address", &[&v6.octets()]),
+        }
     }
 
     /// What is kept of a password: enough to know it again, and only in this process.
     fn digest(&self, canonical: &str, credentials: &Credentials) -> u64 {
-        let mut digest = hmac::Context::with_key(&self.digests);
-        let length = u64::try_from(canonical.len()).unwrap_or_default();
-        digest.update(&length.to_ne_bytes());
-        digest.update(canonical.as_bytes());
-        match credentials {
-            Credentials::Password(secret) => digest.update(secret.reveal()),
-            Credentials::Certificate => {}
-            Credentials::Token(token) => digest.update(token.bearer()),
+        let secret = match credentials {
+            Credentials::Password(secret) => secret.reveal(),
+            Credentials::Certificate => &[],
+            Credentials::Token(token) => token.bearer(),
             // A nonce is in it: each try is one of its own.
-            Credentials::Scram(first) => digest.update(first.message()),
+            Credentials::Scram(first) => first.message(),
+        };
+        self.hash("password", &[canonical.as_bytes(), secret])
+    }
+
+    /// A keyed hash: nobody without the key can choose it, or tell what it is of.
+    fn hash(&self, kind: &str, parts: &[&[u8]]) -> u64 {
+        let mut digest = hmac::Context::with_key(&self.key.load());
+        digest.update(kind.as_bytes());
+        for part in parts {
+            // In eight octets, big end first, as on every gateway.
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            digest.update(&length.to_be_bytes());
+            digest.update(part);
         }
         let octets = digest.sign();
         let first = octets.as_ref().first_chunk().copied().unwrap_or_default();
-        u64::from_ne_bytes(first)
+        u64::from_be_bytes(first)
+    }
+
+    /// Hashes by another key from now on: what was counted is forgotten.
+    pub(super) fn use_key(&self, secret: &[u8]) {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        self.key.store(std::sync::Arc::new(key));
+    }
+
+    /// What others are to hear of since the last time.
+    pub(super) fn take_outbox(&self) -> Vec<Note> {
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *outbox)
+    }
+
+    fn tell(&self, note: Note) {
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if outbox.len() < OUTBOX {
+            outbox.push(note);
+        }
+    }
+
+    /// Takes what another gateway found out so many seconds ago.
+    pub(super) fn hear(&self, note: &Note, age: u32, limits: &Limits) {
+        let now = self.now();
+        match *note {
+            Note::Failed {
+                address,
+                user,
+                from_here,
+                from_anywhere,
+            } => {
+                let (of_user, of_address) = (limits.failed_per_user, limits.failed_per_ip);
+                if let Some(user) = user.filter(|_| age < seconds(of_user.per)) {
+                    self.charge(&self.users, user, from_anywhere, of_user, now);
+                }
+                if age < seconds(of_address.per)
+                    && self.charge(&self.addresses, address, from_here, of_address, now)
+                {
+                    self.addresses
+                        .with(address, now, |counter| counter.again(now));
+                }
+            }
+            Note::Known { here } if age < KNOWN => {
+                let then = now.saturating_sub(age).max(1);
+                self.known
+                    .with(here, now, |mark| mark.at = mark.at.max(then));
+            }
+            Note::Known { .. } => {}
+        }
     }
 
     /// Counts a password in a window, unless it is one that was tried; whether it was counted.
@@ -250,21 +326,30 @@ impl Try {
         }
         let now = penalties.now();
         // `Before`: the other try with it may have been forgiven meanwhile.
+        let mut fresh = self.charged == Charged::Now;
         if matches!(self.charged, Charged::Before | Charged::Later) {
             let rate = limits.failed_per_user;
-            penalties.charge(&penalties.users, self.user, self.from_anywhere, rate, now);
+            fresh = penalties.charge(&penalties.users, self.user, self.from_anywhere, rate, now);
         }
         let doublings = penalties
             .addresses
             .with(self.address, now, |counter| counter.again(now));
         let rate = limits.failed_per_ip;
-        penalties.charge(
+        fresh |= penalties.charge(
             &penalties.addresses,
             self.address,
             self.from_here,
             rate,
             now,
         );
+        if fresh {
+            penalties.tell(Note::Failed {
+                address: self.address,
+                user: (self.charged != Charged::Never).then_some(self.user),
+                from_here: self.from_here,
+                from_anywhere: self.from_anywhere,
+            });
+        }
         base.saturating_mul(1 << doublings.min(16)).min(DELAY_MAX)
     }
 
@@ -284,7 +369,10 @@ impl Try {
             return;
         }
         let now = penalties.now();
-        penalties.known.with(self.here, now, |mark| mark.renew(now));
+        let before = penalties.known.with(self.here, now, |mark| mark.renew(now));
+        if before >= KNOWN_TOLD {
+            penalties.tell(Note::Known { here: self.here });
+        }
         // Somebody there knows a password: only the delay starts anew, the windows stay.
         if penalties.addresses.get(self.address).is_some() {
             penalties

@@ -234,7 +234,7 @@ fn octets_after(addresses: u64, share: usize) -> usize {
     assert_eq!(penalties.octets(), 0, "nothing before the first failure");
     let limits = Limits::default();
     for n in 0..addresses {
-        let hash = |what: &str| penalties.keys.hash_one((what, n));
+        let hash = |what: &str| penalties.hash(what, &[&n.to_be_bytes()]);
         let it = Try {
             trusted: false,
             address: hash("address"),
@@ -318,4 +318,56 @@ fn passwords_are_kept_as_keyed_digests() {
         a.digest("alice", &password("xy")),
         a.digest("alicex", &password("y"))
     );
+}
+
+#[test]
+fn gateways_with_a_common_key_count_together() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(async {
+        let plays = [Play::new(), Play::new()];
+        let [one, two] = &plays;
+        plays.iter().for_each(|it| it.penalties.use_key(b"common"));
+        let pass_on = |age: u32| {
+            for (from, to) in [(one, two), (two, one)] {
+                let notes = from.penalties.take_outbox();
+                let hear = |note| to.penalties.hear(note, age, &to.limits);
+                notes.iter().for_each(hear);
+            }
+            assert!(one.penalties.take_outbox().is_empty());
+        };
+        // At home on the second; the phone shows one old password to both, which counts once.
+        assert_eq!(two.log_in("alice", "192.0.2.9", "right"), Came::Right);
+        pass_on(0);
+        for n in 0..5 {
+            for play in &plays {
+                let from = format!("198.51.100.{n}");
+                play.log_in("alice", &from, "old");
+                play.log_in("alice", &from, &format!("guess{n}"));
+                pass_on(0);
+            }
+        }
+        for play in &plays {
+            assert!(matches!(
+                play.log_in("alice", "203.0.113.7", "a"),
+                Came::Wrong(_)
+            ));
+            pass_on(0);
+        }
+        for n in 0..4 {
+            two.log_in("alice", "203.0.113.7", &format!("more{n}"));
+        }
+        pass_on(0);
+        for play in &plays {
+            assert_eq!(play.log_in("alice", "203.0.113.8", "b"), Came::Limit);
+            assert_eq!(play.log_in("alice", "192.0.2.9", "right"), Came::Right);
+        }
+        // What is long past is not counted anew.
+        two.log_in("bob", "203.0.113.9", "x");
+        pass_on(3600);
+        let bob = one.penalties.hashes("bob", 0).0;
+        assert!(one.penalties.users.get(bob).is_none());
+    });
 }

@@ -1,0 +1,159 @@
+//! Places that sessions take: among their user's, so that one user is on one host, and in the counts of
+//! all gateways together.
+//!
+//! What is taken is held by a guard, so whatever ends a session gives it back. First this process
+//! decides, then the shared store, where there is one and it answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::State;
+use super::owner::{Owner, Pass, Place};
+use super::pins::{Ask, Denied};
+use super::shared::Verdict;
+
+impl State {
+    /// Where the user's sessions are, as far as this process knows.
+    pub fn pinned(&self, pass: &Pass) -> Option<Place> {
+        self.pins.of(&pass.keys())
+    }
+
+    /// Takes a place on a host for a login that is about to be made there.
+    pub async fn claim(self: &Arc<Self>, pass: &Pass, place: &Place) -> Claimed {
+        let claim = Claim {
+            state: self.clone(),
+            keys: pass.keys(),
+            id: self.numbers.fetch_add(1, Ordering::Relaxed),
+        };
+        match self.pins.claim(&claim.keys, place, claim.id) {
+            Err(Denied::At(place)) => return Claimed::At(place),
+            Err(Denied::Leaving) => return Claimed::Leaving,
+            Ok(()) => {}
+        }
+        if let Some(redis) = &self.redis {
+            match self.claim_shared(redis, pass, place, claim.id).await {
+                Ok(Verdict::Here) => {}
+                Ok(Verdict::At(place)) => return Claimed::At(place),
+                Ok(Verdict::Leaving) => return Claimed::Leaving,
+                Ok(Verdict::Changed) => return Claimed::Changed,
+                // Away: what this process knows has to do.
+                Err(_) => {}
+            }
+        }
+        // Now whoever holds or moves this user sees the claim; who did before is seen here.
+        match self.still(pass) {
+            true => Claimed::Here(claim),
+            false => Claimed::Changed,
+        }
+    }
+
+    /// Whether what a login goes by is still so.
+    fn still(&self, pass: &Pass) -> bool {
+        let orders = self.orders();
+        let moved = orders.moved(&pass.owner, &pass.named);
+        !orders.held(&pass.owner, &pass.named)
+            && moved.map_or(0, |(_, moved)| moved.version) == pass.moved
+    }
+
+    /// Asks the user's sessions to leave every other host, and lets new ones in at `to` only. How many
+    /// are still elsewhere; call again until there is none.
+    pub async fn send_to(&self, pass: &Pass, to: &Place) -> usize {
+        let keys = pass.keys();
+        let here = self.pins.send_all_to(&keys, to);
+        match &self.redis {
+            Some(redis) => self.send_shared(redis, keys, to).await.unwrap_or(here),
+            None => here,
+        }
+    }
+
+    /// Asks all sessions under these keys to leave. Says which still have some; call again until none
+    /// has.
+    pub(super) async fn clear(&self, owners: &[Owner]) -> Vec<Owner> {
+        let here = self.clear_here(owners);
+        let Some(redis) = &self.redis else {
+            return here;
+        };
+        let everywhere = self.clear_shared(redis, owners).await;
+        everywhere.unwrap_or(here)
+    }
+
+    pub(super) fn clear_here(&self, owners: &[Owner]) -> Vec<Owner> {
+        let left = owners.iter().filter(|owner| self.pins.clear(owner) > 0);
+        left.cloned().collect()
+    }
+
+    /// Takes places that are counted over all gateways, each key with the most it may have; the place
+    /// of the one that is full, where one is. Where no store is shared, or it is away, nothing is full.
+    pub async fn enter(self: &Arc<Self>, keys: Vec<(String, u32)>) -> Result<Entered, usize> {
+        let mut entered = Entered {
+            state: self.clone(),
+            id: self.numbers.fetch_add(1, Ordering::Relaxed),
+            keys: Vec::new(),
+        };
+        let Some(redis) = &self.redis else {
+            return Ok(entered);
+        };
+        entered.keys = keys.iter().map(|(key, _)| redis.count_key(key)).collect();
+        match self.enter_shared(redis, entered.id, &keys).await {
+            Ok(Some(full)) => {
+                entered.keys.clear();
+                Err(full)
+            }
+            Ok(None) | Err(_) => Ok(entered),
+        }
+    }
+}
+
+/// Places that are counted over all gateways, given back when dropped.
+pub struct Entered {
+    state: Arc<State>,
+    id: u64,
+    keys: Vec<String>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(redis) = &self.state.redis
+            && !self.keys.is_empty()
+        {
+            State::leave_shared(redis, self.id, std::mem::take(&mut self.keys));
+        }
+    }
+}
+
+/// What comes of [`State::claim`].
+pub enum Claimed {
+    /// The place is taken until this is dropped.
+    Here(Claim),
+    /// The user's sessions are there: new ones go there, too, or [send](State::send_to) those away.
+    At(Place),
+    /// The user's sessions elsewhere were asked to leave and have not all left.
+    Leaving,
+    /// The user is held, or was moved: ask for the way again.
+    Changed,
+}
+
+/// A session's place among its user's, given back when dropped.
+pub struct Claim {
+    state: Arc<State>,
+    keys: Vec<Owner>,
+    id: u64,
+}
+
+impl Claim {
+    /// How the session is asked to leave; it is at once, if it was to already.
+    pub fn on_leave(&self, ask: Ask) {
+        self.state.pins.on_leave(&self.keys, self.id, &ask);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.state.pins.remove(&self.keys, self.id);
+        if let Some(redis) = &self.state.redis {
+            let keys = self.keys.iter();
+            let keys = keys.map(|key| redis.pin_key(key.as_str())).collect();
+            State::leave_shared(redis, self.id, keys);
+        }
+    }
+}
