@@ -3,7 +3,7 @@
 //! The table is the API. A request is judged in this order: access, path, method, query, body; so
 //! a stranger learns nothing of what is there.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,13 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::access::Access;
-use super::gateway::{Gateway, Readiness};
+use super::gateway::Gateway;
 use super::http::decode;
 pub use super::http::{Query, Reply};
+use super::verbs::{
+    backends, end_session, end_sessions, metrics, readyz, reload, route, sessions, upgrade,
+};
 use super::{dashboard, director};
-use crate::protocol::{Farewell, Protocol, UserName};
-use crate::session::registry::{Filter, Live};
 
 /// A row of the table.
 struct Endpoint {
@@ -52,7 +53,7 @@ pub struct Call {
     pub(super) body: Bytes,
 }
 
-const FILTER: &[&str] = &["user", "backend", "host", "protocol", "ip"];
+pub(super) const FILTER: &[&str] = &["user", "backend", "host", "protocol", "ip"];
 
 static TABLE: &[Endpoint] = &[
     Endpoint {
@@ -292,156 +293,12 @@ async fn read_body(body: Incoming, path: &str) -> Result<Bytes, Reply> {
     }
 }
 
-fn plain(status: StatusCode, text: &str) -> Reply {
+pub(super) fn plain(status: StatusCode, text: &str) -> Reply {
     Reply::text(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
 
 pub(super) fn bad_request(text: &str) -> Reply {
     Reply::error(StatusCode::BAD_REQUEST, text)
-}
-
-fn readyz(call: &Call) -> Reply {
-    match call.gateway.readiness() {
-        Readiness::Ready => {
-            let trouble = call.gateway.serving().and_then(|it| it.state.trouble());
-            match trouble {
-                None => plain(StatusCode::OK, "ready"),
-                // Mail goes on with what is known: no reason to take this gateway out.
-                Some(why) => plain(
-                    StatusCode::OK,
-                    &format!("ready; the shared state is away: {why}"),
-                ),
-            }
-        }
-        Readiness::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Readiness::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-    }
-}
-
-fn metrics(call: &Call) -> Reply {
-    let text = call.gateway.metrics();
-    Reply::text(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        text,
-    )
-}
-
-fn sessions(call: &Call) -> Reply {
-    let filter = match filter_of(&call.query) {
-        Ok(filter) => filter,
-        Err(text) => return bad_request(&text),
-    };
-    let mut live = call.gateway.sessions().list(&filter);
-    live.sort_by(|a, b| a.since.cmp(&b.since).then_with(|| a.id.cmp(&b.id)));
-    let sessions: Vec<_> = live.iter().map(|live| session(live)).collect();
-    Reply::json(&serde_json::json!({ "sessions": sessions }))
-}
-
-fn session(live: &Live) -> serde_json::Value {
-    use std::sync::atomic::Ordering::Relaxed;
-    let login = live.login.get();
-    serde_json::json!({
-        "id": live.id,
-        "protocol": live.protocol.as_str(),
-        "user": login.map(|login| &login.user),
-        "client": live.client.to_string(),
-        "backend": login.map(|login| &*login.backend),
-        "host": login.map(|login| &*login.host),
-        "state": login.map_or("login", |login| login.state),
-        "tls": live.tls.get(),
-        "since": humantime::format_rfc3339_seconds(live.since).to_string(),
-        "bytes_in": live.bytes_in.load(Relaxed),
-        "bytes_out": live.bytes_out.load(Relaxed),
-    })
-}
-
-fn end_sessions(call: &Call) -> Reply {
-    if call.query.is_empty() {
-        let names = FILTER.join(", ");
-        return bad_request(&format!("name the sessions to end by one of: {names}"));
-    }
-    match filter_of(&call.query) {
-        Ok(filter) => end(call, &filter),
-        Err(text) => bad_request(&text),
-    }
-}
-
-fn end_session(call: &Call) -> Reply {
-    let filter = Filter {
-        id: call.params.first().cloned(),
-        ..Filter::default()
-    };
-    end(call, &filter)
-}
-
-fn end(call: &Call, filter: &Filter) -> Reply {
-    let ended = call.gateway.sessions().end(filter, Farewell::Kicked);
-    Reply::json(&serde_json::json!({ "ended": ended }))
-}
-
-fn filter_of(query: &Query) -> Result<Filter, String> {
-    let text = |name: &str| query.get(name).map(str::to_owned);
-    let ip = query.get("ip").map(|ip| {
-        let parsed = ip.parse::<IpAddr>();
-        parsed.map_err(|_| format!("expected an address in `ip`, got {ip:?}"))
-    });
-    Ok(Filter {
-        id: None,
-        user: text("user"),
-        backend: text("backend"),
-        host: text("host"),
-        protocol: protocol_of(query)?,
-        ip: ip.transpose()?,
-    })
-}
-
-fn protocol_of(query: &Query) -> Result<Option<Protocol>, String> {
-    let Some(word) = query.get("protocol") else {
-        return Ok(None);
-    };
-    let known = Protocol::ALL.into_iter().find(|p| p.as_str() == word);
-    known.map(Some).ok_or_else(|| {
-        let words = Protocol::ALL.map(Protocol::as_str).join(" or ");
-        format!("expected {words} in `protocol`, got {word:?}")
-    })
-}
-
-fn backends(call: &Call) -> Reply {
-    Reply::json(&serde_json::json!({ "backends": call.gateway.backends() }))
-}
-
-async fn reload(call: Call) -> Reply {
-    match call.gateway.reload().await {
-        Ok(changed) => Reply::json(&changed),
-        Err(problems) => Reply::json_with(StatusCode::UNPROCESSABLE_ENTITY, &problems),
-    }
-}
-
-async fn route(call: Call) -> Reply {
-    let user = match call.query.get("user") {
-        None => return bad_request("parameter `user` is missing"),
-        Some(user) => match UserName::new(user.as_bytes()) {
-            Ok(user) => user,
-            Err(_) => return bad_request("`user` can be no user's name"),
-        },
-    };
-    let protocol = match protocol_of(&call.query) {
-        Ok(protocol) => protocol.unwrap_or(Protocol::Imap),
-        Err(text) => return bad_request(&text),
-    };
-    match call.gateway.explain(user, protocol).await {
-        Ok(explained) => Reply::json(&explained),
-        Err(nobody) => Reply::json_with(StatusCode::NOT_FOUND, &nobody),
-    }
-}
-
-async fn upgrade(call: Call) -> Reply {
-    let sessions = call.gateway.sessions().count();
-    match call.gateway.upgrade().await {
-        Ok(pid) => Reply::json(&serde_json::json!({ "pid": pid, "draining": sessions })),
-        Err(why) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, &why),
-    }
 }
 
 #[cfg(test)]

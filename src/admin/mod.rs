@@ -11,6 +11,7 @@ mod dashboard;
 mod director;
 mod gateway;
 mod http;
+mod verbs;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

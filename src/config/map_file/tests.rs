@@ -1,0 +1,184 @@
+//! Whatever stands in a map file, it reads as the YAML reader reads it.
+
+use super::*;
+
+/// YAML's word for it. Its reader looks ahead, and gives fewer entries before a fault than there
+/// are: those that it gives must be ours.
+fn same_as_yaml(text: &[u8]) {
+    let (ours, yaml) = both_ways(text);
+    let shown = String::from_utf8_lossy(text);
+    assert_eq!(ours.ended, yaml.ended, "{shown}");
+    match yaml.ended {
+        Ok(()) => assert_eq!(ours.entries, yaml.entries, "{shown}"),
+        Err(_) => assert!(
+            ours.entries.starts_with(&yaml.entries),
+            "{shown}\n{ours:?}\n{yaml:?}"
+        ),
+    }
+}
+
+/// Lines that mean something beside each other.
+const LINES: &[&str] = &[
+    "alice@example.com: store",
+    "bob: old  # why",
+    "\"@example.org\": new",
+    "'@*.example.org': \"new\"",
+    "carol: { backend: new, login: \"{local}\" }",
+    "dora: {backend: new , host: 10.0.1.2}  # why",
+    "emil: { reject: 'moved, call 555-0100' }",
+    "fred: {a: b,c: d}",
+    "gina: {a: 5, b: 10.0, c: 1.2.3.}",
+    "hugo: {a: b, }",
+    "inge: {a: {b: c}}",
+    "jens: { \"a\": b, a:c }",
+    "kurt: {}",
+    "lars: {a: b} c",
+    "mike: {a: b}#c",
+    "nina: {a: true, b: x:y}",
+    "otto: 10.0.1.2",
+    "dave: {backend: new,",
+    "}",
+    "  host: x }",
+    "eve:",
+    "  backend: new",
+    "  login: \"a b\"",
+    "",
+    "   ",
+    "# a comment",
+    "  # an indented comment",
+    "frank: two words",
+    "  more words",
+    "true: yes",
+    "grace: true",
+    "5: 6",
+    "heidi: 0x10",
+    "~: ~",
+    "ivan: |\n  a block",
+    "karl: >\n  folded\n\n  block",
+    "judy: 'it''s'",
+    "mallory: \"a\\tb\"",
+    "oscar: \"not closed",
+    "closed here\"",
+    "peggy: é",
+    "é: store",
+    "quentin : store",
+    "rupert:store",
+    "- item",
+    "? complex",
+    ": value",
+    "---",
+    "...",
+    "%YAML 1.2",
+    "@unquoted: x",
+    "a: b: c",
+    "x: &anchor y",
+    "z: *anchor",
+    "\ttab: x",
+    "alice@example.com: again\r",
+];
+
+#[test]
+fn every_pair_of_lines_reads_as_yaml_reads_it() {
+    for one in LINES {
+        same_as_yaml(one.as_bytes());
+        for (n, other) in LINES.iter().enumerate() {
+            if n % 4 == 0 {
+                same_as_yaml(format!("{one}\n{other}\n").as_bytes());
+            }
+            same_as_yaml(format!("a: b\n{one}\n{other}\nc: d\n").as_bytes());
+        }
+    }
+}
+
+#[test]
+fn any_lines_in_any_order_read_as_yaml_reads_them() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for _ in 0..800 {
+        let count = 1 + next(8);
+        // Mostly lines that are fine beside each other, or nothing would be read to the end.
+        let lines: Vec<&str> = (0..count)
+            .map(|_| {
+                LINES[if next(4) == 0 {
+                    next(LINES.len())
+                } else {
+                    next(15)
+                }]
+            })
+            .collect();
+        same_as_yaml(lines.join("\n").as_bytes());
+    }
+}
+
+#[test]
+fn long_and_broken_lines_are_yamls() {
+    let long = format!("a: b\nlong: {}\nc: d\n", "x".repeat(3 * MAX_LINE));
+    let pieces = format!("a: b\n{}c: d\n", "e: {f: g}\n".repeat(MAX_PIECE / 8));
+    for text in [
+        long.as_bytes(),
+        pieces.as_bytes(),
+        b"a: b\nc: \xFF\nd: e\n",
+        b"\xEF\xBB\xBFa: b\nc: d\n",
+        b"a: b\n\0: d\n",
+        b"a: b\nc: d\n ",
+        b"a: b\r\n\r\nc: d\r\n",
+        b"a: b\rc: d\r",
+    ] {
+        same_as_yaml(text);
+    }
+}
+
+/// Found by fuzzing: places behind a line break that is YAML's only.
+#[test]
+fn a_bare_cr_ends_a_line_as_yaml_has_it() {
+    for text in [
+        "a: st'ore\nb: old \r # Why\nc: new\n",
+        "a: b\n# c\rd: e\nf: g\n",
+        "a: b\r",
+        "a: b\r\r\nc: d\n",
+    ] {
+        same_as_yaml(text.as_bytes());
+    }
+}
+
+/// Found by fuzzing: where an empty block stands depends on what follows it.
+#[test]
+fn an_empty_block_is_read_as_empty() {
+    same_as_yaml(b"karl: >\nhost: x\n");
+    same_as_yaml(b"true: ~\nkarl: >\nhost:   foldedy\ndy\nz: *anchor\n");
+}
+
+#[test]
+fn plain_lines() {
+    for (line, want) in [
+        ("a@b: c", Some((("a@b", 1), ("c", 6)))),
+        ("\"@b\":   'c d' # e", Some((("@b", 1), ("c d", 9)))),
+        ("a: b#c", None),
+        ("a: b #c", Some((("a", 1), ("b", 4)))),
+        ("a:b", None),
+        ("a: ", None),
+        ("a: -", None),
+        ("null: b", None),
+        ("a: \"\"", None),
+        ("a: 'b' c", None),
+        ("1@b: c", Some((("1@b", 1), ("c", 6)))),
+        ("1b: c", None),
+    ] {
+        let got = match plain(line.as_bytes()) {
+            Plain::Entry {
+                key,
+                value: Value::Scalar(value),
+            } => {
+                let text = |span: Span| (&line[span.text.0..span.text.1], span.column);
+                Some((text(key), text(value)))
+            }
+            _ => None,
+        };
+        assert_eq!(got, want, "{line}");
+    }
+}
