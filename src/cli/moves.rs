@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ const A_REQUEST: usize = 20_000;
 
 /// Between two questions how far it is.
 const BETWEEN: Duration = Duration::from_millis(200);
+
+/// Between two words about how far it is.
+const TOLD: Duration = Duration::from_secs(2);
 
 /// Longest list that is read.
 const LONGEST: u64 = 256 * 1024 * 1024;
@@ -84,7 +87,8 @@ fn post_moves(path: &Path, what: &Move) -> Result<(), Trouble> {
         let body = Value::Array(part.to_vec());
         let started = remote.ask(Method::POST, "/api/v1/move?wait=false", Some(&body));
         let started = started.inspect_err(|_| say(&moved_of(done, moves.len())))?;
-        let job = finished(&remote, started)?;
+        let far = |moved: u64| tell(&format!("{} so far", moved_of(done + moved, moves.len())));
+        let job = finished(&remote, started, far)?;
         done += job.get("moved").and_then(Value::as_u64).unwrap_or(0);
         let stayed = job.get("failed").and_then(Value::as_array);
         failed.extend(stayed.cloned().unwrap_or_default());
@@ -111,14 +115,20 @@ fn moved_of(done: u64, all: usize) -> String {
     }
 }
 
-/// Waits for the end of work that goes on in the gateway: the job, as it tells of it last.
-fn finished(remote: &Remote, started: Value) -> Result<Value, Trouble> {
+/// Waits for the end of work that goes on in the gateway, and tells how far it is: the job, as it is in
+/// the end.
+fn finished(remote: &Remote, started: Value, far: impl Fn(u64)) -> Result<Value, Trouble> {
     let mut answer = started;
+    let mut told = Instant::now();
     loop {
         let job = answer.get("job").cloned().unwrap_or_default();
         let id = cell(job.get("id"));
         if job.get("finished").and_then(Value::as_bool) != Some(false) {
             return Ok(job);
+        }
+        if told.elapsed() >= TOLD {
+            told = Instant::now();
+            far(job.get("moved").and_then(Value::as_u64).unwrap_or(0));
         }
         std::thread::sleep(BETWEEN);
         answer = remote.get(&format!("/api/v1/moves?job={}", encode(&id)))?;
