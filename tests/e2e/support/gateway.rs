@@ -19,6 +19,11 @@ use super::users::{AWKWARD, User, WRONG};
 /// The gateway's binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_gatepost");
 
+/// The same, or another build that is to be measured: `GATEPOST_BINARY`.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("GATEPOST_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
+}
+
 /// A proxy.yaml in the making. All listeners are there already; what a test is about is added.
 pub(crate) struct Settings {
     listeners: String,
@@ -88,7 +93,7 @@ impl Settings {
             certificate: Certificate::Ours,
             under: Vec::new(),
             env: Vec::new(),
-            binary: BINARY.into(),
+            binary: binary(),
         }
     }
 
@@ -225,7 +230,7 @@ log: {{ {} }}
 impl Gateway {
     /// Starts it with a file that is there; returns when it says that it is ready.
     pub(crate) fn run(config: &Path, ports: Ports, scratch: &Scratch) -> Gateway {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.arg("run").arg("-c").arg(config);
         Gateway::start(&command, config.to_owned(), ports, scratch)
     }
@@ -315,7 +320,7 @@ impl Drop for Gateway {
 
 /// Runs a subcommand to its end.
 pub(crate) fn cli(args: &[&str], config: &Path) -> Output {
-    process::run(Command::new(BINARY).args(args).arg("-c").arg(config))
+    process::run(Command::new(binary()).args(args).arg("-c").arg(config))
 }
 
 /// GET on the admin port; gives status and body.

@@ -1,0 +1,347 @@
+//! Several gateways that share a Redis, and a Redis that is away or none.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+use crate::support::need::{Need, needs, unpacked};
+use crate::support::pki::Pki;
+use crate::support::process::Running;
+use crate::support::scratch::free_port;
+use crate::support::{Gateway, Scratch};
+
+pub(super) const REDIS: Need = Need::Venv("redis");
+
+/// A Redis of the test's own.
+pub(super) struct Redis {
+    running: Option<Running>,
+    port: u16,
+    log: PathBuf,
+    /// Certificate and key, where it speaks TLS only.
+    tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl Redis {
+    pub(super) fn start(scratch: &Scratch) -> Redis {
+        Redis::start_with(scratch, None)
+    }
+
+    fn start_with(scratch: &Scratch, tls: Option<(PathBuf, PathBuf)>) -> Redis {
+        let mut redis = Redis {
+            running: None,
+            port: free_port(),
+            log: scratch.join("redis.log"),
+            tls,
+        };
+        redis.again();
+        redis
+    }
+
+    fn again(&mut self) {
+        let root = unpacked("redis").join("usr");
+        let mut command = Command::new(root.join("bin/redis-server"));
+        let port = self.port.to_string();
+        command.env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"));
+        match &self.tls {
+            None => command.args(["--port", &port]),
+            Some((cert, key)) => {
+                command.args([
+                    "--port",
+                    "0",
+                    "--tls-port",
+                    &port,
+                    "--tls-auth-clients",
+                    "no",
+                ]);
+                command.arg("--tls-cert-file").arg(cert);
+                command.arg("--tls-key-file").arg(key)
+            }
+        };
+        command
+            .args(["--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(["--requirepass", "redis-secret"]);
+        let mut running = Running::start("redis", &command, &self.log);
+        running.wait_for_port(self.port);
+        self.running = Some(running);
+    }
+
+    fn stop(&mut self) {
+        self.running.take().unwrap().stop();
+    }
+
+    pub(super) fn url(&self) -> String {
+        let (scheme, host) = match self.tls {
+            None => ("redis", "127.0.0.1"),
+            Some(_) => ("rediss", "localhost"),
+        };
+        format!(
+            "{{ url: \"{scheme}://{host}:{}/0\", password: redis-secret }}",
+            self.port
+        )
+    }
+}
+
+#[test]
+fn gateways_with_a_redis_never_let_a_user_in_on_two_hosts() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let redis = Redis::start(&scratch);
+    let site = Site::new(4);
+    let (gateways, users, seconds) = if full() { (4, 200, 60) } else { (2, 40, 6) };
+    let folders: Vec<Scratch> = (0..gateways).map(|_| Scratch::new()).collect();
+    let running: Vec<Gateway> = folders
+        .iter()
+        .map(|folder| site.settings(&redis.url()).start(folder, &Pki::new(folder)))
+        .collect();
+    let ports: Vec<u16> = running.iter().map(|gateway| gateway.ports.imap).collect();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let refused = Mutex::new(HashMap::<String, u32>::new());
+    let (site, ports, refused) = (&site, &ports, &refused);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // One of the three hosts of `old` is away, now this one, now that one.
+            let mut turn = 0;
+            while Instant::now() < end {
+                let host = &site.hosts[turn % 3];
+                host.up.store(false, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(700));
+                host.up.store(true, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(300));
+                turn += 1;
+            }
+        });
+        for n in 0..users * 2 {
+            scope.spawn(move || {
+                let mut luck = n * 7919 + 17;
+                while Instant::now() < end {
+                    luck = (luck * 1_103_515_245 + 12_345) % 2_147_483_648;
+                    let port = ports[(luck / 64) % ports.len()];
+                    let mut client = Client::connect(port);
+                    let answer = client.command(&format!("LOGIN user{} secret", n % users));
+                    if !answer.starts_with("a OK") {
+                        let words: Vec<&str> = answer.split(' ').take(3).collect();
+                        *refused.lock().unwrap().entry(words.join(" ")).or_default() += 1;
+                        continue;
+                    }
+                    std::thread::sleep(Duration::from_millis((luck % 300) as u64));
+                    if luck % 3 == 0 {
+                        client.command("LOGOUT");
+                    }
+                }
+            });
+        }
+    });
+    let logins = site.census.logins.load(Ordering::Relaxed);
+    let torn = site.census.torn.lock().unwrap();
+    let refused = refused.lock().unwrap();
+    println!(
+        "{gateways} gateways, {users} users, {seconds} s: {logins} logins, {} on two hosts, refused {refused:?}",
+        torn.len()
+    );
+    assert_eq!(*torn, Vec::<String>::new());
+    assert!(logins > 10 * users as u64, "{logins}, refused {refused:?}");
+    assert!(
+        !refused
+            .keys()
+            .any(|words| words.contains("AUTHENTICATIONFAILED")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_redis_that_goes_away_is_missed_and_comes_back() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let mut redis = Redis::start(&scratch);
+    let site = Site::new(3);
+    let folders = [Scratch::new(), Scratch::new()];
+    let gateways: Vec<Gateway> = folders
+        .iter()
+        .map(|folder| site.settings(&redis.url()).start(folder, &Pki::new(folder)))
+        .collect();
+    let [one, two] = [gateways[0].ports, gateways[1].ports];
+    ask(one.admin, "POST", "/api/v1/move", &moved("carol"));
+    wait_for("the move on the other gateway", || {
+        get(two.admin, "/api/v1/moves")["moves"][0]["user"] == "carol"
+    });
+    let carol = Client::logged_in(two.imap, "carol");
+    assert_eq!(site.census.of("carol"), [2]);
+    // Asked for on one gateway, live on the other.
+    let (status, answer) = ask(one.admin, "DELETE", "/api/v1/moves/carol", &Value::Null);
+    assert_eq!(status, 200, "{answer}");
+    assert!(carol.rest().contains("* BYE"));
+    ask(two.admin, "POST", "/api/v1/move", &moved("dora"));
+    wait_for("the move on the other gateway", || {
+        let moves = get(one.admin, "/api/v1/moves");
+        moves["moves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["user"] == "dora")
+    });
+    redis.stop();
+    let up = |admin: u16, want: &str| {
+        let metrics = admin_get(admin, "/metrics").unwrap().1;
+        metrics.contains(&format!("gatepost_state_up {want}"))
+    };
+    wait_for("the metric", || up(one.admin, "0") && up(two.admin, "0"));
+    let (status, ready) = admin_get(one.admin, "/readyz").unwrap();
+    assert!(status == 200 && ready.contains("state"), "{ready}");
+    // Goes on with what it knows.
+    let dora = Client::logged_in(one.imap, "dora");
+    assert_eq!(site.census.of("dora"), [2]);
+    let (status, answer) = ask(one.admin, "POST", "/api/v1/move", &moved("eve"));
+    assert_eq!(status, 409, "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("Redis"),
+        "{answer}"
+    );
+    redis.again();
+    wait_for("the metric", || up(one.admin, "1") && up(two.admin, "1"));
+    // What this one held is known to all again.
+    let frank = Client::logged_in(two.imap, "dora");
+    drop((dora, frank));
+    let (status, answer) = ask(one.admin, "POST", "/api/v1/move", &moved("eve"));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_redis_that_answers_nonsense_or_nothing_holds_nobody_up() {
+    for nonsense in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"",
+        b"$999999999999\r\n",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(nonsense);
+                kept.push(stream);
+            }
+        });
+        let (scratch, site) = (Scratch::new(), Site::new(2));
+        let state = format!("\"redis://127.0.0.1:{port}/0\"");
+        let gateway = site.settings(&state).start(&scratch, &Pki::new(&scratch));
+        drop(Client::logged_in(gateway.ports.imap, "alice"));
+        let (status, answer) = ask(gateway.ports.admin, "POST", "/api/v1/move", &moved("alice"));
+        assert_eq!(status, 409, "{answer}");
+        assert!(gateway.log().contains("state_away"), "{}", gateway.log());
+    }
+}
+
+#[test]
+fn over_tls_a_redis_is_believed_only_with_a_certificate() {
+    needs!(REDIS);
+    let certificates = Scratch::new();
+    let pki = Pki::new(&certificates);
+    for (pair, believed) in [
+        ((pki.cert.clone(), pki.key.clone()), true),
+        (pki.self_signed.clone(), false),
+        (pki.other_name.clone(), false),
+    ] {
+        let scratch = Scratch::new();
+        let redis = Redis::start_with(&scratch, Some(pair));
+        let site = Site::new(2);
+        let settings = site
+            .settings(&redis.url())
+            .env("SSL_CERT_FILE", pki.ca.to_str().unwrap());
+        let gateway = settings.start(&scratch, &pki);
+        let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
+        drop(Client::logged_in(imap, "alice"));
+        let (status, answer) = ask(admin, "POST", "/api/v1/move", &moved("alice"));
+        assert_eq!(status, if believed { 200 } else { 409 }, "{answer}");
+        if believed {
+            drop(Client::logged_in(imap, "alice"));
+            let told = cli(&["explain", "alice", "--json"], &gateway.config, &pki);
+            assert!(told.contains("an operator moved the user to new"), "{told}");
+        } else {
+            let log = gateway.log();
+            assert!(log.contains("event=state_away"), "{log}");
+        }
+    }
+}
+
+fn cli(args: &[&str], config: &std::path::Path, pki: &Pki) -> String {
+    let output = Command::new(crate::support::gateway::binary())
+        .args(args)
+        .arg("-c")
+        .arg(config)
+        .env("SSL_CERT_FILE", &pki.ca)
+        .output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn gateways_with_a_redis_count_sessions_and_failures_together() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let redis = Redis::start(&scratch);
+    let site = Site::new(2);
+    let folders = [Scratch::new(), Scratch::new()];
+    let ports = [free_port(), free_port()];
+    let running: Vec<Gateway> = { folders.iter().zip(ports) }
+        .map(|(folder, port)| {
+            let listener = format!(
+                "{{ bind: \"imap://127.0.0.1:{port}\", proxy_protocol: [127.0.0.0/8], cleartext_login: true }}"
+            );
+            site.settings_with(&redis.url(), "per_user: 1000, per_user_ip: 2, per_ip: 3")
+                .listener(&listener)
+                .start(folder, &Pki::new(folder))
+        })
+        .collect();
+    let log_in = |gateway: usize, from: &str, user: &str, password: &str| {
+        let family = if from.contains(':') { "TCP6" } else { "TCP4" };
+        let to = if from.contains(':') {
+            "::1"
+        } else {
+            "192.0.2.1"
+        };
+        let header = format!("PROXY {family} {from} {to} 40000 143\r\n");
+        let mut client = Client::connect_as(ports[gateway], &header);
+        let answer = client.command(&format!("LOGIN {user} {password}"));
+        (client, answer)
+    };
+    let good = |gateway: usize, from: &str, user: &str| log_in(gateway, from, user, "secret");
+    // Two of alice's from one /64, on different gateways: a third is too many on either.
+    let one = good(0, "2001:db8:1:1::1", "alice");
+    let two = good(1, "2001:db8:1:1::2", "alice");
+    assert!(
+        one.1.starts_with("a OK") && two.1.starts_with("a OK"),
+        "{} {}",
+        one.1,
+        two.1
+    );
+    for gateway in [0, 1] {
+        let (_, no) = good(gateway, "2001:db8:1:1::3", "alice");
+        assert!(no.contains("[LIMIT]"), "{no}");
+    }
+    // Another user's is the third of that net, and the last.
+    let three = good(0, "2001:db8:1:1::4", "bob");
+    assert!(three.1.starts_with("a OK"), "{}", three.1);
+    let (_, no) = good(1, "2001:db8:1:1::5", "carol");
+    assert!(no.contains("[LIMIT]"), "{no}");
+    drop((one, two, three));
+    // Wrong passwords on one gateway close the window on the other; who is at home there gets in.
+    let home = "198.51.100.9";
+    assert!(good(0, home, "dora").1.starts_with("a OK"));
+    for n in 0..10 {
+        let from = format!("203.0.113.{n}");
+        let (_, no) = log_in(0, &from, "dora", &format!("wrong{n}"));
+        assert!(no.contains("[AUTHENTICATIONFAILED]"), "{no}");
+    }
+    let mut tries = 0;
+    wait_for("the window on the other gateway", || {
+        tries += 1;
+        let from = format!("203.0.113.{}", 100 + tries % 100);
+        let (_, no) = log_in(1, &from, "dora", "wrong9");
+        no.contains("[LIMIT]")
+    });
+    let (_, yes) = good(1, home, "dora");
+    assert!(yes.starts_with("a OK"), "{yes}");
+    drop(running);
+}
