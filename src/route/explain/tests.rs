@@ -1,3 +1,5 @@
+//! What is told of one name: the order of hosts, what was ordered, where sessions are, who is asked.
+
 use super::*;
 use crate::backend::balance;
 use crate::backend::config::{Endpoint, Failover, HostConfig, Security, Target};
