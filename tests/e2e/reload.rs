@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde_json::json;
 
@@ -87,7 +88,12 @@ impl Play {
     /// Which host a new session lands on.
     #[track_caller]
     pub(super) fn lands_on(&self) -> String {
-        host_of(&mut Imap::logged_in(self.gateway.ports.imap, BOB))
+        // Always another user: one who logs in where the map now says ends what is elsewhere.
+        static USERS: AtomicUsize = AtomicUsize::new(0);
+        let user = format!("lander{}", USERS.fetch_add(1, Relaxed));
+        let mut imap = Imap::plain(self.gateway.ports.imap);
+        imap.login(Way::LoginQuoted, &user, "secret").ok();
+        host_of(&mut imap)
     }
 
     fn metrics(&self) -> String {
