@@ -54,7 +54,7 @@ impl Server {
         })
     }
 
-    /// An exchange of [`EXTERNAL`] with a client whose certificate bears this name.
+    /// An exchange of EXTERNAL with a client whose certificate bears this name.
     pub fn external(name: UserName) -> Self {
         Server(Expects::External(name))
     }
