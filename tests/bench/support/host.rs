@@ -110,6 +110,19 @@ impl Wire {
         Some(String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// A line with the literals it announces in it, each asked for, as nginx logs in.
+    fn command(&mut self) -> Option<String> {
+        let mut line = self.line()?;
+        while let Some((before, "")) = line.rsplit_once('}')
+            && let Some((before, _)) = before.rsplit_once('{')
+        {
+            let before = before.to_owned();
+            self.say(b"+ go on\r\n");
+            line = before + &self.line()?;
+        }
+        Some(line)
+    }
+
     fn say(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         if self.out.len() >= 64 * 1024 {
@@ -185,7 +198,7 @@ const CAPABILITY: &str = "CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID ENABLE IDLE U
 fn imap_session(wire: &mut Wire, counts: &Counts) {
     wire.say(format!("* OK [{CAPABILITY}] bench ready\r\n").as_bytes());
     let mut mailbox = Mailbox { count: 0, size: 0 };
-    while let Some(line) = wire.line() {
+    while let Some(line) = wire.command() {
         let mut words = line.split(' ');
         let (tag, verb) = (words.next().unwrap_or("*"), words.next().unwrap_or(""));
         counts.commands.fetch_add(1, Ordering::Relaxed);
