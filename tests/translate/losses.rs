@@ -195,8 +195,8 @@ async fn uidvalidity_changed_on_reconnect() {
     // Messages of the same UIDs and sizes.
     let other = || {
         let mut host = Host::with(&[
-            b"Subject: XXX\r\n\r\nfirst\r\n.dot\r\n",
-            b".\r\nSubject: XXX\r\n\r\nno end",
+            b"Subject: new\r\n\r\nfirst\r\n.dot\r\n",
+            b".\r\nSubject: new\r\n\r\nno end",
             b"X\r\n",
         ]);
         host.uid_validity += 1;
