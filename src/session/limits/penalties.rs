@@ -7,9 +7,11 @@
 //! addresses and as many passwords and logins take less than 64 MiB, and what pushes a record out of
 //! a full table is another that did as much.
 
+mod tries;
+mod windows;
+
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
@@ -17,21 +19,13 @@ use tokio::time::Instant;
 
 use super::super::config::{Limits, Rate};
 use super::shared::Note;
-use super::ways::{Slot, Ways};
+use super::ways::Ways;
 use super::{Reached, bucket, trusted};
 use crate::protocol::Credentials;
 
-/// Longest delay of a failed login's answer.
-const DELAY_MAX: Duration = Duration::from_secs(15);
-
-/// An address's growing delay is forgotten after this long without a failure.
-const STREAK_FORGOTTEN: u32 = 600;
-
-/// How long an address from which a user logged in is exempt from the user's window.
-const KNOWN: u32 = 24 * 60 * 60;
-
-/// A user who is known at an address is told of to others again after this long.
-const KNOWN_TOLD: u32 = 60 * 60;
+use self::tries::Charged;
+pub use self::tries::Try;
+use self::windows::{Counter, KNOWN, Mark, judge, seconds};
 
 /// Most that waits to be told to other gateways: told four times a second. More is an attack that every
 /// gateway sees for itself.
@@ -45,9 +39,6 @@ const USERS: usize = 1 << 18;
 
 /// Passwords that were tried and were wrong, and logins that were good: of 8 octets each.
 const MARKS: usize = 1 << 20;
-
-/// What this limit is called in logs and metrics.
-const REACHED: Reached = "failed_logins";
 
 /// Failures of addresses and users, and who is known where.
 ///
@@ -64,36 +55,6 @@ pub struct Penalties {
     users: Ways<Counter>,
     tried: Ways<Mark>,
     known: Ways<Mark>,
-}
-
-/// A login that is being tried: what it would add to the windows.
-#[derive(Clone, Copy, Debug)]
-pub struct Try {
-    /// Exempt from penalties.
-    trusted: bool,
-    address: u64,
-    user: u64,
-    /// The password, of this user from this address.
-    from_here: u64,
-    /// The password, of this user from anywhere.
-    from_anywhere: u64,
-    /// The user from this address, as known.
-    here: u64,
-    charged: Charged,
-}
-
-/// Whether a try is in the user's window already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Charged {
-    /// It is: so that many tries at once are not judged as one.
-    Now,
-    /// It was there before: this password is known to be wrong, or another try is under way with it.
-    Before,
-    /// It comes in when it has failed: what cannot be compared would add up for one user's own
-    /// devices.
-    Later,
-    /// Never: the user is known at this address.
-    Never,
 }
 
 impl Default for Penalties {
@@ -314,210 +275,6 @@ impl Penalties {
     fn octets(&self) -> usize {
         let counters = self.addresses.octets() + self.users.octets();
         counters + self.tried.octets() + self.known.octets()
-    }
-}
-
-impl Try {
-    /// The password was wrong; how long the answer is to be held back.
-    pub fn failed(self, penalties: &Penalties, limits: &Limits) -> Duration {
-        let base = limits.failure_delay;
-        if self.trusted {
-            return base.min(DELAY_MAX);
-        }
-        let now = penalties.now();
-        // `Before`: the other try with it may have been forgiven meanwhile.
-        let mut fresh = self.charged == Charged::Now;
-        if matches!(self.charged, Charged::Before | Charged::Later) {
-            let rate = limits.failed_per_user;
-            fresh = penalties.charge(&penalties.users, self.user, self.from_anywhere, rate, now);
-        }
-        let doublings = penalties
-            .addresses
-            .with(self.address, now, |counter| counter.again(now));
-        let rate = limits.failed_per_ip;
-        fresh |= penalties.charge(
-            &penalties.addresses,
-            self.address,
-            self.from_here,
-            rate,
-            now,
-        );
-        if fresh {
-            penalties.tell(Note::Failed {
-                address: self.address,
-                user: (self.charged != Charged::Never).then_some(self.user),
-                from_here: self.from_here,
-                from_anywhere: self.from_anywhere,
-            });
-        }
-        base.saturating_mul(1 << doublings.min(16)).min(DELAY_MAX)
-    }
-
-    /// It is not known whether the password is wrong: the host was down, a limit was met.
-    pub fn forgiven(self, penalties: &Penalties) {
-        if self.charged == Charged::Now {
-            let now = penalties.now();
-            penalties.tried.with(self.from_anywhere, now, Mark::forget);
-            penalties.users.with(self.user, now, Counter::uncount);
-        }
-    }
-
-    /// The password was right.
-    pub fn succeeded(self, penalties: &Penalties) {
-        self.forgiven(penalties);
-        if self.trusted {
-            return;
-        }
-        let now = penalties.now();
-        let before = penalties.known.with(self.here, now, |mark| mark.renew(now));
-        if before >= KNOWN_TOLD {
-            penalties.tell(Note::Known { here: self.here });
-        }
-        // Somebody there knows a password: only the delay starts anew, the windows stay.
-        if penalties.addresses.get(self.address).is_some() {
-            penalties
-                .addresses
-                .with(self.address, now, |counter| counter.streak = 0);
-        }
-    }
-}
-
-/// Whether a window has room.
-fn judge(counter: Option<Counter>, rate: Rate, now: u32) -> Result<(), Reached> {
-    match counter {
-        Some(counter) if counter.within(rate, now) >= u64::from(rate.count) => Err(REACHED),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).max(1)
-}
-
-/// Failures of an address or a user: of the window that is open, and of the one before, which
-/// counts by the part of it that is not yet past.
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    key: u64,
-    /// When the open window began.
-    opened: u32,
-    /// The last failure.
-    last: u32,
-    open: u16,
-    before: u16,
-    /// Failures one after the other, for the delay.
-    streak: u8,
-}
-
-impl Counter {
-    fn count(&mut self, rate: Rate, now: u32) {
-        let per = seconds(rate.per);
-        let age = now.saturating_sub(self.opened);
-        if self.opened == 0 || age >= per.saturating_mul(2) {
-            (self.opened, self.open, self.before) = (now, 0, 0);
-        } else if age >= per {
-            self.opened = self.opened.saturating_add(per);
-            (self.before, self.open) = (self.open, 0);
-        }
-        self.open = self.open.saturating_add(1);
-        self.last = now;
-    }
-
-    fn uncount(&mut self) {
-        self.open = self.open.saturating_sub(1);
-    }
-
-    /// How many there were within the time, the window before taken in part.
-    fn within(&self, rate: Rate, now: u32) -> u64 {
-        let per = u64::from(seconds(rate.per));
-        let age = u64::from(now.saturating_sub(self.opened));
-        let (open, before) = match age {
-            age if age < per => (self.open, self.before),
-            age if age < per * 2 => (0, self.open),
-            _ => return 0,
-        };
-        let left = per.saturating_sub(age % per);
-        u64::from(open).saturating_add((u64::from(before) * left).div_ceil(per))
-    }
-
-    /// How many failures came before this one without a good login or a long pause between.
-    fn again(&mut self, now: u32) -> u8 {
-        if now.saturating_sub(self.last) >= STREAK_FORGOTTEN {
-            self.streak = 0;
-        }
-        let before = self.streak;
-        self.streak = self.streak.saturating_add(1);
-        self.last = now;
-        before
-    }
-}
-
-impl Slot for Counter {
-    fn new(hash: u64) -> Self {
-        Counter {
-            key: hash,
-            opened: 0,
-            last: 0,
-            open: 0,
-            before: 0,
-            streak: 0,
-        }
-    }
-
-    fn is(&self, hash: u64) -> bool {
-        self.key == hash
-    }
-
-    /// More failures are worth more, then later ones; a day later all are worth nothing.
-    fn worth(&self, now: u32) -> u64 {
-        let failures = u64::from(self.open) + u64::from(self.before) + u64::from(self.streak);
-        match now.saturating_sub(self.last) < KNOWN {
-            true => failures << 32 | u64::from(self.last),
-            false => 0,
-        }
-    }
-}
-
-/// That something was, and when.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    print: u32,
-    at: u32,
-}
-
-impl Mark {
-    /// How long it is ago; for ever, if it never was.
-    fn age(&self, now: u32) -> u32 {
-        match self.at {
-            0 => u32::MAX,
-            at => now.saturating_sub(at),
-        }
-    }
-
-    /// It is now; how long ago it was before.
-    fn renew(&mut self, now: u32) -> u32 {
-        let age = self.age(now);
-        self.at = now;
-        age
-    }
-
-    fn forget(&mut self) {
-        self.at = 0;
-    }
-}
-
-impl Slot for Mark {
-    fn new(hash: u64) -> Self {
-        let print = u32::try_from(hash >> 32).unwrap_or_default();
-        Mark { print, at: 0 }
-    }
-
-    fn is(&self, hash: u64) -> bool {
-        u64::from(self.print) == hash >> 32
-    }
-
-    fn worth(&self, _now: u32) -> u64 {
-        self.at.into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Windows, exemptions and delays on virtual time, and the bounds of the tables.
 
+use std::time::Duration;
+
 use tokio::time::advance;
 
 use super::*;
