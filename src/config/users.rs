@@ -174,7 +174,7 @@ fn entry(
     // A value that was refused still takes its key: the double of it is a mistake of its own.
     let to = destination(name, value, backends, report)
         .unwrap_or_else(|| Destination::Reject(String::new()));
-    let Err(refused) = map.insert(name, to, &place.at(key.mark.line)) else {
+    let Err(refused) = map.insert(name, &to, &place.at(key.mark.line)) else {
         return;
     };
     let shown = quoted(key.shown());

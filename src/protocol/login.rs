@@ -127,6 +127,11 @@ impl UserName {
 
     /// Takes octets as a client sent them.
     pub fn new(octets: &[u8]) -> Result<Self, Unfit> {
+        Self::check(octets).map(|text| UserName(text.into()))
+    }
+
+    /// Whether these octets are a name: its text.
+    pub fn check(octets: &[u8]) -> Result<&str, Unfit> {
         if octets.is_empty() {
             return Err(Unfit::Empty);
         }
@@ -137,7 +142,7 @@ impl UserName {
         if text.chars().any(char::is_control) {
             return Err(Unfit::Control);
         }
-        Ok(UserName(text.into()))
+        Ok(text)
     }
 
     /// Stands where no name is told.

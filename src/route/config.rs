@@ -26,7 +26,7 @@ impl Config {
         let mut map = Map::default();
         for (line, (key, backend)) in (1..).zip(entries) {
             let to = Destination::backend(*backend);
-            map.insert(key, to, &Place::default().at(line))
+            map.insert(key, &to, &Place::default().at(line))
                 .expect("a good entry");
         }
         Config {

@@ -76,7 +76,10 @@ impl Index {
         let old = std::mem::replace(&mut self.cells, vec![0; size]);
         self.tags = vec![0; size];
         self.used = 0;
-        for slot in old.into_iter().filter_map(|cell| cell.checked_sub(1)) {
+        // In the order in which they were taken: their keys lie one behind the other.
+        let mut slots: Vec<u32> = old;
+        slots.sort_unstable();
+        for slot in slots.into_iter().filter_map(|cell| cell.checked_sub(1)) {
             self.add(slot, rehash(slot));
         }
     }
@@ -93,14 +96,14 @@ fn tag(hash: u64) -> u8 {
 }
 
 /// The hash of a name without regard to ASCII case, without allocating for any name a client can show.
-pub(super) fn hash(name: &str) -> u64 {
+pub(super) fn hash(name: &[u8]) -> u64 {
     let mut lower = [0; UserName::MAX];
     match lower.get_mut(..name.len()) {
         Some(lower) => {
-            lower.copy_from_slice(name.as_bytes());
+            lower.copy_from_slice(name);
             lower.make_ascii_lowercase();
             xxh3_64(lower)
         }
-        None => xxh3_64(name.to_ascii_lowercase().as_bytes()),
+        None => xxh3_64(&name.to_ascii_lowercase()),
     }
 }

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod explain;
 mod index;
+mod leads;
 pub mod lookup;
 mod pins;
 pub mod rule;
@@ -14,6 +15,7 @@ pub mod table;
 use std::sync::Arc;
 
 pub use config::{Config, Destination, Entry, Place};
+pub use leads::Lead;
 pub use lookup::{Lookup, Server, Visit};
 pub use pins::Pin;
 pub use rule::Template;
@@ -166,7 +168,7 @@ impl Router {
     pub fn reach(&self, listener: &str, server_name: Option<&str>) -> Reach<'_> {
         let no_lookups = self.lookups.is_empty();
         let as_typed = self.config.default_domain.is_none();
-        let all = self.pins.of_listener(listener).map(|entry| &entry.to);
+        let all = self.pins.of_listener(listener).map(|entry| entry.to.lead());
         if all.is_none()
             && let Some(entry) = self.pins.of_server(listener, server_name)
             && let Destination::Backend { backend, .. } = &entry.to
@@ -181,13 +183,13 @@ impl Router {
             false => None,
         };
         match all.or(only) {
-            Some(Destination::Backend {
+            Some(Lead::Backend {
                 backend,
                 login: None,
                 ..
             }) if as_typed => Reach::AsTyped(backend),
-            Some(Destination::Backend { backend, .. }) => Reach::Backend(backend),
-            Some(Destination::Reject(_)) | None => Reach::Any,
+            Some(Lead::Backend { backend, .. }) => Reach::Backend(backend),
+            Some(Lead::Reject(_)) | None => Reach::Any,
         }
     }
 

@@ -53,7 +53,7 @@ impl<'a> Key<'a> {
                 "expected `@example.org` for a domain, `@*.example.org` for those below it, or `*` alone",
             );
         }
-        match UserName::new(key.as_bytes()) {
+        match UserName::check(key.as_bytes()) {
             Ok(_) => Ok(Key::Exact(key)),
             Err(_) => {
                 Err("expected a user name: not empty, no control characters, at most 512 octets")
@@ -129,6 +129,11 @@ impl Template {
             }
         }
         Ok(Template(text.into()))
+    }
+
+    /// One that was read before, from where it is kept.
+    pub(super) fn kept(text: &str) -> Self {
+        Template(text.into())
     }
 
     /// As written.

@@ -1,16 +1,16 @@
 //! The users map as a compact table: a million entries in some 50 MB, looked up without allocating.
 //!
 //! Keys lie one behind the other in one buffer, each with a slot of 16 octets; destinations are kept
-//! once however many entries lead there. Names, domains and parent domains are found by hash, patterns
+//! once however many entries lead there (`leads`). Names, domains and parent domains are found by hash, patterns
 //! are tried in file order. Letters compare without regard to ASCII case.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::config::{Destination, Entry, Place};
 use super::index::{Index, hash};
+use super::leads::{Lead, Leads};
 use super::rule::{self, Key};
 use crate::protocol::UserName;
 use regex::{Captures, Regex};
@@ -20,8 +20,7 @@ use regex::{Captures, Regex};
 pub struct Map {
     keys: Vec<u8>,
     slots: Vec<Slot>,
-    destinations: Vec<Destination>,
-    known: HashMap<Destination, u32>,
+    leads: Leads,
     files: Vec<Arc<Path>>,
     exact: Index,
     domain: Index,
@@ -98,28 +97,29 @@ impl Map {
         let slots = self.slots.iter().zip(&other.slots);
         self.slots.len() == other.slots.len()
             && self.keys == other.keys
-            && self.destinations == other.destinations
+            && self.leads.are(&other.leads)
             && { slots }.all(|(a, b)| (a.key, a.len, a.to) == (b.key, b.len, b.to))
     }
 
-    /// How many octets its keys, entries and indexes take; patterns and destinations, of which there
-    /// are few, come besides.
+    /// How many octets its keys, entries, destinations and indexes take; patterns and names of
+    /// backends, of which there are few, come besides.
     pub fn octets(&self) -> usize {
         let indexes = [&self.exact, &self.domain, &self.below];
         self.keys.capacity()
             + self.slots.capacity() * size_of::<Slot>()
             + indexes.iter().map(|it| it.octets()).sum::<usize>()
+            + self.leads.octets()
     }
 
     /// Where everybody goes, if `*` is the only entry.
-    pub fn only_default(&self) -> Option<&Destination> {
+    pub fn only_default(&self) -> Option<Lead<'_>> {
         let slot = self.default.filter(|_| self.slots.len() == 1)?;
-        self.destinations.get(self.slot(slot).to as usize)
+        self.leads.get(self.slot(slot).to)
     }
 
     /// Takes an entry. The first of two sources that have the same key wins; a source (a file) that
     /// has a key twice is refused the second.
-    pub fn insert(&mut self, key: &str, to: Destination, place: &Place) -> Result<(), Refused> {
+    pub fn insert(&mut self, key: &str, to: &Destination, place: &Place) -> Result<(), Refused> {
         let parsed = Key::parse(key).map_err(Refused::Key)?;
         if key.len() > MAX_KEY {
             return Err(Refused::Key("expected a key of at most 4096 octets"));
@@ -147,11 +147,11 @@ impl Map {
             Key::Pattern(pattern) => Some(rule::pattern(pattern).map_err(Refused::Pattern)?),
             _ => None,
         };
-        let slot = self.push(key, to, place.line, file)?;
+        let slot = self.push(key, to.lead(), place.line, file)?;
         match parsed {
-            Key::Exact(name) => self.exact.add(slot, hash(name)),
-            Key::Domain(domain) => self.domain.add(slot, hash(domain)),
-            Key::Below(domain) => self.below.add(slot, hash(domain)),
+            Key::Exact(name) => self.exact.add(slot, hash(name.as_bytes())),
+            Key::Domain(domain) => self.domain.add(slot, hash(domain.as_bytes())),
+            Key::Below(domain) => self.below.add(slot, hash(domain.as_bytes())),
             Key::Default => self.default = Some(slot),
             Key::Pattern(_) => self.patterns.extend(compiled.map(|regex| (regex, slot))),
         }
@@ -159,7 +159,7 @@ impl Map {
         let slots = &self.slots;
         let keys = &self.keys;
         let rehash = |slot: u32, cut: usize| {
-            let key = slots.get(slot as usize).and_then(|s| s.key(keys));
+            let key = slots.get(slot as usize).and_then(|s| s.octets(keys));
             hash(key.and_then(|key| key.get(cut..)).unwrap_or_default())
         };
         self.exact.grow(|slot| rehash(slot, 0));
@@ -170,10 +170,9 @@ impl Map {
 
     /// Lets go of what only [`insert`](Map::insert) needs.
     pub fn shrink(&mut self) {
-        self.known = HashMap::new();
         self.keys.shrink_to_fit();
         self.slots.shrink_to_fit();
-        self.destinations.shrink_to_fit();
+        self.leads.shrink();
     }
 
     /// The most specific entry for a name: the name itself, its domain, the longest parent domain,
@@ -223,37 +222,35 @@ impl Map {
     }
 
     /// Every destination some entry leads to, once each.
-    pub fn destinations(&self) -> &[Destination] {
-        &self.destinations
+    pub fn destinations(&self) -> impl Iterator<Item = Lead<'_>> {
+        self.leads.iter()
     }
 
     fn look(&self, index: &Index, part: &str, prefix: Prefix) -> Option<u32> {
-        index.find(hash(part), |slot| {
-            let key = self.key(slot).as_bytes().get(prefix as usize..);
+        index.find(hash(part.as_bytes()), |slot| {
+            let key = self.slot(slot).octets(&self.keys);
+            let key = key.and_then(|key| key.get(prefix as usize..));
             key.is_some_and(|key| key.eq_ignore_ascii_case(part.as_bytes()))
         })
     }
 
     fn file(&mut self, path: &Arc<Path>) -> Result<u16, Refused> {
         // The last one nearly always: entries come file by file.
-        if let Some(at) = self.files.iter().rposition(|known| known == path) {
+        let same = |known: &Arc<Path>| Arc::ptr_eq(known, path) || known == path;
+        if let Some(at) = self.files.iter().rposition(same) {
             return u16::try_from(at).map_err(|_| Refused::Full);
         }
         self.files.push(path.clone());
         u16::try_from(self.files.len() - 1).map_err(|_| Refused::Full)
     }
 
-    fn push(&mut self, key: &str, to: Destination, line: u32, file: u16) -> Result<u32, Refused> {
+    fn push(&mut self, key: &str, to: Lead<'_>, line: u32, file: u16) -> Result<u32, Refused> {
         let slot = u32::try_from(self.slots.len()).map_err(|_| Refused::Full)?;
         let start = u32::try_from(self.keys.len()).map_err(|_| Refused::Full)?;
         if slot == u32::MAX {
             return Err(Refused::Full);
         }
-        let next = u32::try_from(self.destinations.len()).map_err(|_| Refused::Full)?;
-        let to = *self.known.entry(to).or_insert_with_key(|to| {
-            self.destinations.push(to.clone());
-            next
-        });
+        let to = self.leads.number(to).ok_or(Refused::Full)?;
         self.keys.extend_from_slice(key.as_bytes());
         self.slots.push(Slot {
             key: start,
@@ -277,7 +274,8 @@ impl Map {
     }
 
     fn key(&self, slot: u32) -> &str {
-        self.slot(slot).key(&self.keys).unwrap_or_default()
+        let octets = self.slot(slot).octets(&self.keys);
+        octets.map_or("", |octets| std::str::from_utf8(octets).unwrap_or_default())
     }
 
     fn place(&self, slot: u32) -> Place {
@@ -297,24 +295,22 @@ impl fmt::Debug for Map {
         f.debug_struct("Map")
             .field("entries", &self.slots.len())
             .field("patterns", &self.patterns.len())
-            .field("destinations", &self.destinations)
+            .field("destinations", &self.leads.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Slot {
-    fn key(self, keys: &[u8]) -> Option<&str> {
+    fn octets(self, keys: &[u8]) -> Option<&[u8]> {
         let start = self.key as usize;
-        let octets = keys.get(start..start.checked_add(usize::from(self.len))?)?;
-        std::str::from_utf8(octets).ok()
+        keys.get(start..start.checked_add(usize::from(self.len))?)
     }
 }
 
 impl<'m> Found<'m, '_> {
     /// Where it leads.
-    pub fn to(&self) -> Option<&'m Destination> {
-        let slot = self.map.slot(self.slot);
-        self.map.destinations.get(slot.to as usize)
+    pub fn to(&self) -> Option<Lead<'m>> {
+        self.map.leads.get(self.map.slot(self.slot).to)
     }
 
     /// The key as written.
@@ -326,7 +322,7 @@ impl<'m> Found<'m, '_> {
     pub fn entry(&self) -> Option<Entry> {
         Some(Entry {
             key: self.key().to_owned(),
-            to: self.to()?.clone(),
+            to: self.to()?.destination(),
             place: self.map.place(self.slot),
         })
     }

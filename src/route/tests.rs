@@ -26,7 +26,7 @@ fn ask(user: &UserName) -> Ask<'_> {
 fn router(entries: Vec<(&str, Destination)>, default_domain: Option<&str>) -> Router {
     let mut map = Map::default();
     for (line, (key, to)) in (1..).zip(entries) {
-        map.insert(key, to, &Place::default().at(line)).unwrap();
+        map.insert(key, &to, &Place::default().at(line)).unwrap();
     }
     let config = Config {
         map: Arc::new(map),
