@@ -1,16 +1,18 @@
 //! A map file as a stream of entries: plain lines by themselves, everything else by the YAML reader.
 //!
-//! A file of a million users is nearly all lines like `alice@example.com: store`. Such a line, where
-//! YAML leaves no doubt what it means, is read here, an order of magnitude faster than YAML is. Lines
-//! that are more than that go to the YAML reader in small pieces, and from the first piece on that
+//! A file of a million users is nearly all lines like `alice@example.com: store`, or a key with two or
+//! three such lines below it. What YAML leaves no doubt about is read here, an order of magnitude faster
+//! than YAML is. Lines that are more than that go to the YAML reader in small pieces, and from the first piece on that
 //! cannot stand alone, the whole rest of the file does: entries, places and faults are those of YAML
 //! (a test compares them).
 
+mod pending;
 mod plain;
 
-use std::io::{BufRead, BufReader, Chain, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
-use self::plain::{Plain, Span, Value, has_bare_cr, plain};
+use self::pending::{Block, Held, Pending};
+use self::plain::{Plain, has_anchor, has_bare_cr, indentation, plain};
 use super::node::{Kind, Mark, Node, show};
 use super::yaml::{self, Fault, MAX_MAP_FILE};
 
@@ -33,94 +35,134 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
         line: Vec::new(),
         number: 0,
     };
-    // The last plain line: a line that is indented may still belong to it.
+    let mut so_far = SoFar::default();
+    // The last plain line: what is indented below may still belong to it.
     let mut pending: Option<Pending> = None;
-    // What is not plain, as far as it was read, and whether there was an entry before it.
+    // What is not plain, as far as it was read.
     let mut piece = Piece::default();
-    let mut given = Given::Nothing;
     loop {
         let more = lines.next();
-        let plain = match more {
-            More::Line => plain(&lines.line),
+        let line = match more {
+            More::Line => plain(&lines.line, so_far.base(&lines.line, &pending, &piece)),
             More::TooLong | More::Unreadable => Plain::Other,
             More::End => Plain::End,
         };
-        match (plain, pending.take(), piece.text.is_empty()) {
+        if let (Plain::Below { indent, key, value }, Some(block)) = (line, &mut pending)
+            && block.take((lines.number, &lines.line), indent, key, value)
+        {
+            continue;
+        }
+        let (key, value) = match (line, pending.take()) {
             // Nothing that says anything: it may stand between the parts of a value.
-            (Plain::Nothing, before, empty) => {
-                pending = before;
-                if !empty {
-                    piece.push(&lines.line);
-                } else if let Some(mut before) = pending.take() {
-                    before.behind.extend_from_slice(&lines.line);
-                    if before.behind.len() > MAX_PIECE {
+            (Plain::Nothing, before) => {
+                let kept = match (before, piece.is_empty()) {
+                    (_, false) => {
+                        piece.push(&lines.line);
+                        continue;
+                    }
+                    (Some(before), true) => &mut pending.insert(before).text,
+                    (None, true) => &mut so_far.head,
+                };
+                kept.extend_from_slice(&lines.line);
+                if kept.len() > MAX_PIECE {
+                    if let Some(before) = pending {
                         before.unread(&mut piece);
-                        return rest(piece, lines.reader, given, each);
                     }
-                    pending = Some(before);
+                    return so_far.rest(piece, lines.reader, each);
                 }
+                continue;
             }
-            (Plain::Entry { key, value }, before, empty) => {
-                if let Some(before) = before {
-                    before.give(&mut each);
-                    given = Given::Something;
+            (Plain::Below { .. } | Plain::Other, before) => {
+                if so_far.begins(&lines.line, &before, &piece) {
+                    so_far.head.extend_from_slice(&lines.line);
+                    continue;
                 }
-                if !empty {
-                    let whole = std::mem::take(&mut piece);
-                    match whole.entries(given) {
-                        Some(entries) => entries.into_iter().for_each(|(k, v)| each(k, v)),
-                        None => {
-                            piece = whole;
-                            piece.push(&lines.line);
-                            return rest(piece, lines.reader, given, each);
-                        }
-                    }
-                    given = Given::Something;
-                }
-                pending = Some(Pending::new(lines.number, &lines.line, key, value));
-            }
-            (Plain::Other, before, empty) => {
-                if empty {
+                if piece.is_empty() {
                     piece.first = lines.number;
                 }
                 if let Some(before) = before {
-                    if lines.line.starts_with(b" ") || lines.line.starts_with(b"\t") {
-                        // It was the first line of something larger.
-                        before.unread(&mut piece);
-                    } else {
-                        before.give(&mut each);
-                        given = Given::Something;
+                    // It may have been the first line of something larger.
+                    let inside = lines.line.get(so_far.indent..).unwrap_or_default();
+                    let inside = inside.starts_with(b" ") || inside.starts_with(b"\t");
+                    match inside || before.is_block() {
+                        true => before.unread(&mut piece),
+                        false => so_far.give(before, &mut each),
                     }
                 }
                 piece.push(&lines.line);
                 let marker = [&b"---"[..], b"...", b"%", b"\xEF\xBB\xBF"];
                 // A map that is indented as a whole: what its next line means depends on this one.
-                let indented = given == Given::Nothing
+                let indented = so_far.given == Given::Nothing
                     && (piece.text.starts_with(b" ") || piece.text.starts_with(b"\t"));
                 let alone = !indented
+                    && !has_anchor(&lines.line)
                     && !marker.iter().any(|it| lines.line.starts_with(it))
                     && !has_bare_cr(&lines.line);
                 if !alone || more != More::Line || piece.text.len() > MAX_PIECE {
-                    return rest(piece, lines.reader, given, each);
+                    return so_far.rest(piece, lines.reader, each);
                 }
+                continue;
             }
-            (Plain::End, before, _) => {
-                if let Some(before) = before {
-                    before.give(&mut each);
-                    given = Given::Something;
+            (Plain::End, before) => {
+                match before {
+                    Some(before) if before.is_open() => before.unread(&mut piece),
+                    Some(before) => so_far.give(before, &mut each),
+                    None => {}
                 }
-                return match piece.text.is_empty() {
+                // A document of comments only is YAML's to judge.
+                let head = so_far.given == Given::Nothing && !so_far.head.is_empty();
+                return match piece.is_empty() && !head {
                     true => Ok(()),
-                    false => rest(piece, lines.reader, given, each),
+                    false => so_far.rest(piece, lines.reader, each),
                 };
             }
+            (Plain::Entry { key, value }, before) => {
+                so_far.end(before, &mut piece, &mut each);
+                (key, Held::Line(value))
+            }
+            (Plain::Head { key }, before) => {
+                so_far.end(before, &mut piece, &mut each);
+                (key, Held::Block(Block::default()))
+            }
+        };
+        if !piece.is_empty() {
+            let whole = std::mem::take(&mut piece);
+            match so_far.entries(&whole) {
+                Some(entries) => entries.into_iter().for_each(|(k, v)| each(k, v)),
+                None => {
+                    piece = whole;
+                    piece.push(&lines.line);
+                    return so_far.rest(piece, lines.reader, each);
+                }
+            }
+            so_far.given = Given::Something;
         }
+        pending = Some(Pending {
+            text: so_far.room(&lines.line),
+            number: lines.number,
+            key,
+            value,
+        });
+        so_far.indent = indentation(&lines.line);
     }
 }
 
+/// What is known of the map from what was read of it.
+#[derive(Default)]
+struct SoFar {
+    given: Given,
+    /// How far its keys are indented; of no meaning before the first.
+    indent: usize,
+    /// What stands before the first entry: comments, and the line of dashes that begins a document.
+    head: Vec<u8>,
+    /// A buffer that is free.
+    spare: Vec<u8>,
+}
+
 /// Whether an entry was given already: then what follows stands in the middle of a map.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum Given {
+    #[default]
     Nothing,
     Something,
 }
@@ -128,31 +170,100 @@ enum Given {
 /// Stands for the entries that were given, so that the YAML reader is where the file is.
 const BEFORE: &str = "x: y\n";
 
-/// Reads everything from a piece on by YAML.
-fn rest(
-    piece: Piece,
-    reader: impl Read,
-    given: Given,
-    mut each: impl FnMut(Node, Node),
-) -> Result<(), Fault> {
-    let (before, mut skip) = match given {
-        Given::Something => (BEFORE, 1),
-        Given::Nothing => ("", 0),
-    };
-    let shift = Shift {
-        first: piece.first,
-        before: u32::from(given == Given::Something),
-    };
-    let head: Chain<Cursor<&str>, Cursor<Vec<u8>>> =
-        Cursor::new(before).chain(Cursor::new(piece.text));
-    let read = yaml::stream_map(head.chain(reader), |key, value| match skip {
-        0 => each(shift.node(key), shift.node(value)),
-        _ => skip = 0,
-    });
-    read.map_err(|fault| Fault {
-        mark: fault.mark.map(|mark| shift.mark(mark)),
-        ..fault
-    })
+impl SoFar {
+    /// How far the keys are indented, if this line is one.
+    fn base(&self, line: &[u8], pending: &Option<Pending>, piece: &Piece) -> usize {
+        match self.given == Given::Nothing && pending.is_none() && piece.is_empty() {
+            true => indentation(line),
+            false => self.indent,
+        }
+    }
+
+    /// Whether this is the line that begins the document.
+    fn begins(&self, line: &[u8], pending: &Option<Pending>, piece: &Piece) -> bool {
+        let first = self.given == Given::Nothing && pending.is_none() && piece.is_empty();
+        let dashes = |line: &[u8]| line == b"---\n" || line == b"---\r\n";
+        first && dashes(line) && !self.head.split_inclusive(|c| *c == b'\n').any(dashes)
+    }
+
+    /// The entry that was pending is at its end.
+    fn end(
+        &mut self,
+        pending: Option<Pending>,
+        piece: &mut Piece,
+        each: &mut impl FnMut(Node, Node),
+    ) {
+        match pending {
+            // A key without a value.
+            Some(before) if before.is_open() => before.unread(piece),
+            Some(before) => self.give(before, each),
+            None => {}
+        }
+    }
+
+    fn give(&mut self, pending: Pending, each: &mut impl FnMut(Node, Node)) {
+        self.spare = pending.give(each);
+        self.given = Given::Something;
+    }
+
+    /// A line in a buffer of its own.
+    fn room(&mut self, line: &[u8]) -> Vec<u8> {
+        let mut text = std::mem::take(&mut self.spare);
+        text.clear();
+        text.extend_from_slice(line);
+        text
+    }
+
+    /// The entries of a piece, if it can stand alone.
+    fn entries(&self, piece: &Piece) -> Option<Vec<(Node, Node)>> {
+        let mut entries = Vec::new();
+        // What is empty stands where the next key does.
+        let next = vec![b' '; self.indent];
+        let read = self.rest(piece.clone(), Cursor::new(next), |key, value| {
+            entries.push((key, value));
+        });
+        read.ok().map(|()| entries)
+    }
+
+    /// Reads everything from a piece on by YAML.
+    fn rest(
+        &self,
+        piece: Piece,
+        reader: impl Read,
+        mut each: impl FnMut(Node, Node),
+    ) -> Result<(), Fault> {
+        let (before, mut skip, shift) = match self.given {
+            Given::Something => {
+                let mut before = vec![b' '; self.indent];
+                before.extend_from_slice(BEFORE.as_bytes());
+                (
+                    before,
+                    1,
+                    Shift {
+                        first: piece.first,
+                        before: 1,
+                    },
+                )
+            }
+            Given::Nothing => (
+                self.head.clone(),
+                0,
+                Shift {
+                    first: 1,
+                    before: 0,
+                },
+            ),
+        };
+        let head = Cursor::new(before).chain(Cursor::new(piece.text));
+        let read = yaml::stream_map(head.chain(reader), |key, value| match skip {
+            0 => each(shift.node(key), shift.node(value)),
+            _ => skip = 0,
+        });
+        read.map_err(|fault| Fault {
+            mark: fault.mark.map(|mark| shift.mark(mark)),
+            ..fault
+        })
+    }
 }
 
 /// From places in a piece to places in the file.
@@ -201,7 +312,7 @@ fn nothing() -> Node {
 }
 
 /// Lines that are not plain, one after the other.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Piece {
     text: Vec<u8>,
     /// The line it begins in.
@@ -209,78 +320,12 @@ struct Piece {
 }
 
 impl Piece {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     fn push(&mut self, line: &[u8]) {
         self.text.extend_from_slice(line);
-    }
-
-    /// Its entries, if it can stand alone.
-    fn entries(&self, given: Given) -> Option<Vec<(Node, Node)>> {
-        let mut entries = Vec::new();
-        let piece = Piece {
-            text: self.text.clone(),
-            first: self.first,
-        };
-        let read = rest(piece, std::io::empty(), given, |key, value| {
-            entries.push((key, value));
-        });
-        read.ok().map(|()| entries)
-    }
-}
-
-/// A plain line that may have a continuation.
-struct Pending {
-    line: Vec<u8>,
-    number: u32,
-    key: Span,
-    value: Value,
-    /// Lines behind it that say nothing.
-    behind: Vec<u8>,
-}
-
-impl Pending {
-    fn new(number: u32, line: &[u8], key: Span, value: Value) -> Self {
-        Pending {
-            line: line.to_vec(),
-            number,
-            key,
-            value,
-            behind: Vec::new(),
-        }
-    }
-
-    fn give(self, each: &mut impl FnMut(Node, Node)) {
-        let mark = |column: usize| Mark {
-            line: self.number,
-            column: u32::try_from(column).unwrap_or(u32::MAX),
-            ..Mark::default()
-        };
-        let node = |span: Span| {
-            let text = self.line.get(span.text.0..span.text.1).unwrap_or_default();
-            let text = String::from_utf8_lossy(text);
-            Node {
-                mark: mark(span.column),
-                kind: Kind::Text(text.into()),
-            }
-        };
-        let value = match self.value {
-            Value::Scalar(span) => node(span),
-            Value::Map { column, entries } => Node {
-                mark: mark(column),
-                kind: Kind::Map(
-                    { entries.into_iter().flatten() }
-                        .map(|(key, value)| (node(key), node(value)))
-                        .collect(),
-                ),
-            },
-        };
-        each(node(self.key), value);
-    }
-
-    /// Puts it at the head of a piece, with what stands behind it.
-    fn unread(self, piece: &mut Piece) {
-        piece.first = self.number;
-        piece.text = self.line;
-        piece.text.extend_from_slice(&self.behind);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whatever stands in a map file, it reads as the YAML reader reads it.
 
+use super::plain::{Span, Value};
 use super::*;
 
 /// YAML's word for it. Its reader looks ahead, and gives fewer entries before a fault than there
@@ -75,17 +76,46 @@ const LINES: &[&str] = &[
     "z: *anchor",
     "\ttab: x",
     "alice@example.com: again\r",
+    "rita:",
+    "  login: u1@new.example",
+    "  backend: new  # why",
+    "    host: 10.0.1.2",
+    "  reject: moved elsewhere, call",
+    "  reject: moved  elsewhere ",
+    "sven: # why",
+    "tina:   ",
+    "  \"login\": 'x'",
+    "  é: ü",
+    "  reject: zu spät",
+    "jörg@bücher.example: störe # wörum",
+    "uwe: { login: jörg, host: x }",
+    "\"ü@x\": 'ö'",
+    "王@例え.jp: x",
+    "٣: x",
+    "a\u{301}: x",
+    "vera: \u{a0}x",
+    "walter: {a: b c, d: e@f }",
+    "xaver: two words here",
+    "yara: y",
+    "  n: yes",
+    "--- # a comment",
+    "--- ",
+    "5@x: 5 6@x",
 ];
 
 #[test]
 fn every_pair_of_lines_reads_as_yaml_reads_it() {
-    for one in LINES {
+    for (m, one) in LINES.iter().enumerate() {
         same_as_yaml(one.as_bytes());
         for (n, other) in LINES.iter().enumerate() {
-            if n % 4 == 0 {
-                same_as_yaml(format!("{one}\n{other}\n").as_bytes());
-            }
-            same_as_yaml(format!("a: b\n{one}\n{other}\nc: d\n").as_bytes());
+            // Each in one place: in all of them would take a minute.
+            let text = match (m * 5 + n) % 7 {
+                0 => format!("{one}\n{other}\n"),
+                1 => format!("k:\n{one}\n{other}\nc: d\n"),
+                2 => format!("---\n  k: v\n  {one}\n  {other}\n"),
+                _ => format!("a: b\n{one}\n{other}\nc: d\n"),
+            };
+            same_as_yaml(text.as_bytes());
         }
     }
 }
@@ -99,7 +129,7 @@ fn any_lines_in_any_order_read_as_yaml_reads_them() {
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    for _ in 0..800 {
+    for turn in 0..1000 {
         let count = 1 + next(8);
         // Mostly lines that are fine beside each other, or nothing would be read to the end.
         let lines: Vec<&str> = (0..count)
@@ -111,7 +141,13 @@ fn any_lines_in_any_order_read_as_yaml_reads_them() {
                 }]
             })
             .collect();
-        same_as_yaml(lines.join("\n").as_bytes());
+        let indented: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+        let text = match turn % 4 {
+            0 | 1 => lines.join("\n"),
+            2 => indented.join("\n"),
+            _ => format!("# why\n---\n{}", lines.join("\r\n")),
+        };
+        same_as_yaml(text.as_bytes());
     }
 }
 
@@ -162,6 +198,8 @@ fn plain_lines() {
         ("a: b #c", Some((("a", 1), ("b", 4)))),
         ("a:b", None),
         ("a: ", None),
+        ("a: b c ", Some((("a", 1), ("b c", 4)))),
+        ("ä: ö", Some((("ä", 1), ("ö", 4)))),
         ("a: -", None),
         ("null: b", None),
         ("a: \"\"", None),
@@ -169,7 +207,7 @@ fn plain_lines() {
         ("1@b: c", Some((("1@b", 1), ("c", 6)))),
         ("1b: c", None),
     ] {
-        let got = match plain(line.as_bytes()) {
+        let got = match plain(line.as_bytes(), 0) {
             Plain::Entry {
                 key,
                 value: Value::Scalar(value),
