@@ -4,27 +4,27 @@
 //! earlier login says enough. Everything the host says is hostile until read: an answer that comes
 //! before its question, anything behind the OK to STARTTLS, a greeting that is no OK end the
 //! conversation before a credential is sent. What the host says is answered in `hear`, parsed in
-//! `response`; what we say is in `command`; what is known of a host in `capability`.
+//! `response`; what we say is in `say` and `command`; what is known of a host in `capability`.
 
 mod capability;
 mod command;
 mod hear;
 mod response;
+mod say;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
 pub use capability::Profile;
-use capability::{Capabilities, Pipelining};
-use command::{Followed, Tag, Tags, Verb, Wiped};
-use memchr::memmem;
-use response::{Cut, Response, sanitise};
+use capability::{Belief, Capabilities, Extension, Pipelining};
+use command::{Tag, Tags, Wiped};
+use response::Cut;
 use zeroize::Zeroizing;
 
-use crate::protocol::sasl::{self, Relayed, relayed};
+use crate::protocol::sasl::{self, Relayed};
 use crate::protocol::{
-    self, Behind, Credentials, Failure, Goal, HostLogin, HostStep, READ_CHUNK, StartTls, Welcome,
+    self, Behind, Failure, Goal, HostLogin, HostStep, READ_CHUNK, StartTls, Welcome,
 };
 
 /// Most octets a host may say before it answered the login: the promised bound of a connection
@@ -63,6 +63,19 @@ pub struct Client {
     bye: Option<String>,
     secrecy: Secrecy,
     pipelining: Pipelining,
+    /// Of what the host said it can do.
+    source: Source,
+    belief: Belief,
+    untrue: Vec<Extension>,
+}
+
+/// Where it is known from what the host can do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It said so on this connection.
+    Host,
+    /// From an earlier login.
+    Memory,
 }
 
 /// Where the conversation stands.
@@ -96,6 +109,10 @@ struct Attempt {
     relayed: Option<Relayed>,
     behind: Behind,
     burst: Burst,
+    /// What the host announced, and the login takes its word for.
+    relies_on: Option<Extension>,
+    /// The initial response, for a host that asks for it all the same.
+    again: Option<Wiped>,
 }
 
 /// How many commands went out in the login's write.
@@ -150,6 +167,9 @@ impl Client {
             alert: None,
             bye: None,
             secrecy: Secrecy::Kept,
+            source: Source::Host,
+            belief: Belief::Sure,
+            untrue: Vec::new(),
         }
     }
 
@@ -176,6 +196,12 @@ impl Client {
         Some(Profile {
             greeting: self.greeting.clone(),
             before: self.capabilities.clone(),
+            belief: match self.state {
+                // Given up in the middle, because it took too long.
+                State::Login(_) => Belief::Doubtful,
+                _ => self.belief,
+            },
+            untrue: self.untrue.clone(),
             after: (self.after.clone()).or_else(|| known?.after.clone()),
             pipelining: match &self.state {
                 State::Login(attempt) if attempt.stuck_in_burst() => Pipelining::Lost,
@@ -209,10 +235,11 @@ impl protocol::Client for Client {
         if matches!(self.state, State::Over) {
             return;
         }
-        if let State::Login(attempt) = &self.state
-            && attempt.stuck_in_burst()
-        {
-            self.pipelining = Pipelining::Lost;
+        if let State::Login(attempt) = &self.state {
+            self.belief = Belief::Doubtful;
+            if attempt.stuck_in_burst() {
+                self.pipelining = Pipelining::Lost;
+            }
         }
         let cause = match self.bye.take() {
             Some(words) => format!("it said goodbye: {words}"),
@@ -300,172 +327,5 @@ impl protocol::Client for Client {
 
     fn credentials_sent(&self) -> bool {
         self.secrecy == Secrecy::Sent
-    }
-}
-
-/// What we say.
-impl Client {
-    /// A reply that is there before the command it could be for. Looked for before the command goes
-    /// out: whoever guesses at tags does not hear a password first.
-    fn unasked(&self) -> Option<Vec<u8>> {
-        let mut rest = &self.inbox[..];
-        while let Cut::Whole(end) = response::cut(rest) {
-            let (one, behind) = rest.split_at_checked(end)?;
-            if !matches!(response::parse(one), Response::Untagged(_)) {
-                return Some(one.to_vec());
-            }
-            rest = behind;
-        }
-        None
-    }
-
-    fn hand_out(&mut self, due: Due) -> HostStep {
-        match due {
-            Due::Write(mut bytes, secrecy) => {
-                self.early = self.inbox.len();
-                if secrecy == Secrecy::Sent {
-                    self.secrecy = Secrecy::Sent;
-                }
-                HostStep::Write(std::mem::take(&mut *bytes))
-            }
-            Due::Exchange(challenge) => HostStep::Exchange(challenge),
-            Due::Done(welcome) => HostStep::Done(welcome),
-            Due::Failed(failure) => HostStep::Failed(failure),
-        }
-    }
-
-    fn say(&mut self, bytes: Vec<u8>) {
-        self.due = Some(Due::Write(Zeroizing::new(bytes), Secrecy::Kept));
-    }
-
-    fn say_secretly(&mut self, bytes: Wiped) {
-        self.due = Some(Due::Write(bytes, Secrecy::Sent));
-    }
-
-    fn ask_capabilities(&mut self) {
-        let tag = self.tags.next();
-        self.say(tag.line("CAPABILITY"));
-        self.state = State::Capability(tag);
-    }
-
-    /// Whether several commands may go out at once. IMAP has always allowed it (RFC 9051 §5.5), but
-    /// servers older than these capabilities were seen to lose what they had read when another
-    /// process took the connection over at login.
-    fn bears_bursts(&self, can: &Capabilities) -> bool {
-        self.pipelining == Pipelining::Kept
-            && ["SASL-IR", "LITERAL+", "LITERAL-", "IMAP4REV2"]
-                .iter()
-                .any(|it| can.has(it))
-    }
-
-    /// Capabilities are known: tells who the client is, if the host wants to hear it, and logs in.
-    fn identify(&mut self, can: &Capabilities) {
-        if self.goal == Goal::Look {
-            self.state = State::Over;
-            self.due = Some(Due::Done(Box::default()));
-            return;
-        }
-        let origin = self.login.origin.take().filter(|_| can.has("ID"));
-        let Some(origin) = origin else {
-            return self.log_in(can, None);
-        };
-        let tag = self.tags.next();
-        let id = command::id(&tag, &origin);
-        if self.bears_bursts(can) {
-            self.log_in(can, Some((tag, id)));
-        } else {
-            self.say(id);
-            self.state = State::Id(tag);
-        }
-    }
-
-    fn log_in(&mut self, can: &Capabilities, id: Option<(Tag, Vec<u8>)>) {
-        let tag = self.tags.next();
-        let followed = match !self.login.behind.is_empty() && self.bears_bursts(can) {
-            true => Followed::ByCommands,
-            false => Followed::ByNothing,
-        };
-        let (user, credentials) = (&self.login.user, &self.login.credentials);
-        let attempt = match command::attempt(tag, can, user, credentials, followed) {
-            Ok(attempt) => attempt,
-            Err(failure) => return self.fail(failure),
-        };
-        // Nor would it do behind a relayed login: it would be read as the client's answer, if the host
-        // had a question.
-        let behind = match followed == Followed::ByCommands
-            && attempt.verb == Verb::Login
-            && attempt.turns.is_empty()
-        {
-            true => std::mem::take(&mut self.login.behind),
-            false => Vec::new(),
-        };
-        let (id, words) = id.map_or((None, Vec::new()), |(tag, words)| (Some(tag), words));
-        let mut burst = Zeroizing::new(Vec::with_capacity(
-            words
-                .len()
-                .saturating_add(attempt.first.len())
-                .saturating_add(behind.len()),
-        ));
-        burst.extend_from_slice(&words);
-        burst.extend_from_slice(&attempt.first);
-        burst.extend_from_slice(&behind);
-        // The first part of a login in several turns shows no credentials yet; to count it as if it
-        // did costs a retry that a host in that state hardly deserves.
-        self.say_secretly(burst);
-        self.state = State::Login(Attempt {
-            tag: attempt.tag,
-            burst: match id.is_some() || !behind.is_empty() {
-                true => Burst::Several,
-                false => Burst::Single,
-            },
-            id,
-            turns: attempt.turns,
-            relayed: attempt.relayed,
-            behind: match behind.is_empty() {
-                true => Behind::NotSent,
-                false => Behind::Sent,
-            },
-        });
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.inbox = Vec::new();
-        self.state = State::Over;
-        self.due = Some(Due::Failed(failure));
-    }
-
-    fn broken(&mut self, expected: &'static str, got: &[u8]) {
-        self.fail(Failure::HostProtocol {
-            expected,
-            got: self.words(response::chomp(got)),
-        });
-    }
-
-    /// A host's words for a log or a user. Words that repeat the password (a server that quotes the
-    /// command it did not understand) are withheld.
-    fn words(&self, text: &[u8]) -> String {
-        let (user, credentials) = (&self.login.user, &self.login.credentials);
-        let first = match credentials {
-            Credentials::Password(password) => command::plain(user, password),
-            _ => relayed::first(user, credentials).unwrap_or_default(),
-        };
-        let unescaped: Wiped =
-            Zeroizing::new(text.iter().copied().filter(|b| *b != b'\\').collect());
-        let repeats = |secret: &[u8]| {
-            !secret.is_empty()
-                && [text, &unescaped]
-                    .iter()
-                    .any(|said| memmem::find(said, secret).is_some())
-        };
-        let secret = match credentials {
-            Credentials::Password(password) => password.reveal(),
-            Credentials::Token(token) => token.bearer(),
-            Credentials::Scram(_) | Credentials::Certificate => b"",
-        };
-        match self.secrecy == Secrecy::Sent && (repeats(secret) || repeats(first.trim_ascii_end()))
-        {
-            true => "(withheld: it repeats the password)".into(),
-            false => sanitise(text),
-        }
     }
 }

@@ -46,6 +46,16 @@ impl Capabilities {
         self.words().any(|atom| atom == name)
     }
 
+    /// The list without what has shown to be untrue.
+    pub(super) fn without(&self, untrue: &[Extension]) -> Self {
+        if untrue.is_empty() {
+            return self.clone();
+        }
+        let told = |atom: &&str| !untrue.iter().any(|it| it.atoms().contains(atom));
+        let words: Vec<&str> = self.words().filter(told).collect();
+        Capabilities(words.join(" ").into())
+    }
+
     /// What it can be logged in to by.
     pub(super) fn mechanisms(&self) -> Mechanisms {
         let names = self.words().filter_map(|atom| atom.strip_prefix("AUTH="));
@@ -77,17 +87,51 @@ impl Capabilities {
     }
 }
 
+/// What saves a turn where a host announces it, and ends a login where that is not true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// SASL-IR: a response in the line of AUTHENTICATE.
+    InitialResponse,
+    /// LITERAL+, LITERAL-: literals that are not asked for.
+    Literals,
+}
+
+impl Extension {
+    /// The capabilities that announce it.
+    fn atoms(self) -> &'static [&'static str] {
+        match self {
+            Extension::InitialResponse => &["SASL-IR"],
+            // IMAP4rev2 promises LITERAL-.
+            Extension::Literals => &["LITERAL+", "LITERAL-", "IMAP4REV2"],
+        }
+    }
+}
+
+/// Whether the next login may go by what is remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// The last one went by it and came to an answer.
+    #[default]
+    Sure,
+    /// It came to grief, or was refused in a way that may be about how it was said: ask anew.
+    Doubtful,
+}
+
 /// What one login found out about a host's endpoint, and the next one need not ask again.
 ///
 /// It holds for a host that greets with the same line: a server that was exchanged or set up anew
-/// mostly greets in other words, and if not, a login that is answered with BAD makes it forgotten.
+/// mostly greets in other words, and if not, a login that comes to grief makes it doubtful. What a
+/// host announces and then does not do is not used with it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The greeting's line.
     pub(super) greeting: Vec<u8>,
-    /// Before login, as the login saw it (under TLS, where that is demanded). None: to be asked,
-    /// because a login by what was known went wrong.
+    /// Before login, as the login saw it (under TLS, where that is demanded). None: not known.
     pub(super) before: Option<Capabilities>,
+    /// Of that list.
+    pub(super) belief: Belief,
+    /// What of it was found to be untrue, however often it is announced again.
+    pub(super) untrue: Vec<Extension>,
     /// After login, if the host said so.
     pub(super) after: Option<Capabilities>,
     /// Whether several commands in one burst came to grief here.
@@ -124,6 +168,16 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_untrue_is_taken_out() {
+        let caps = Capabilities::parse(b"IMAP4rev2 SASL-IR LITERAL+ AUTH=PLAIN");
+        let without = |untrue: &[Extension]| caps.without(untrue).0;
+        assert_eq!(*without(&[]), *"IMAP4REV2 SASL-IR LITERAL+ AUTH=PLAIN");
+        let first = Extension::InitialResponse;
+        assert_eq!(*without(&[first]), *"IMAP4REV2 LITERAL+ AUTH=PLAIN");
+        assert_eq!(*without(&[Extension::Literals, first]), *"AUTH=PLAIN");
+    }
 
     #[test]
     fn lists() {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zeroize::Zeroizing;
 
-use super::capability::Capabilities;
+use super::capability::{Capabilities, Extension};
 use crate::protocol::sasl::{Relayed, relayed};
 use crate::protocol::{Credentials, Failure, Origin, Secret, Transport, UserName};
 
@@ -81,6 +81,10 @@ pub(super) struct Attempt {
     pub(super) turns: VecDeque<Wiped>,
     /// The exchange that may follow, where the credentials are relayed.
     pub(super) relayed: Option<Relayed>,
+    /// What it takes the host's word for.
+    pub(super) relies_on: Option<Extension>,
+    /// The initial response, for a host that asks for it all the same.
+    pub(super) again: Option<Wiped>,
 }
 
 /// Longest LOGIN argument sent as a quoted string: old servers read a command line into a few
@@ -171,7 +175,8 @@ fn sasl(
         });
     };
     let command = tag.line(format_args!("AUTHENTICATE {}", mechanism.name()));
-    let (first, turns) = match can.has("SASL-IR") && response.len() <= INITIAL_MAX {
+    let at_once = can.has("SASL-IR") && response.len() <= INITIAL_MAX;
+    let (first, turns, again) = match at_once {
         true => {
             let mut line = room(
                 command
@@ -183,14 +188,13 @@ fn sasl(
             line.push(b' ');
             line.extend_from_slice(&response);
             line.extend_from_slice(b"\r\n");
-            (line, VecDeque::new())
+            (line, VecDeque::new(), Some(in_a_line(&mut response)))
         }
-        false => {
-            let mut line = room(response.len().saturating_add(2));
-            line.append(&mut response);
-            line.extend_from_slice(b"\r\n");
-            (Zeroizing::new(command), [line].into())
-        }
+        false => (
+            Zeroizing::new(command),
+            [in_a_line(&mut response)].into(),
+            None,
+        ),
     };
     Ok(Attempt {
         tag,
@@ -198,7 +202,17 @@ fn sasl(
         first,
         turns,
         relayed: Some(relayed),
+        relies_on: at_once.then_some(Extension::InitialResponse),
+        again,
     })
+}
+
+/// A response with its CRLF. What it was before is wiped where it lies.
+fn in_a_line(response: &mut Vec<u8>) -> Wiped {
+    let mut line = room(response.len().saturating_add(2));
+    line.append(response);
+    line.extend_from_slice(b"\r\n");
+    line
 }
 
 fn goes_quoted(argument: &[u8]) -> bool {
@@ -222,6 +236,8 @@ fn plain_at_once(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
         first,
         turns: VecDeque::new(),
         relayed: None,
+        relies_on: Some(Extension::InitialResponse),
+        again: Some(response),
     }
 }
 
@@ -233,6 +249,8 @@ fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
         verb: Verb::Authenticate,
         turns: [plain(user, password)].into(),
         relayed: None,
+        relies_on: None,
+        again: None,
     }
 }
 
@@ -298,6 +316,7 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
     let mut now = room(size);
     now.extend_from_slice(tag.line("LOGIN").trim_ascii_end());
     let mut pieces = VecDeque::new();
+    let mut relies_on = None;
     for argument in arguments {
         now.push(b' ');
         match form {
@@ -315,7 +334,9 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
                 let at_once = literals.at_once(argument);
                 let plus = if at_once { "+" } else { "" };
                 now.extend_from_slice(format!("{{{}{plus}}}\r\n", argument.len()).as_bytes());
-                if !at_once {
+                if at_once {
+                    relies_on = Some(Extension::Literals);
+                } else {
                     pieces.push_back(std::mem::replace(&mut now, room(size)));
                 }
                 now.extend_from_slice(argument);
@@ -330,6 +351,8 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
         first: pieces.pop_front().unwrap_or_default(),
         turns: pieces,
         relayed: None,
+        relies_on,
+        again: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the host says, response by response, and what follows from it in each state.
 
-use super::capability::{Capabilities, Pipelining};
+use super::capability::{Belief, Capabilities, Extension, Pipelining};
 use super::response::{self, Kind, Response, Status, is, sanitise, status, word};
-use super::{Attempt, Burst, Client, Due, MAX_GREETING, MAX_UNTAGGED, State};
+use super::{Attempt, Burst, Client, Due, MAX_GREETING, MAX_UNTAGGED, Source, State};
 use crate::protocol::sasl::Relayed;
 use crate::protocol::{Code, Failure, Goal, StartTls, Welcome};
 
@@ -42,21 +42,45 @@ impl Client {
             {
                 self.login_answered(attempt, response, rest);
             }
-            (State::Login(mut attempt), Response::Continue(text)) if attempt.id.is_none() => {
-                if let Some(turn) = attempt.turns.pop_front() {
-                    self.say_secretly(turn);
-                } else if let Some(relayed) = &mut attempt.relayed {
-                    match relayed.challenge(text) {
-                        Some(challenge) => self.due = Some(Due::Exchange(challenge)),
-                        None => return self.broken("a challenge of the mechanism", response),
-                    }
-                } else {
-                    return self.broken("a tagged reply", response);
-                }
-                self.state = State::Login(attempt);
+            (State::Login(attempt), Response::Continue(text)) if attempt.id.is_none() => {
+                self.login_goes_on(attempt, response, text);
             }
             (State::Login(_), Response::Continue(_)) => self.broken("a tagged reply", response),
             _ => self.broken("the reply to our command", response),
+        }
+    }
+
+    /// A `+`: for the next part of the login, for the client, or from a host that does not do what it
+    /// announced.
+    fn login_goes_on(&mut self, mut attempt: Attempt, response: &[u8], text: &[u8]) {
+        if let Some(turn) = attempt.turns.pop_front() {
+            self.say_secretly(turn);
+        } else if let Some(again) = attempt.again.take_if(|_| text.trim_ascii().is_empty()) {
+            // It did not read the initial response (RFC 4959 §3 is younger than AUTHENTICATE).
+            self.found_untrue(Extension::InitialResponse);
+            self.say_secretly(again);
+        } else if let Some(relayed) = &mut attempt.relayed {
+            attempt.again = None;
+            match relayed.challenge(text) {
+                Some(challenge) => self.due = Some(Due::Exchange(challenge)),
+                None => return self.broken("a challenge of the mechanism", response),
+            }
+        } else if attempt.relies_on == Some(Extension::Literals) {
+            // It asks for a literal that is on its way already.
+            self.found_untrue(Extension::Literals);
+        } else if let Some(extension) = attempt.relies_on {
+            self.found_untrue(extension);
+            return self.broken("a tagged reply", response);
+        } else {
+            return self.broken("a tagged reply", response);
+        }
+        self.state = State::Login(attempt);
+    }
+
+    /// The host announces something that it does not do.
+    fn found_untrue(&mut self, extension: Extension) {
+        if !self.untrue.contains(&extension) {
+            self.untrue.push(extension);
         }
     }
 
@@ -87,9 +111,11 @@ impl Client {
             }
             _ => return self.broken("a greeting of OK", response),
         }
-        self.pipelining = self
-            .known()
-            .map_or_else(Pipelining::default, |it| it.pipelining);
+        if let Some(known) = self.known() {
+            (self.pipelining, self.untrue) = (known.pipelining, known.untrue.clone());
+        } else {
+            self.pipelining = Pipelining::default();
+        }
         if self.login.starttls == StartTls::Yes {
             let tag = self.tags.next();
             self.say(tag.line("STARTTLS"));
@@ -97,11 +123,15 @@ impl Client {
             return;
         }
         if self.capabilities.is_none() && self.goal == Goal::LogIn {
-            let known = self.known().and_then(|profile| profile.before.clone());
+            let known = self.known().filter(|it| it.belief == Belief::Sure);
+            let known = known.and_then(|profile| profile.before.clone());
             // A mechanism that is not among them may have come since.
             let needed = self.login.credentials.relayed();
             let serves = |can: &Capabilities| needed.is_none_or(|it| can.mechanisms().has(it));
             self.capabilities = known.filter(serves);
+            if self.capabilities.is_some() {
+                self.source = Source::Memory;
+            }
         }
         match self.capabilities.clone() {
             Some(can) => self.identify(&can),
@@ -171,6 +201,10 @@ impl Client {
                 if named.is_none() && !attempt.turns.is_empty() {
                     return self.broken("a + for the credentials", response);
                 }
+                // It may be the mechanism that is refused, not the credentials.
+                if named.is_none() && self.source == Source::Memory {
+                    self.belief = Belief::Doubtful;
+                }
                 let alert = self.alert.take();
                 self.fail(Failure::Refused {
                     code: named.unwrap_or(Code::AuthenticationFailed),
@@ -183,9 +217,13 @@ impl Client {
                 alert: None,
             }),
             _ => {
-                // What was remembered may be what the host no longer can: ask anew next time, and
-                // say one thing at a time.
-                self.capabilities = None;
+                // What was remembered may be what the host no longer can, what it announced what it
+                // never could: ask anew next time, say it without that, and one thing at a time. A
+                // BAD without any of it says that the suspicion was wrong.
+                match attempt.relies_on {
+                    Some(extension) => self.found_untrue(extension),
+                    None => self.untrue.clear(),
+                }
                 if attempt.burst == Burst::Several {
                     self.pipelining = Pipelining::Lost;
                 }
