@@ -85,10 +85,24 @@ impl Redis {
 #[test]
 fn gateways_with_a_redis_never_let_a_user_in_on_two_hosts() {
     needs!(REDIS);
+    // On a machine that is starved an answer of Redis may be late: then each gateway goes on by itself,
+    // which is what it should, and shows nothing here. So again, with fewer users; a machine on which no
+    // Redis keeps up with five has shown nothing, and that is a failure.
+    let (gateways, most, seconds) = if full() { (4, 200, 60) } else { (2, 40, 6) };
+    for divisor in [1, 2, 4, 8, 8, 8] {
+        let divisor = if full() { 1 } else { divisor };
+        if judged(gateways, most / divisor, seconds) {
+            return;
+        }
+    }
+    panic!("Redis was away each time: nothing was judged");
+}
+
+/// A while of logins on gateways of their own; false where one of them missed its Redis meanwhile.
+fn judged(gateways: usize, users: usize, seconds: u64) -> bool {
     let scratch = Scratch::new();
     let redis = Redis::start(&scratch);
     let site = Site::new(4);
-    let (gateways, users, seconds) = if full() { (4, 200, 60) } else { (2, 40, 6) };
     let folders: Vec<Scratch> = (0..gateways).map(|_| Scratch::new()).collect();
     let running: Vec<Gateway> = folders
         .iter()
@@ -139,23 +153,20 @@ fn gateways_with_a_redis_never_let_a_user_in_on_two_hosts() {
         "{gateways} gateways, {users} users, {seconds} s: {logins} logins, {} on two hosts, refused {refused:?}",
         torn.len()
     );
-    // On a machine that is starved an answer may be late: then each gateway goes on by itself, which is
-    // what it should, and shows nothing here.
-    if running
-        .iter()
-        .any(|it| it.log().contains("event=state_away"))
-    {
-        println!("Redis was too slow for this machine's load: not judged");
-        return;
-    }
-    assert_eq!(*torn, Vec::<String>::new());
-    assert!(logins > users as u64, "{logins}, refused {refused:?}");
     assert!(
         !refused
             .keys()
             .any(|words| words.contains("AUTHENTICATIONFAILED")),
         "{refused:?}"
     );
+    let away = |it: &Gateway| it.log().contains("event=state_away");
+    if running.iter().any(away) {
+        println!("a gateway missed its Redis: not judged");
+        return false;
+    }
+    assert_eq!(*torn, Vec::<String>::new());
+    assert!(logins > users as u64, "{logins}, refused {refused:?}");
+    true
 }
 
 #[test]
