@@ -15,10 +15,6 @@ pub(super) struct Pending {
 }
 
 /// The value of an entry that is pending.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one; a box for each entry would cost more"
-)]
 pub(super) enum Held {
     /// Of the key's own line.
     Line(Value),

@@ -27,10 +27,6 @@ pub(super) const MAX_ENTRIES: usize = 4;
 
 /// What a line is, taken by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, on the stack; a box for each line would cost more"
-)]
 pub(super) enum Plain {
     /// Empty, or a comment.
     Nothing,
