@@ -23,6 +23,7 @@ mod dashboard;
 mod descriptors;
 mod director;
 mod drain;
+mod external;
 mod fail2ban;
 mod failures;
 mod faults;

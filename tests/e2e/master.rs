@@ -12,7 +12,7 @@ use crate::support::wire::Conn;
 use crate::support::{ALICE, BOB, Dovecot, Imap, Pop3, Scratch, Stage};
 
 /// The password that the gateway knows alice and bob by; Dovecot has others.
-const OURS: &str = "tanstaaf";
+pub(crate) const OURS: &str = "tanstaaf";
 const BCRYPT: &str = "{BLF-CRYPT}$2y$05$QS25kUNq1IDcrkABuq4pfuA7KrAxNFxgmVKy74ew3kXGEauxRm4XG";
 
 /// The master's own. Any login may have to carry it.
@@ -41,7 +41,7 @@ fn passwords(users: &[&str]) -> String {
 }
 
 /// `store` speaks both protocols, `only-imap` is translated for POP3 clients.
-fn stage(more: impl FnOnce(Settings, &Pki) -> Settings) -> Stage {
+pub(crate) fn stage(more: impl FnOnce(Settings, &Pki) -> Settings) -> Stage {
     let stage = Stage::on(
         |scratch, pki| {
             scratch.write_private(

@@ -1,5 +1,5 @@
-//! Tokens and SCRAM by the mail programs that know them: mutt, mbsync, getmail6, Python's imapclient and
-//! npm's imapflow log in and read mail. curl, mpop and imaplib do in `sasl`.
+//! Tokens and SCRAM by the mail programs that know them: mutt, mbsync, fetchmail, getmail6, Python's imapclient and
+//! npm's imapflow log in and read mail. curl, mpop and imaplib do in `sasl`, certificates are in `external`.
 
 use std::process::Command;
 
@@ -77,7 +77,9 @@ fn mutt() {
     needs!(DOVECOT, Need::Program("mutt"), Need::Program("python3"));
     let mut stage = five();
     let port = stage.gateway.ports.imaps;
-    let more = format!("set imap_oauth_refresh_command=\"echo {TOKEN}\"\n");
+    let more = format!(
+        "set imap_oauth_refresh_command=\"echo {TOKEN}\"\nset pop_oauth_refresh_command=\"echo {TOKEN}\"\n"
+    );
     for (how, mechanism) in [
         ("xoauth2", "XOAUTH2"),
         ("oauthbearer", "OAUTHBEARER"),
@@ -87,6 +89,49 @@ fn mutt() {
         mutt_reads(&stage, ("imaps", port), how, &more);
         by(&mut stage, "imap", mechanism);
     }
+    let port = stage.gateway.ports.pop3s;
+    for (how, mechanism) in [
+        ("xoauth2", "XOAUTH2"),
+        ("oauthbearer", "OAUTHBEARER"),
+        ("SCRAM-SHA-1", "SCRAM-SHA-1"),
+        ("SCRAM-SHA-256", "SCRAM-SHA-256"),
+    ] {
+        mutt_reads(&stage, ("pop3s", port), how, &more);
+        by(&mut stage, "pop3", mechanism);
+    }
+}
+
+/// Over IMAP fetchmail knows passwords by LOGIN; certificates are in `external`, POP3 in `clients`.
+#[test]
+fn fetchmail() {
+    needs!(DOVECOT, Need::Program("fetchmail"));
+    let mut stage = five();
+    let (inbox, deliver) = delivery(&stage);
+    let conf = stage.scratch.write_private(
+        "fetchmailrc",
+        format!(
+            "set no bouncemail\npoll localhost protocol IMAP service {port} auth password\n\
+             user \"{user}\" password \"{password}\" ssl sslcertck sslcertfile {ca} fetchall keep\n\
+             mda \"sh {deliver}\"\n",
+            port = stage.gateway.ports.imaps,
+            user = BOB.name,
+            password = BOB.password,
+            ca = stage.pki.ca.display(),
+            deliver = deliver.display(),
+        ),
+    );
+    let mut command = Command::new("fetchmail");
+    command
+        .env("FETCHMAILHOME", stage.scratch.path())
+        .env("HOME", stage.scratch.path())
+        .arg("-f")
+        .arg(&conf)
+        .arg("--pidfile")
+        .arg(stage.scratch.join("fetchmail.pid"))
+        .args(["--nosyslog", "-v"]);
+    run_ok(&mut command);
+    assert_eq!(folder(&inbox).len(), 5);
+    by(&mut stage, "imap", "LOGIN");
 }
 
 #[test]

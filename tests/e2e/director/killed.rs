@@ -120,10 +120,8 @@ struct Canaries {
 
 impl Canaries {
     fn start(imap: u16) -> Canaries {
-        let (phase, took) = (
-            Arc::<AtomicUsize>::default(),
-            Arc::<Mutex<[_; 4]>>::default(),
-        );
+        let phase = Arc::<AtomicUsize>::default();
+        let took = Arc::<Mutex<[Vec<Duration>; 4]>>::default();
         let task = tokio::spawn({
             let (phase, took) = (phase.clone(), took.clone());
             async move {

@@ -99,6 +99,7 @@ fn gateways_with_a_redis_never_let_a_user_in_on_two_hosts() {
 }
 
 /// A while of logins on gateways of their own; false where one of them missed its Redis meanwhile.
+#[expect(clippy::print_stdout, reason = "the figures of the long form")]
 fn judged(gateways: usize, users: usize, seconds: u64) -> bool {
     let scratch = Scratch::new();
     let redis = Redis::start(&scratch);
