@@ -86,6 +86,11 @@ impl Running {
         }
     }
 
+    /// Whether it ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// What it wrote to stdout and stderr so far.
     pub(crate) fn words(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
