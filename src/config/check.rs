@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
     pub(super) fn line(&self, mark: Mark) -> (String, std::ops::Range<usize>) {
         let start = mark.start as usize;
         let before = self.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line_start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
         let rest = self.text.get(line_start..).unwrap_or_default();
         let line = rest.split(['\n', '\r']).next().unwrap_or_default();
         let from = (start - line_start.min(start)).min(line.len());

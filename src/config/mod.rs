@@ -303,6 +303,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_bare_cr_ends_a_line() {
+        let text =
+            "listeners: [\r  imap://127.0.0.1:1]\rbackends: { b: imap://h }\r\nusers: { a: c }\n";
+        let problems = parse(text).unwrap_err().0;
+        let told: Vec<_> = { problems.iter() }
+            .filter(|p| p.code == Code::E011)
+            .map(|p| (p.line, p.source.as_str(), &p.source[p.marked.clone()]))
+            .collect();
+        assert_eq!(told, [(4, "users: { a: c }", "c")]);
+    }
+
     /// Octets that mean something to YAML, to our values, to nobody.
     const ODD: [&str; 16] = [
         "@",

@@ -102,12 +102,12 @@ fn unquoted_key(rest: &str) -> Option<&str> {
 fn in_octets(mark: Mark, text: &str) -> Mark {
     let skip = mark.line.saturating_sub(1) as usize;
     let mut start = 0;
-    for line in text.split_inclusive('\n').take(skip) {
+    for line in yaml::lines(text).take(skip) {
         start += line.len();
     }
     let line = text.get(start..).unwrap_or_default();
     let column = mark.column.saturating_sub(1) as usize;
-    let line = line.split('\n').next().unwrap_or_default();
+    let line = line.split(['\n', '\r']).next().unwrap_or_default();
     let at = start
         + line
             .char_indices()

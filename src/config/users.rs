@@ -356,12 +356,17 @@ fn add_lines(path: &Path, problems: &mut [Problem]) {
     };
     let Ok(file) = File::open(path) else { return };
     let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    // A bare CR ends a line as well, as YAML counts them.
+    let lines = lines.flat_map(|mut line| {
+        line.pop_if(|last| *last == b'\r');
+        let parts = line.split(|octet| *octet == b'\r');
+        parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    });
     for (number, line) in (1..=last).zip(lines) {
         if !wanted.contains(&number) {
             continue;
         }
         let line = String::from_utf8_lossy(&line);
-        let line = line.trim_end_matches('\r');
         for problem in problems.iter_mut().filter(|p| p.line == number) {
             let skip = problem.column.saturating_sub(1) as usize;
             let from = line
@@ -372,7 +377,7 @@ fn add_lines(path: &Path, problems: &mut [Problem]) {
             // The key or value, roughly: to the next space or comma, a colon left out.
             let length = rest.find([' ', ',', '}']).unwrap_or(rest.len());
             let length = length - usize::from(rest.get(..length).is_some_and(|r| r.ends_with(':')));
-            problem.source = problem::masked(line);
+            problem.source = problem::masked(&line);
             problem.marked = from..from + length;
             if problem.code == Code::E002 && rest.starts_with(['@', '*']) {
                 super::tree::must_be_quoted(problem);

@@ -66,6 +66,21 @@ pub(super) fn stream_map(reader: impl Read, mut each: impl FnMut(Node, Node)) ->
     .map_err(fault)
 }
 
+/// The lines of a text as YAML counts them, with their ends: a bare CR ends one too (YAML 1.2.2 §5.4).
+pub(super) fn lines(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = match text.find(['\n', '\r']) {
+            Some(at) if text.get(at..)?.starts_with("\r\n") => at + 2,
+            Some(at) => at + 1,
+            None if text.is_empty() => return None,
+            None => text.len(),
+        };
+        let (line, rest) = text.split_at_checked(end)?;
+        text = rest;
+        Some(line)
+    })
+}
+
 fn options() -> serde_yaml::Options {
     serde_yaml::options! {
         budget: Some(budget(MAX_NODES)),
@@ -286,6 +301,18 @@ mod tests {
             let node = parse(&format!("a: {text}\n")).unwrap();
             assert_eq!(show(&node), format!("1:1 {{1:1 \"a\" = 1:4 {want}}}"));
         }
+    }
+
+    #[test]
+    fn a_bare_cr_ends_a_line() {
+        let text = "a\rb\r\n\rc\nd";
+        let lines: Vec<&str> = lines(text).collect();
+        assert_eq!(lines, ["a\r", "b\r\n", "\r", "c\n", "d"]);
+        let node = parse("a: b\rc: d\r\ne: f\n").unwrap();
+        assert_eq!(
+            show(&node),
+            "1:1 {1:1 \"a\" = 1:4 \"b\", 2:1 \"c\" = 2:4 \"d\", 3:1 \"e\" = 3:4 \"f\"}"
+        );
     }
 
     #[test]
