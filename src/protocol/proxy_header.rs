@@ -14,6 +14,9 @@ use proxy_header::{Error, ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
 /// which none that we use is longer than a host name.
 pub const MAX: usize = 2048;
 
+/// Longest header of version 1, its CRLF among them.
+const MAX_V1: usize = 107;
+
 /// The checksum of version 2 (PP2_TYPE_CRC32C).
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -109,8 +112,13 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
 
 /// Version 1 in the words of its specification: single spaces, numbers without sign or leading zero.
 fn strict_v1(octets: &[u8]) -> Result<(), Malformed> {
-    let end = octets.iter().position(|octet| *octet == b'\r');
-    let line = octets.get(..end.unwrap_or(octets.len())).ok_or(Malformed)?;
+    // Where its CRLF is not in time, no octet to come mends it.
+    let start = octets.get(..MAX_V1).unwrap_or(octets);
+    let line = match memchr::memmem::find(start, b"\r\n") {
+        Some(end) => start.get(..end).ok_or(Malformed)?,
+        None if start.len() == MAX_V1 => return Err(Malformed),
+        None => start.strip_suffix(b"\r").unwrap_or(start),
+    };
     // Also behind UNKNOWN: a character that is cut in two would be another word than a whole one.
     if !line.is_ascii() {
         return Err(Malformed);
@@ -250,6 +258,30 @@ mod tests {
                 false => Err(Malformed),
             };
             assert_eq!(parse(&header[..cut]), wanted, "{cut}");
+        }
+    }
+
+    /// Found by fuzzing: an octet more than there may be was taken when all came at once, refused in parts.
+    #[test]
+    fn a_line_too_long_is_refused_however_it_is_cut() {
+        for (length, good) in [(MAX_V1, true), (MAX_V1 + 1, false), (MAX_V1 + 2, false)] {
+            let mut header = b"PROXY UNKNOWN ".to_vec();
+            header.resize(length - 2, b'x');
+            header.extend_from_slice(b"\r\n");
+            let whole = match good {
+                true => Ok(Some((Origin::Sender, length))),
+                false => Err(Malformed),
+            };
+            for more in [&b""[..], b"U", b"USER alice\r\n"] {
+                assert_eq!(parse(&[&header[..], more].concat()), whole, "{length}");
+            }
+            for cut in 0..length {
+                let wanted = match cut < MAX_V1 {
+                    true => Ok(None),
+                    false => Err(Malformed),
+                };
+                assert_eq!(parse(&header[..cut]), wanted, "{cut} of {length}");
+            }
         }
     }
 
