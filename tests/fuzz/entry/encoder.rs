@@ -15,18 +15,22 @@ use gatepost::protocol::{
 
 use super::Choice;
 
+/// The first octet says what is written: a login in one of its forms, the name of a mailbox, or a set.
 pub(crate) fn login(octets: &[u8]) {
     let mut choice = Choice(octets);
     let (form, split) = (choice.octet(), choice.octet());
     let rest = choice.0;
+    match form >> 5 {
+        6 => return mailbox(&String::from_utf8_lossy(rest)),
+        7 => return uids(rest),
+        _ => {}
+    }
     let (name, password) = rest.split_at(usize::from(split).min(rest.len()));
     if let (Ok(user), Ok(secret)) = (UserName::new(name), Secret::new(password)) {
         let shown = through(form, &user, &secret);
         assert_eq!(shown.user, user);
         assert_eq!(shown.credentials.secret().unwrap().reveal(), password);
     }
-    mailbox(&String::from_utf8_lossy(rest));
-    uids(rest);
 }
 
 /// Our host leg logs in to our own front, which says it can do these things.

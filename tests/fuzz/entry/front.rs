@@ -6,7 +6,7 @@ use gatepost::protocol::{
     UserName, Verdict, Welcome, imap, pop3,
 };
 
-use super::{Choice, holds, sasl};
+use super::{Choice, Cut, holds, sasl};
 
 /// The promise of a connection before login.
 const MOST_HELD: usize = 64 * 1024;
@@ -26,16 +26,18 @@ pub(crate) fn pop3(octets: &[u8]) {
     });
 }
 
-/// Says it whole and in parts: the same conversation.
+/// Says it in parts, and whole: the same conversation.
 fn front(octets: &[u8], new: impl Fn(FrontSettings) -> Box<dyn Server>) {
     let mut choice = Choice(octets);
-    let (settings, cut, verdict) = (choice.octet(), choice.octet(), choice.octet());
+    let (settings, cut, verdict) = (choice.octet(), Cut::of(choice.octet()), choice.octet());
     let said = choice.0;
     let play =
         |most: usize| Play::new(new(settings_of(settings)), settings, verdict).run(said, most);
-    let whole = play(READ_CHUNK);
-    let parts = play(usize::from(cut).max(1));
-    assert_eq!(whole, parts, "the conversation depends on how it is cut");
+    let parts = play(cut.most());
+    if let Cut::Compared(_) = cut {
+        let whole = play(READ_CHUNK);
+        assert_eq!(whole, parts, "the conversation depends on how it is cut");
+    }
 }
 
 pub(crate) fn settings_of(octet: u8) -> FrontSettings {

@@ -1,7 +1,8 @@
 //! What mail hosts say from their greeting to their answer to a login, IMAP and POP3.
 //!
 //! The host knows no tag before it has seen it: a `$` in what it says is the tag of the last command,
-//! as far as there was one.
+//! as far as there was one. The highest bit of the second octet asks for a second login by what was
+//! learned from the first.
 
 use gatepost::protocol::imap::client as imap_client;
 use gatepost::protocol::pop3::client as pop3_client;
@@ -29,10 +30,12 @@ pub(crate) fn imap(octets: &[u8]) {
     let first = play(&mut client, settings, cut, choice.0);
     // A second login by what was learned from the first.
     let learned = client.learned();
-    if let (Some(profile), false) = (&learned, look) {
+    if let (Some(profile), false) = (learned, look) {
         assert!(first.greeted, "learned from nobody");
-        let mut client = imap_client::Client::new(login(settings), Some(profile.clone()));
-        play(&mut client, settings, cut, choice.0);
+        if Choice::bit(cut, 7) {
+            let mut client = imap_client::Client::new(login(settings), Some(profile));
+            play(&mut client, settings, cut, choice.0);
+        }
     }
 }
 
@@ -45,7 +48,7 @@ pub(crate) fn pop3(octets: &[u8]) {
         false => pop3_client::Client::new(login(settings), None),
     };
     play(&mut client, settings, cut, choice.0);
-    if let (Some(profile), false) = (client.learned(), look) {
+    if let (Some(profile), false, true) = (client.learned(), look, Choice::bit(cut, 7)) {
         let mut client = pop3_client::Client::new(login(settings), Some(profile));
         play(&mut client, settings, cut, choice.0);
     }
@@ -105,7 +108,7 @@ fn play(client: &mut dyn Client, settings: u8, cut: u8, said: &[u8]) -> Seen {
     let wants_tls = starttls(settings) == StartTls::Yes;
     let mut host = Host {
         said,
-        most: usize::from(cut).max(1),
+        most: usize::from(cut & 0x7f).max(1),
         tag: Vec::new(),
     };
     let (mut tls, mut shown, mut greeted) = (false, false, false);

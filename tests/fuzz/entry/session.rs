@@ -555,8 +555,9 @@ impl Play {
             match handover.observer.client_to_host(&to_host) {
                 Verdict::Pass => {
                     self.to_host.extend_from_slice(&to_host);
-                    let upper = self.to_host.to_ascii_uppercase();
-                    if self.protocol == Protocol::Imap {
+                    // A line is whole with its CR: nothing new can be seen before.
+                    if self.protocol == Protocol::Imap && to_host.contains(&b'\r') {
+                        let upper = self.to_host.to_ascii_uppercase();
                         let bare = upper.split(|octet| *octet == b'\n');
                         let slipped = bare
                             .filter(|line| line.ends_with(b" UNAUTHENTICATE\r"))

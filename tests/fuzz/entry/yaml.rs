@@ -6,6 +6,9 @@ use gatepost::config::{Config, map_file};
 use gatepost::protocol::{Protocol, UserName};
 use gatepost::route::Ask;
 
+/// Each of them may multiply what is read.
+const MOST_ALIASES: usize = 8;
+
 /// A file of users: the fast reader and YAML's read the same.
 pub(crate) fn map(octets: &[u8]) {
     let (ours, yaml) = map_file::both_ways(octets);
@@ -17,8 +20,17 @@ pub(crate) fn map(octets: &[u8]) {
     }
 }
 
+/// Lines as YAML counts them: a bare CR ends one too.
+fn lines(text: &str) -> usize {
+    text.replace("\r\n", "\n").matches(['\n', '\r']).count() + 1
+}
+
 /// A whole proxy.yaml: problems with their places, or settings that route.
 pub(crate) fn settings(octets: &[u8]) {
+    // What aliases may multiply is bounded, which a test of the reader shows; here they only take time.
+    if memchr::memchr_iter(b'*', octets).count() > MOST_ALIASES {
+        return;
+    }
     let text = String::from_utf8_lossy(octets);
     let env = |name: &str| (name == "NAME").then(|| "value".to_owned());
     let nowhere = Path::new("/nonexistent");
@@ -43,7 +55,7 @@ pub(crate) fn settings(octets: &[u8]) {
         Err(problems) => {
             assert!(!problems.0.is_empty(), "refused without a reason");
             for problem in &problems.0 {
-                assert!(problem.line as usize <= text.lines().count() + 1);
+                assert!(problem.line as usize <= lines(&text) + 1);
                 assert!(!problem.message.is_empty());
                 assert!(
                     problem.source.get(problem.marked.clone()).is_some(),
