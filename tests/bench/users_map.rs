@@ -21,26 +21,44 @@ const SETTINGS: &str = "listeners: [imap://127.0.0.1:1143]\n\
     backends: {old: imap://10.0.0.5, new: {hosts: [imap://10.0.1.1, imap://10.0.1.2]}}\n\
     users: {\"*\": old}\nusers_from: [{file: users.yaml}]\n";
 
+/// How the entries are written: each form in a process of its own.
+const FORMS: [&str; 5] = ["lines", "braces", "nested", "indented", "logins"];
+
 fn main() {
-    let asked = std::env::args().find_map(|word| word.parse().ok());
+    let words: Vec<String> = std::env::args().collect();
+    let asked = words.iter().find_map(|word| word.parse().ok());
     let entries: u32 = asked.unwrap_or(1_000_000);
+    let form = words.iter().find(|word| FORMS.contains(&word.as_str()));
+    match form {
+        Some(form) => measure(form, entries),
+        None => {
+            for form in FORMS {
+                let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+                let done = command.args([form, &entries.to_string()]).status().unwrap();
+                assert!(done.success());
+            }
+        }
+    }
+}
+
+fn measure(form: &str, entries: u32) {
     let dir = std::env::temp_dir().join(format!("gatepost-users-map-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let settings = dir.join("proxy.yaml");
     fs::write(&settings, SETTINGS).unwrap();
     let file = dir.join("users.yaml");
-    write_map(&file, entries);
+    write_map(&file, form, entries);
     println!(
-        "{entries} entries, {:.1} MB",
+        "{form}: {entries} entries, {:.1} MB",
         fs::metadata(&file).unwrap().len() as f64 / 1e6
     );
-    println!("before: peak {:.1} MiB", peak());
+    println!("  before: peak {:.1} MiB", peak());
 
     let (first, seconds) = load(&settings);
-    println!("load: {seconds:.2} s, peak {:.1} MiB", peak());
+    println!("  load: {seconds:.2} s, peak {:.1} MiB", peak());
     let (second, seconds) = load(&settings);
     println!(
-        "load beside the first: {seconds:.2} s, peak {:.1} MiB",
+        "  load beside the first: {seconds:.2} s, peak {:.1} MiB",
         peak()
     );
     drop(first);
@@ -48,18 +66,27 @@ fn main() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Nine plain entries, then one with a login of its own; every thousandth is a domain.
-fn write_map(path: &Path, entries: u32) {
+/// `lines`: nine plain entries, then one with a login of its own in braces; every thousandth is a domain.
+/// `braces` and `nested`: each with a login and a host; `indented`: as below a key; `logins`: each with
+/// another login.
+fn write_map(path: &Path, form: &str, entries: u32) {
     let mut text = String::with_capacity(entries as usize * 40);
     for n in 0..entries {
-        let domain = n % 977;
-        match n {
-            n if n % 1000 == 999 => writeln!(text, "\"@domain{n}.example.org\": old"),
-            n if n % 10 == 9 => writeln!(
+        let name = format!("user.number{n}@customer{}.example.org", n % 977);
+        match form {
+            "lines" if n % 1000 == 999 => writeln!(text, "\"@domain{n}.example.org\": old"),
+            "braces" => writeln!(
                 text,
-                "user.number{n}@customer{domain}.example.org: {{ backend: new, login: \"{{local}}\", host: 10.0.1.2 }}"
+                "{name}: {{ backend: new, login: \"{{local}}\", host: 10.0.1.2 }}"
             ),
-            n => writeln!(text, "user.number{n}@customer{domain}.example.org: new"),
+            "lines" if n % 10 == 9 => writeln!(
+                text,
+                "{name}: {{ backend: new, login: \"{{local}}\", host: 10.0.1.2 }}"
+            ),
+            "nested" => writeln!(text, "{name}:\n  backend: new\n  login: \"{{local}}\""),
+            "indented" => writeln!(text, "  {name}: new"),
+            "logins" => writeln!(text, "{name}: {{ backend: new, login: u{n}@new.example }}"),
+            _ => writeln!(text, "{name}: new"),
         }
         .unwrap();
     }
@@ -90,7 +117,7 @@ fn look_up(config: &Config, entries: u32) {
         }
         took.sort_unstable();
         println!(
-            "look-up of {sort}: median {} ns, p99 {} ns (the clock's own {} ns with it)",
+            "  look-up of {sort}: median {} ns, p99 {} ns (the clock's own {} ns with it)",
             took[took.len() / 2],
             took[took.len() * 99 / 100],
             clock()

@@ -75,9 +75,6 @@ fn curl_reads_dovecot() {
             assert!(got == crlf_ended(&messages[0]), "{args:?}");
         }
     }
-    // The command LOGIN.
-    let got = curl(&["--ssl-reqd", "--login-options", "AUTH=+LOGIN"], imap);
-    assert!(got == crlf(&messages[0]));
     // Sending mail into the store.
     let new = crlf(&message("by curl", b"sent up\n"));
     let file = stage.scratch.write("new.eml", &new);

@@ -109,7 +109,7 @@ enum Source {
     Memory,
     /// It was asked.
     Host,
-    /// It was remembered, and is not to be believed any more.
+    /// It is not to be believed any more.
     Doubtful,
 }
 
@@ -160,6 +160,8 @@ impl Client {
         Some(Profile {
             greeting: self.greeting.clone(),
             can: match self.source {
+                // Given up in the middle of a login, because it took too long.
+                _ if self.is_logging_in() => None,
                 Source::Memory | Source::Host => Some(self.can),
                 Source::Nothing | Source::Doubtful => None,
             },
@@ -192,7 +194,17 @@ impl Client {
         });
     }
 
+    /// Whether a part of the login waits for the host's answer.
+    fn is_logging_in(&self) -> bool {
+        matches!(
+            self.talk,
+            Talk::User | Talk::Pass | Talk::AuthInitial | Talk::Auth | Talk::Answered
+        )
+    }
+
     fn broken(&mut self, expected: &'static str, line: &[u8]) {
+        // What else such a host has said may be no better.
+        self.source = Source::Doubtful;
         let got = self.quote(line);
         self.fail(Failure::HostProtocol { expected, got });
     }
@@ -222,6 +234,9 @@ impl crate::protocol::Client for Client {
     fn closed(&mut self) {
         if !matches!(self.talk, Talk::Over(_)) {
             let cause = format!("connection closed in state={}", self.state());
+            if self.is_logging_in() {
+                self.source = Source::Doubtful;
+            }
             self.fail(Failure::Unreachable { cause });
         }
     }

@@ -56,6 +56,52 @@ fn what_was_learned_is_not_asked_again() {
     play_again(stls, login(StartTls::Yes, b"s3cret"), learned, Cut::Lines);
 }
 
+/// Whatever ends a login: the next one asks.
+#[test]
+fn what_came_to_grief_is_asked_anew() {
+    let asked = "H: +OK ready
+         G: CAPA
+         H: +OK
+         H: SASL PLAIN
+         H: .
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
+    let remembered = "H: +OK ready
+         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
+    let with = || login(StartTls::No, b"s3cret");
+    let good = format!("{asked}H: +OK\n= done \"\" rest \"\" NotSent");
+    let learned = play_again(&good, with(), None, Cut::Lines);
+    for (grief, sure) in [
+        (
+            "H: -ERR [AUTH] no\n= Refused { code: AuthenticationFailed, alert: None }",
+            true,
+        ),
+        (
+            "H: what\n= HostProtocol { expected: \"an answer to AUTH\", got: \"4 octets\" }",
+            false,
+        ),
+        (
+            "EOF\n= Unreachable { cause: \"connection closed in state=login\" }",
+            false,
+        ),
+        ("", false),
+    ] {
+        for first in [asked, remembered] {
+            let script = format!("{first}{grief}");
+            let left = play_again(
+                &script,
+                with(),
+                learned.clone().filter(|_| first == remembered),
+                Cut::Lines,
+            );
+            let then = match sure {
+                true => remembered,
+                false => "H: +OK ready\nG: CAPA",
+            };
+            play_again(then, with(), left, Cut::Lines);
+        }
+    }
+}
+
 #[test]
 fn xclient_goes_with_a_login_that_needs_no_question() {
     let xclient = "G: XCLIENT ADDR=192.0.2.7 PORT=5000 DESTADDR=192.0.2.1 DESTPORT=995 SESSION=S1 TTL=4 CLIENT-TRANSPORT=tls";
