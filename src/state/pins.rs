@@ -4,7 +4,6 @@
 //! claims its host before the host is asked. While others of the user are elsewhere the claim is not
 //! granted; they can be told to leave, and when the last is gone it is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -18,10 +17,12 @@ pub(super) struct Pins(DashMap<Owner, Pin>);
 struct Pin {
     /// Where new sessions go.
     at: Place,
-    members: HashMap<u64, Member>,
+    /// Few: one of a device, or of a folder that it watches.
+    members: Vec<Member>,
 }
 
 struct Member {
+    id: u64,
     place: Place,
     leave: Leave,
 }
@@ -65,12 +66,12 @@ impl Pins {
     fn claim_one(&self, owner: &Owner, place: &Place, id: u64) -> Result<(), Denied> {
         let mut pin = self.0.entry(owner.clone()).or_insert_with(|| Pin {
             at: place.clone(),
-            members: HashMap::new(),
+            members: Vec::with_capacity(1),
         });
         if pin.at != *place {
             return Err(Denied::At(pin.at.clone()));
         }
-        if pin.members.values().any(|member| member.place != *place) {
+        if pin.members.iter().any(|member| member.place != *place) {
             return Err(Denied::Leaving);
         }
         pin.add(id, place);
@@ -102,7 +103,7 @@ impl Pins {
     pub(super) fn on_leave(&self, keys: &[Owner], id: u64, ask: &Ask) {
         for key in keys {
             if let Some(mut pin) = self.0.get_mut(key)
-                && let Some(member) = pin.members.get_mut(&id)
+                && let Some(member) = pin.members.iter_mut().find(|it| it.id == id)
             {
                 match &mut member.leave {
                     Leave::NotAsked(how) => *how = Some(ask.clone()),
@@ -116,7 +117,7 @@ impl Pins {
     pub(super) fn remove(&self, keys: &[Owner], id: u64) {
         for key in keys {
             if let dashmap::Entry::Occupied(mut entry) = self.0.entry(key.clone()) {
-                entry.get_mut().members.remove(&id);
+                entry.get_mut().members.retain(|member| member.id != id);
                 if entry.get().members.is_empty() {
                     entry.remove();
                 }
@@ -130,7 +131,7 @@ impl Pins {
         for pin in &self.0 {
             let owner = pin.key();
             let members = pin.members.iter();
-            all.extend(members.map(|(id, it)| (owner.clone(), *id, it.place.clone())));
+            all.extend(members.map(|it| (owner.clone(), it.id, it.place.clone())));
         }
         all
     }
@@ -143,16 +144,16 @@ impl Pins {
 
 impl Pin {
     fn add(&mut self, id: u64, place: &Place) {
-        let member = Member {
+        self.members.push(Member {
+            id,
             place: place.clone(),
             leave: Leave::NotAsked(None),
-        };
-        self.members.insert(id, member);
+        });
     }
 
     fn ask(&mut self, who: impl Fn(&Member) -> bool) -> usize {
         let mut left = 0;
-        for member in self.members.values_mut().filter(|member| who(member)) {
+        for member in self.members.iter_mut().filter(|member| who(member)) {
             left += 1;
             if let Leave::NotAsked(how) = std::mem::replace(&mut member.leave, Leave::Asked)
                 && let Some(ask) = how
