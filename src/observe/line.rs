@@ -170,7 +170,9 @@ fn text(line: &mut String, time: SystemTime, level: Level, fields: &Fields, dres
     }
     for (name, value) in in_order(fields) {
         let before = line.len();
-        let _ = write!(line, " {dim}{name}={reset}");
+        for part in [" ", dim, name, "=", reset] {
+            line.push_str(part);
+        }
         match value {
             Value::Text(text) => word_or_quoted(line, text),
             Value::Float(seconds) if *name == "took" => took(line, *seconds),
@@ -246,7 +248,9 @@ fn took(line: &mut String, seconds: f64) {
 
 fn word_or_quoted(line: &mut String, text: &str) {
     let plain = |c: char| c != ' ' && c != '"' && c != '=' && c != '\\' && !unprintable(c);
-    match text.chars().all(plain) {
+    // Most values are ASCII: their octets are looked at as they are.
+    let plain_octet = |it: &u8| it.is_ascii_graphic() && plain(char::from(*it));
+    match text.as_bytes().iter().all(plain_octet) || text.chars().all(plain) {
         true => line.push_str(text),
         false => quoted(line, text, Escapes::Text),
     }
