@@ -192,10 +192,13 @@ impl Listener {
         };
         let gateway = current.gateway.clone();
         tokio::spawn(async move {
-            if let Some(arrival) = terms.welcome(&gateway, tcp, client).await {
-                let front = terms.front.clone();
-                drop(terms);
-                session::run(arrival, front, gateway).await;
+            // Boxed, each for itself: what a handshake needs is freed when it is done.
+            let arrival = Box::pin(terms.welcome(&gateway, tcp, client)).await;
+            let session =
+                arrival.map(|it| Box::pin(session::run(it, terms.front.clone(), gateway)));
+            drop(terms);
+            if let Some(session) = session {
+                session.await;
             }
         });
     }
@@ -284,10 +287,17 @@ impl Terms {
             Ok(place) => place,
             Err(limit) => return refuse(&tcp, client, limit),
         };
+        let mut greeted = None;
         let stream = match self.config.tls {
             TlsMode::Upgrade => Stream::Tcp(tcp),
             TlsMode::Implicit => {
-                let handshake = session::start_tls(Stream::Tcp(tcp), Some(&self.tls));
+                let mut greet = |server_name: Option<&str>| {
+                    let (session, words) = session::greet(&self.front, gateway, server_name);
+                    greeted = Some(session);
+                    words
+                };
+                let stream = Stream::Tcp(tcp);
+                let handshake = session::start_tls(stream, Some(&self.tls), Some(&mut greet));
                 match place.unless_told_to_go(handshake).await {
                     Ok(stream) => stream,
                     Err(error) => {
@@ -307,6 +317,7 @@ impl Terms {
             peer,
             place,
             accepted,
+            greeted,
         })
     }
 

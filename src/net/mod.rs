@@ -128,6 +128,22 @@ macro_rules! each {
     };
 }
 
+impl Stream {
+    /// As `poll_write`, of the last octets there are: TLS towards a client says its goodbye with them. A
+    /// shutdown is to follow.
+    pub fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::FrontTls(tls) => tls.poll_write_last(cx, octets),
+            Stream::Tapped(tapped) => tapped.poll_write_last(cx, octets),
+            other => Pin::new(other).poll_write(cx, octets),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -47,6 +47,18 @@ impl Stream {
     }
 }
 
+impl Tapped {
+    pub(super) fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(self.stream.poll_write_last(cx, octets))?;
+        self.tap.sent(octets.get(..n).unwrap_or_default());
+        Poll::Ready(Ok(n))
+    }
+}
+
 impl AsyncRead for Tapped {
     fn poll_read(
         self: Pin<&mut Self>,

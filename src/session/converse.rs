@@ -15,7 +15,7 @@ use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{Failure, Login, READ_CHUNK, Server, Step, proxy_header};
-use crate::tls::{self, FrontTls};
+use crate::tls::{self, FirstWords, FrontTls};
 
 /// How a stretch of conversation ended.
 pub(super) enum Said {
@@ -116,7 +116,7 @@ pub(super) async fn converse(
             }
             Step::StartTls => {
                 let (clear, tap) = stream.take().untapped();
-                let secure = start_tls(clear, upgrade).await?;
+                let secure = start_tls(clear, upgrade, None).await?;
                 *stream = match tap {
                     Some(tap) => secure.tapped(tap),
                     None => secure,
@@ -142,15 +142,19 @@ pub(super) fn show_certificate(stream: &Stream, server: &mut dyn Server) {
     }
 }
 
-/// The TLS handshake as server, under its own deadline.
+/// The TLS handshake as server, under its own deadline; `first` may leave with it.
 ///
 /// # Errors
 /// The handshake's, `TimedOut`, or `Unsupported` where the stream cannot be upgraded.
-pub async fn start_tls(stream: Stream, upgrade: Option<&Upgrade>) -> io::Result<Stream> {
+pub async fn start_tls(
+    stream: Stream,
+    upgrade: Option<&Upgrade>,
+    first: Option<FirstWords<'_>>,
+) -> io::Result<Stream> {
     let (Stream::Tcp(tcp), Some(upgrade)) = (stream, upgrade) else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    let handshake = FrontTls::accept(tcp, upgrade.config.clone());
+    let handshake = FrontTls::accept(tcp, upgrade.config.clone(), first);
     match timeout(upgrade.timeout, handshake).await {
         Ok(tls) => Ok(Stream::FrontTls(Box::new(tls?))),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "tls handshake")),

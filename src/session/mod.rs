@@ -12,6 +12,7 @@ pub mod config;
 mod converse;
 pub mod director;
 mod ended;
+mod greet;
 mod leaving;
 pub mod limits;
 mod login;
@@ -24,6 +25,7 @@ mod way;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub use authenticate::Authenticator;
 pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
+pub use greet::{Greeted, greet, no_room};
+use greet::{channel, server};
 use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
@@ -42,10 +46,7 @@ use crate::backend::{Answered, Backends};
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics, transcript};
-use crate::protocol::{
-    Channel, ClearLogin, Failure, Farewell, FrontSettings, Handover, Protocol, Server, StartTls,
-    imap, pop3,
-};
+use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
 use converse::{Asked, Over, Said, converse, show_certificate};
@@ -118,45 +119,65 @@ pub struct Arrival {
     pub place: limits::Connection,
     /// When it was accepted: the time for login counts from here.
     pub accepted: Instant,
+    /// Where the greeting has been said already.
+    pub greeted: Option<Greeted>,
 }
 
 /// Runs one session to its end and says in the log how it ended. Settings are held until login only:
 /// a session may live for days, and an old map of users is not to live with it.
-pub async fn run(arrival: Arrival, front: Arc<Front>, gateway: Arc<Gateway>) {
+///
+/// Not an `async fn`: that would keep what has arrived a second time.
+pub fn run(
+    arrival: Arrival,
+    front: Arc<Front>,
+    gateway: Arc<Gateway>,
+) -> impl Future<Output = ()> + Send {
     let Arrival {
         stream,
         peer,
         mut place,
         accepted,
+        greeted,
     } = arrival;
-    let entry = gateway.registry.enter(
-        gateway.ids.next().to_string(),
-        front.protocol,
-        peer.client,
-        stream.tls().map(|tls| tls.version),
-    );
-    let stream = match transcript::tap(front.protocol, peer.client.ip(), &entry.id) {
-        Some(tap) => stream.tapped(tap),
-        None => stream,
-    };
-    let metrics = gateway.metrics.clone();
-    let session = Session {
-        live: &entry,
-        peer: &peer,
-        front: &front,
-        gateway: &gateway,
-    };
-    // Boxed: what a login needs is freed before the long, idle part of a session begins.
-    let bridge = Box::pin(session.until_login(stream, accepted, &place)).await;
-    drop((front, gateway));
-    let ended = match bridge {
-        Ok(bridge) => {
+    async move {
+        let (id, server, said) = match greeted {
+            Some(Greeted { id, server, said }) => (id, Some(server), said),
+            None => (gateway.ids.next().to_string(), None, Vec::new()),
+        };
+        let entry = gateway.registry.enter(
+            id,
+            front.protocol,
+            peer.client,
+            stream.tls().map(|tls| tls.version),
+        );
+        let stream = match transcript::tap(front.protocol, peer.client.ip(), &entry.id) {
+            Some(mut tap) => {
+                tap.sent(&said);
+                stream.tapped(tap)
+            }
+            None => stream,
+        };
+        let metrics = gateway.metrics.clone();
+        let session = Session {
+            live: &entry,
+            peer: &peer,
+            front: &front,
+            gateway: &gateway,
+        };
+        // Boxed, as what follows is: what a login needs is freed before the long, idle part of a
+        // session begins, and that has no more room than it needs.
+        let login = Box::pin(session.until_login(stream, server, accepted, &place)).await;
+        drop((front, gateway));
+        let serving = login.map(|bridge| {
             place.settled();
-            serve(&entry, &metrics, bridge).await
-        }
-        Err(ended) => ended,
-    };
-    log_end(&entry, &metrics, &ended);
+            serve(&entry, &metrics, bridge)
+        });
+        let ended = match serving {
+            Ok(serving) => serving.await,
+            Err(ended) => ended,
+        };
+        log_end(&entry, &metrics, &ended);
+    }
 }
 
 /// One session's own things and the shared ones.
@@ -172,11 +193,16 @@ impl Session<'_> {
     async fn until_login(
         &self,
         mut stream: Stream,
+        greeted: Option<Box<dyn Server>>,
         accepted: Instant,
         place: &limits::Connection,
     ) -> Result<Bridge, Ended> {
         let deadline = accepted + self.gateway.timeouts.login;
-        let mut server = server(self.front, self.gateway, &stream, &self.live.id);
+        let mut server = greeted.unwrap_or_else(|| {
+            let channel = channel(self.front, &stream);
+            let name = stream.server_name();
+            server(self.front, self.gateway, &self.live.id, channel, name)
+        });
         show_certificate(&stream, &mut *server);
         if limits::trusted(&self.gateway.limits, self.ip()) {
             server.sender_trusted();
@@ -205,7 +231,8 @@ impl Session<'_> {
             let login = match said {
                 Ok(Said::Login(login)) => login,
                 Ok(Said::Secured) => {
-                    server.serve(offers::mechanisms(self.front, self.gateway, &stream));
+                    let name = stream.server_name();
+                    server.serve(offers::mechanisms(self.front, self.gateway, name));
                     show_certificate(&stream, &mut *server);
                     continue;
                 }
@@ -299,7 +326,11 @@ impl Session<'_> {
 }
 
 /// Moves bytes until one side is done.
-async fn serve(live: &registry::Live, metrics: &metrics::Gateway, bridge: Bridge) -> Ended {
+fn serve<'a>(
+    live: &'a registry::Live,
+    metrics: &'a metrics::Gateway,
+    bridge: Bridge,
+) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
     let Bridge {
         client,
         handover,
@@ -309,14 +340,14 @@ async fn serve(live: &registry::Live, metrics: &metrics::Gateway, bridge: Bridge
     } = bridge;
     match far {
         Far::Relayed(host) => {
-            let lost = || places.host().lost_session();
-            relay::relay(client, host, handover, live, idle, &lost).await
+            let lost = move || places.host().lost_session();
+            Box::pin(relay::relay(client, host, handover, live, idle, lost))
         }
-        Far::Translated(translated) => {
-            // Boxed: a relayed session need not be as large as this one.
-            let served = serve_maildrop(live, metrics, client, handover, *translated, idle);
-            Box::pin(served).await
-        }
+        Far::Translated(translated) => Box::pin(async move {
+            let ended = serve_maildrop(live, metrics, client, handover, *translated, idle).await;
+            drop(places);
+            ended
+        }),
     }
 }
 
@@ -382,38 +413,4 @@ fn log_end(live: &registry::Live, metrics: &metrics::Gateway, ended: &Ended) {
         bytes_in,
         bytes_out,
     );
-}
-
-/// The protocol's core, as this listener and stream want it.
-fn server(front: &Front, gateway: &Gateway, stream: &Stream, id: &str) -> Box<dyn Server> {
-    let channel = match stream.tls() {
-        Some(_) => Channel::Tls,
-        None => Channel::Clear {
-            starttls: match front.upgrade {
-                Some(_) => StartTls::Yes,
-                None => StartTls::No,
-            },
-            login: front.clear_login,
-        },
-    };
-    let settings = FrontSettings {
-        greeting: front.greeting.clone(),
-        session: id.to_owned(),
-        channel,
-        capabilities: front.capabilities.clone(),
-        mechanisms: offers::mechanisms(front, gateway, stream),
-        line: gateway.limits.line,
-        bad_commands: gateway.limits.bad_commands,
-    };
-    match front.protocol {
-        Protocol::Imap => Box::new(imap::server::Server::new(settings)),
-        Protocol::Pop3 => Box::new(pop3::server::Server::new(settings)),
-    }
-}
-
-/// What a client hears in place of a greeting when there is no room for it.
-pub fn no_room(front: &Front, gateway: &Gateway) -> Vec<u8> {
-    let nobody = Stream::Gone(tokio::io::empty());
-    let id = gateway.ids.next().to_string();
-    server(front, gateway, &nobody, &id).farewell(Farewell::TooMany)
 }

@@ -13,13 +13,16 @@
 //! same is relayed.
 
 use super::{Front, Gateway};
-use crate::net::Stream;
 use crate::protocol::Protocol;
 use crate::protocol::sasl::{Mechanism, Mechanisms};
 use crate::route::Reach;
 
-/// What is served on a listener, as things stand.
-pub(super) fn mechanisms(front: &Front, gateway: &Gateway, stream: &Stream) -> Mechanisms {
+/// What is served on a listener, as things stand, to a client that asks for the server of this name.
+pub(super) fn mechanisms(
+    front: &Front,
+    gateway: &Gateway,
+    server_name: Option<&str>,
+) -> Mechanisms {
     if gateway.authenticate.is_some() {
         return Mechanisms::PASSWORD;
     }
@@ -32,7 +35,7 @@ pub(super) fn mechanisms(front: &Front, gateway: &Gateway, stream: &Stream) -> M
         let any = backends.map(|backend| backend.mechanisms(front.protocol).0);
         any.fold(Mechanisms::NONE, Mechanisms::or)
     };
-    let (any, all) = match gateway.router.reach(&front.name, stream.server_name()) {
+    let (any, all) = match gateway.router.reach(&front.name, server_name) {
         Reach::AsTyped(backend) => of(backend).unwrap_or_default(),
         Reach::Backend(backend) => (of(backend).unwrap_or_default().0, Mechanisms::NONE),
         Reach::ServerName(backend) => (anywhere(), of(backend).unwrap_or_default().1),

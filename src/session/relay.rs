@@ -55,14 +55,16 @@ thread_local! {
 
 /// Relays until the session is over; both streams are shut down then. `lost` says how long the client
 /// of a session that was lost out of the blue is kept, so that not all of a host's come back at once.
-pub(super) async fn relay(
+///
+/// The future keeps each of these once: an `async fn` would keep its arguments and what became of them.
+pub(super) fn relay<'a>(
     client: Stream,
     host: Stream,
     handover: Handover,
-    live: &Live,
+    live: &'a Live,
     idle: Duration,
-    lost: &(dyn Fn() -> Duration + Sync),
-) -> Ended {
+    lost: impl Fn() -> Duration + Send + Sync + 'a,
+) -> impl Future<Output = Ended> + Send + 'a {
     let mut relay = Relay {
         client,
         host,
@@ -74,53 +76,56 @@ pub(super) async fn relay(
         lost,
         kept: None,
     };
-    let mut asked = pin!(live.end_asked());
-    let mut timer = pin!(sleep_until(Instant::now() + idle));
-    let mut last = Instant::now();
-    let ended = poll_fn(|cx| {
-        if relay.leaving.is_none()
-            && let Poll::Ready(reason) = asked.as_mut().poll(cx)
-        {
-            relay.leaving = Some(Leaving::Waiting(reason));
-            let wait = match reason {
-                Farewell::Shutdown => DRAIN_WAIT,
-                _ => GOODBYE_WAIT,
-            };
-            timer.as_mut().reset(Instant::now() + wait);
-        }
-        loop {
-            match relay.poll(cx, live, last) {
-                Poll::Ready(ended) => return Poll::Ready(ended),
-                Poll::Pending if relay.take_moved() => last = Instant::now(),
-                Poll::Pending => {}
+    async move {
+        let mut asked = pin!(live.end_asked());
+        let mut timer = pin!(sleep_until(Instant::now() + idle));
+        let mut last = Instant::now();
+        let ended = poll_fn(|cx| {
+            if relay.leaving.is_none()
+                && let Poll::Ready(reason) = asked.as_mut().poll(cx)
+            {
+                relay.leaving = Some(Leaving::Waiting(reason));
+                let wait = match reason {
+                    Farewell::Shutdown => DRAIN_WAIT,
+                    _ => GOODBYE_WAIT,
+                };
+                timer.as_mut().reset(Instant::now() + wait);
             }
-            let due = last + relay.patience(idle);
-            if relay.leaving.is_none() && due < timer.deadline() {
-                timer.as_mut().reset(due);
-            }
-            ready!(timer.as_mut().poll(cx));
-            match relay.leaving {
-                Some(leaving) => return Poll::Ready(leaving.ended()),
-                None if Instant::now() < due => timer.as_mut().reset(due),
-                None if relay.half_closed() => {
-                    return Poll::Ready(Ended::new(EndedBy::Client, "closed"));
+            loop {
+                match relay.poll(cx, live, last) {
+                    Poll::Ready(ended) => return Poll::Ready(ended),
+                    Poll::Pending if relay.take_moved() => last = Instant::now(),
+                    Poll::Pending => {}
                 }
-                None => {
-                    relay.leaving = Some(Leaving::Waiting(Farewell::Timeout));
-                    timer.as_mut().reset(Instant::now() + HALF_CLOSED_IDLE);
+                let due = last + relay.patience(idle);
+                if relay.leaving.is_none() && due < timer.deadline() {
+                    timer.as_mut().reset(due);
+                }
+                ready!(timer.as_mut().poll(cx));
+                match relay.leaving {
+                    Some(leaving) => return Poll::Ready(leaving.ended()),
+                    None if Instant::now() < due => timer.as_mut().reset(due),
+                    None if relay.half_closed() => {
+                        return Poll::Ready(Ended::new(EndedBy::Client, "closed"));
+                    }
+                    None => {
+                        relay.leaving = Some(Leaving::Waiting(Farewell::Timeout));
+                        timer.as_mut().reset(Instant::now() + HALF_CLOSED_IDLE);
+                    }
                 }
             }
+        });
+        let ended = ended.await;
+        if let Some(Leaving::Said(_)) = relay.leaving {
+            drop(relay.host);
+            // Boxed: few sessions come here, all would have the room for it.
+            Box::pin(super::linger(relay.client)).await;
         }
-    });
-    let ended = ended.await;
-    if let Some(Leaving::Said(_)) = relay.leaving {
-        drop(relay.host);
-        super::linger(relay.client).await;
+        ended
     }
-    ended
 }
 
-struct Relay<'a> {
+struct Relay<L> {
     client: Stream,
     host: Stream,
     up: Direction,
@@ -129,7 +134,7 @@ struct Relay<'a> {
     leaving: Option<Leaving>,
     /// The host's side broke while it may still have something to say.
     broken: Option<Ended>,
-    lost: &'a (dyn Fn() -> Duration + Sync),
+    lost: L,
     /// Until when a lost session's client is kept.
     kept: Option<Pin<Box<Sleep>>>,
 }
@@ -154,7 +159,7 @@ impl Leaving {
     }
 }
 
-impl Relay<'_> {
+impl<L: Fn() -> Duration> Relay<L> {
     /// `last`: when something moved.
     fn poll(&mut self, cx: &mut Context<'_>, live: &Live, last: Instant) -> Poll<Ended> {
         let observer = &mut self.observer;
@@ -181,9 +186,9 @@ impl Relay<'_> {
             Poll::Ready(Moved::All) | Poll::Pending => {}
         }
         loop {
+            let over = self.leaving.is_some() || self.half_closed();
             let observer = &mut self.observer;
-            let (kept, lost) = (&mut self.kept, self.lost);
-            let over = self.leaving.is_some() || matches!(self.up.flow, Flow::Ended | Flow::Shut);
+            let (kept, lost) = (&mut self.kept, &self.lost);
             let down = self.down.poll(
                 cx,
                 &mut self.host,
@@ -214,6 +219,8 @@ impl Relay<'_> {
                 Poll::Ready(Moved::Refused) | Poll::Pending => {}
             }
             match self.leaving {
+                // Nothing can follow the host's last words.
+                Some(Leaving::Waiting(_)) if self.down.flow == Flow::Last => return Poll::Pending,
                 Some(Leaving::Waiting(reason)) => match self.observer.goodbye(reason) {
                     Some(words) => {
                         self.down.hold(&words);
@@ -235,7 +242,7 @@ impl Relay<'_> {
         match (self.leaving, self.up.flow) {
             (Some(leaving @ Leaving::Said(_)), _) => leaving.ended(),
             (_, Flow::Open | Flow::Refused) => Ended::new(EndedBy::Backend, "closed"),
-            (_, Flow::Ended | Flow::Shut) => Ended::new(EndedBy::Client, "closed"),
+            (_, Flow::Ended | Flow::Last | Flow::Shut) => Ended::new(EndedBy::Client, "closed"),
         }
     }
 
@@ -249,7 +256,7 @@ impl Relay<'_> {
     }
 
     fn half_closed(&self) -> bool {
-        matches!(self.up.flow, Flow::Ended | Flow::Shut)
+        matches!(self.up.flow, Flow::Ended | Flow::Last | Flow::Shut)
     }
 
     fn take_moved(&mut self) -> bool {
@@ -268,6 +275,8 @@ struct Direction {
     /// Whether octets moved since this was last asked.
     moved: bool,
     flow: Flow,
+    /// How reading ended, where octets came first.
+    failed: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +287,8 @@ enum Flow {
     Refused,
     /// The reader's end was seen; the writer is to be shut down.
     Ended,
+    /// The same, together with the last octets, and the writer knows that they are the last.
+    Last,
     /// The writer is shut down.
     Shut,
 }
@@ -308,6 +319,7 @@ impl Direction {
             unflushed: false,
             moved: false,
             flow: Flow::Open,
+            failed: None,
         }
     }
 
@@ -324,14 +336,19 @@ impl Direction {
             if let Err(error) = ready!(self.poll_write(cx, writer)) {
                 return Poll::Ready(Moved::Failed(Which::Writer, error));
             }
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Moved::Failed(Which::Reader, error));
+            }
             match self.flow {
                 Flow::Open => match ready!(self.poll_read(cx, reader, writer, count, &mut look)) {
                     Ok(()) => {}
                     Err((which, error)) => return Poll::Ready(Moved::Failed(which, error)),
                 },
                 Flow::Refused => return Poll::Ready(Moved::Refused),
-                Flow::Ended => {
-                    ready!(may_end(cx, self.moved));
+                Flow::Ended | Flow::Last => {
+                    if self.flow == Flow::Ended {
+                        ready!(may_end(cx, self.moved));
+                    }
                     // An error here is the other side's and will be seen on its own half.
                     let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
                     self.flow = Flow::Shut;
@@ -360,14 +377,26 @@ impl Direction {
                 BUFFER_SMALL
             };
             let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
-            if let Err(error) = ready!(Pin::new(reader).poll_read(cx, &mut buffer)) {
+            if let Err(error) = ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer)) {
                 return Poll::Ready(Err((Which::Reader, error)));
             }
-            let bytes = buffer.filled_mut();
-            if bytes.is_empty() {
+            if buffer.filled().is_empty() {
                 self.flow = Flow::Ended;
                 return Poll::Ready(Ok(()));
             }
+            // The end of stream that has come along is passed on with the octets. Where there is none this
+            // asks nobody: it is known that a read that was not full took all there was.
+            let before = buffer.filled().len();
+            if before < most {
+                match Pin::new(reader).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if buffer.filled().len() == before => {
+                        self.flow = Flow::Last;
+                    }
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                    Poll::Ready(Err(error)) => self.failed = Some(error),
+                }
+            }
+            let bytes = buffer.filled_mut();
             self.moved = true;
             count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if look(bytes) == Verdict::End {
@@ -376,7 +405,11 @@ impl Direction {
             }
             let mut rest = &*bytes;
             while !rest.is_empty() {
-                match Pin::new(&mut *writer).poll_write(cx, rest) {
+                let written = match self.flow {
+                    Flow::Last => writer.poll_write_last(cx, rest),
+                    _ => Pin::new(&mut *writer).poll_write(cx, rest),
+                };
+                match written {
                     Poll::Ready(Ok(0)) => {
                         return Poll::Ready(Err((Which::Writer, io::ErrorKind::WriteZero.into())));
                     }

@@ -26,7 +26,7 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 pub use certs::Expiry;
 pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
-pub use stream::FrontTls;
+pub use stream::{FirstWords, FrontTls};
 pub(crate) use watch::Stamp;
 pub use watch::{Change, look, watch};
 
@@ -128,6 +128,8 @@ impl Front {
             }
         };
         let mut config = builder.with_cert_resolver(self.certificates.clone());
+        // A greeting is in the same packet as our part of the handshake.
+        config.send_half_rtt_data = true;
         config.alpn_protocols = vec![protocol.as_str().as_bytes().to_vec()];
         // Ours: the client's order would choose SHA-384 suites for every OpenSSL client, and SHA-384
         // has no instruction on the CPUs where SHA-256 has one.

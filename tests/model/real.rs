@@ -189,6 +189,7 @@ impl Real {
                 },
                 place,
                 accepted: Instant::now(),
+                greeted: None,
             };
             tokio::spawn(gatepost::session::run(arrival, front, gateway));
             line(&mut stream).await

@@ -54,7 +54,7 @@ fn play(to_client: &[u8], to_host: &[u8], pipe: usize) -> Play {
     let live = entry.clone();
     let relay = tokio::spawn(async move {
         let (client, host) = (Stream::Memory(near_client), Stream::Memory(near_host));
-        relay(client, host, handover, &live, IDLE, &|| LOST).await
+        relay(client, host, handover, &live, IDLE, || LOST).await
     });
     Play {
         client,

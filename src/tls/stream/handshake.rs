@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::FrontTls;
 use super::asked::Asked;
 use super::records::Records;
+use super::{FirstWords, FrontTls};
 
 /// Octets of a client's handshake that may wait for their end: its certificates come in one message.
 const RECEIVED_MAX: usize = 32 * 1024;
@@ -20,14 +20,22 @@ const RECEIVED_MAX: usize = 32 * 1024;
 const READ: usize = 4096;
 
 /// What the handshake wants next.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
+    /// What the client has to say.
     Octets,
+    /// Another step.
     Go,
-    Done,
+    /// Nothing: data may be sent. The handshake is done, or the client's Finished is all that is missing.
+    Data,
 }
 
 /// Shakes hands. What is said last stays with the stream and leaves with its first data.
-pub(super) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<FrontTls> {
+pub(super) async fn accept(
+    mut tcp: TcpStream,
+    config: Arc<ServerConfig>,
+    mut first: Option<FirstWords<'_>>,
+) -> io::Result<FrontTls> {
     let (config, asked) = Asked::in_one_handshake(&config);
     let mut rustls = UnbufferedServerConnection::new(config).map_err(failed)?;
     let mut received = Vec::new();
@@ -36,8 +44,14 @@ pub(super) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> io:
     loop {
         match advance(&mut rustls, &mut received, &mut send, &mut data) {
             Ok(Want::Go) => {}
-            Ok(Want::Done) => break,
-            Ok(Want::Octets) => {
+            Ok(Want::Data) if !rustls.is_handshaking() => break,
+            Ok(want) => {
+                if want == Want::Data
+                    && let Some(first) = first.take()
+                {
+                    let words = first(asked.name().as_deref());
+                    say(&mut rustls, &mut received, &words, &mut send).map_err(failed)?;
+                }
                 if !send.is_empty() {
                     tcp.write_all(&send).await?;
                     send.clear();
@@ -130,15 +144,35 @@ fn advance(
             Ok(Want::Go)
         }
         Ok(ConnectionState::BlockedHandshake) => Ok(Want::Octets),
-        Ok(ConnectionState::WriteTraffic(_)) => Ok(Want::Done),
+        Ok(ConnectionState::WriteTraffic(_)) => Ok(Want::Data),
         Ok(_) => Err(rustls::Error::General("closed in the handshake".into())),
         Err(error) => Err(error),
     };
     received.drain(..discard.min(received.len()));
-    match want {
-        Ok(Want::Done) if rustls.is_handshaking() => Ok(Want::Octets),
-        want => want,
+    want
+}
+
+/// Puts data behind what is to be sent. Nothing has come since rustls said that it may be sent.
+fn say(
+    rustls: &mut UnbufferedServerConnection,
+    received: &mut Vec<u8>,
+    data: &[u8],
+    send: &mut Vec<u8>,
+) -> Result<(), rustls::Error> {
+    let UnbufferedStatus { discard, state } = rustls.process_tls_records(received);
+    if let ConnectionState::WriteTraffic(mut traffic) = state?
+        && let Err(EncryptError::InsufficientSize(size)) = traffic.encrypt(data, &mut [])
+    {
+        let start = send.len();
+        send.resize(start + size.required_size, 0);
+        let room = send.get_mut(start..).unwrap_or_default();
+        let written = traffic
+            .encrypt(data, room)
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        send.truncate(start + written);
     }
+    received.drain(..discard.min(received.len()));
+    Ok(())
 }
 
 fn failed(error: rustls::Error) -> io::Error {

@@ -68,6 +68,10 @@ struct Start {
     send: Vec<u8>,
 }
 
+/// What a server that speaks first has to say to a client that asks for the server of this name (RFC
+/// 8446 §4.4.4: the server may send before the client's Finished, to somebody it does not know yet).
+pub type FirstWords<'a> = &'a mut (dyn FnMut(Option<&str>) -> Vec<u8> + Send);
+
 /// A TLS connection from a client.
 pub struct FrontTls {
     tcp: TcpStream,
@@ -103,14 +107,19 @@ enum Half {
 }
 
 impl FrontTls {
-    /// Shakes hands as server.
+    /// Shakes hands as server. In TLS 1.3 with a client that is asked for no certificate, `first` leaves with
+    /// our part of the handshake; where it could not, nobody has called it.
     ///
     /// # Errors
     /// The stream's, and `InvalidData` where the client breaks the rules or cannot agree with us; it has been
     /// told by an alert.
-    pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub async fn accept(
+        tcp: TcpStream,
+        config: Arc<ServerConfig>,
+        first: Option<FirstWords<'_>>,
+    ) -> io::Result<Self> {
         // Boxed: what a handshake needs is freed before the long part of a connection begins.
-        Box::pin(handshake::accept(tcp, config)).await
+        Box::pin(handshake::accept(tcp, config, first)).await
     }
 
     fn new(tcp: TcpStream, records: Records, facts: Facts, start: Start) -> Self {
@@ -332,34 +341,66 @@ impl AsyncRead for FrontTls {
     }
 }
 
+/// What a write is followed by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    More,
+    /// Nothing: the goodbye of TLS goes with it.
+    Close,
+}
+
+impl FrontTls {
+    /// As `poll_write`, of the last octets there are: where all of them are taken the goodbye of TLS
+    /// leaves in the same write. A shutdown is to follow.
+    pub fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_seal(cx, data, Then::Close)
+    }
+
+    fn poll_seal(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        then: Then,
+    ) -> Poll<io::Result<usize>> {
+        if self.writing == Half::Closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.offered == Offered::Yes {
+            ready!(self.poll_sealed(cx))?;
+        }
+        SEALED.with_borrow_mut(|sealed| {
+            sealed.clear();
+            sealed.append(&mut self.take_sealed());
+            let now = data.get(..data.len().min(BATCH)).unwrap_or_default();
+            let done = self.records.seal(now, sealed);
+            done.map_err(|alert| io::Error::other(format!("cannot seal: {alert:?}")))?;
+            if then == Then::Close && now.len() == data.len() {
+                self.writing = Half::Closed;
+                self.records.close(sealed);
+            }
+            let written = match Pin::new(&mut self.tcp).poll_write(cx, sealed) {
+                Poll::Ready(Ok(n)) => n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => 0,
+            };
+            self.offered = Offered::Yes;
+            self.keep_sealed(sealed.get(written..).unwrap_or_default());
+            Poll::Ready(Ok(now.len()))
+        })
+    }
+}
+
 impl AsyncWrite for FrontTls {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.writing == Half::Closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if this.offered == Offered::Yes {
-            ready!(this.poll_sealed(cx))?;
-        }
-        SEALED.with_borrow_mut(|sealed| {
-            sealed.clear();
-            sealed.append(&mut this.take_sealed());
-            let now = data.get(..data.len().min(BATCH)).unwrap_or_default();
-            let done = this.records.seal(now, sealed);
-            done.map_err(|alert| io::Error::other(format!("cannot seal: {alert:?}")))?;
-            let written = match Pin::new(&mut this.tcp).poll_write(cx, sealed) {
-                Poll::Ready(Ok(n)) => n,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => 0,
-            };
-            this.offered = Offered::Yes;
-            this.keep_sealed(sealed.get(written..).unwrap_or_default());
-            Poll::Ready(Ok(now.len()))
-        })
+        self.get_mut().poll_seal(cx, data, Then::More)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, SupportedCipherSuite};
+use rustls::server::WantsServerCert;
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, ServerConfig, SupportedCipherSuite,
+    WantsVerifier,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -15,20 +19,30 @@ use super::*;
 use crate::tls::provider;
 use anybody::Anybody;
 
+mod ends;
+
 #[path = "../../../tests/support/anybody.rs"]
 mod anybody;
 
 fn server() -> Arc<ServerConfig> {
+    configured(|it| it.with_no_client_auth()).into()
+}
+
+fn configured(
+    auth: impl FnOnce(
+        ConfigBuilder<ServerConfig, WantsVerifier>,
+    ) -> ConfigBuilder<ServerConfig, WantsServerCert>,
+) -> ServerConfig {
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let private = PrivatePkcs8KeyDer::from(key.signing_key.serialize_der());
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let mut config = auth(builder)
         .with_single_cert(vec![key.cert.der().clone()], private.into())
         .unwrap();
     config.enable_secret_extraction = true;
-    Arc::new(config)
+    config
 }
 
 fn client(suite: SupportedCipherSuite) -> Arc<ClientConfig> {
@@ -72,7 +86,7 @@ async fn connected(suite: SupportedCipherSuite) -> (TlsStream<TcpStream>, FrontT
     let name = ServerName::try_from("localhost").unwrap();
     let (ours, theirs) = tokio::join!(
         async {
-            let mut ours = FrontTls::accept(accepted, server()).await.unwrap();
+            let mut ours = FrontTls::accept(accepted, server(), None).await.unwrap();
             ours.flush().await.unwrap();
             ours
         },
@@ -275,7 +289,7 @@ async fn what_is_said_behind_the_handshake_is_heard() {
         tcp.set_nodelay(true).unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let ours = tokio::spawn(async move {
-            let mut ours = FrontTls::accept(accepted, server()).await.unwrap();
+            let mut ours = FrontTls::accept(accepted, server(), None).await.unwrap();
             let mut heard = [0; 9];
             ours.read_exact(&mut heard).await.unwrap();
             ours.write_all(b"a1 OK\r\n").await.unwrap();
@@ -318,7 +332,10 @@ async fn a_client_that_cannot_agree_is_told() {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     tcp.write_all(b"a1 LOGIN alice secret\r\n").await.unwrap();
-    let error = FrontTls::accept(accepted, server()).await.err().unwrap();
+    let error = FrontTls::accept(accepted, server(), None)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     let mut answer = Vec::new();
     let _ = tcp.read_to_end(&mut answer).await;
@@ -335,7 +352,7 @@ async fn a_hello_without_end_is_not_kept() {
     record.extend([1, 0xff, 0xff, 0xff, 3, 3]);
     record.resize(HEADER + PLAIN_MAX, 0);
     let talk = tokio::spawn(async move { while tcp.write_all(&record).await.is_ok() {} });
-    assert!(FrontTls::accept(accepted, server()).await.is_err());
+    assert!(FrontTls::accept(accepted, server(), None).await.is_err());
     talk.await.unwrap();
 }
 
