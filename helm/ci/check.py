@@ -229,38 +229,35 @@ def main():
     began = time.monotonic()
     failed = []
 
-    def step(name, work):
+    def step(name, work, *args):
         try:
-            return work()
+            return work(*args)
         except Wrong as wrong:
             failed.append(name)
             print(f"FAILED {name}: {wrong}\n", flush=True)
         return None
 
+    def rendered(name, values, keep):
+        docs = step(name, render, name, values)
+        if docs and keep:
+            step(f"golden {name}", golden, name, docs)
+
+    # The schema first, which all others read; then one after the other what takes long.
     step("generated files", generated)
-    step("values are used", used)
-    step("the schema of proxy.yaml", proxy_schema)
-    step("rules and dashboard", monitoring)
     cases = {name: (values, True) for name, values in examples().items()}
     cases.update({name: (values or {}, name == "trial") for name, values in load(CI / "cases.yaml").items()})
-    with ThreadPoolExecutor(2) as pool:
-        def one(item):
-            name, (values, keep) = item
-            docs = step(name, lambda: render(name, values))
-            if docs and keep:
-                step(f"golden {name}", lambda: golden(name, docs))
-        list(pool.map(one, cases.items()))
-        list(pool.map(lambda case: step(f"refused {case['values']}", lambda: refused(case)), load(CI / "refused.yaml")))
-    for version, helm in HELMS.items():
-        step(f"upgrade with {version}", lambda: upgrade.check(helm))
-    step("the manual's values", manual.check)
-    step("mistakes of every code", every_code)
-    step("helm test", tested)
-    step("notes", notes)
-    step("package", package)
-    count = len(load(CI / "refused.yaml"))
+    mistakes = load(CI / "refused.yaml")
+    steps = [(step, f"upgrade with {version}", upgrade.check, helm) for version, helm in HELMS.items()]
+    steps += [(step, "the manual's values", manual.check), (step, "helm test", tested), (step, "notes", notes)]
+    steps += [(rendered, name, values, keep) for name, (values, keep) in cases.items()]
+    steps += [(step, "values are used", used), (step, "the schema of proxy.yaml", proxy_schema),
+              (step, "rules and dashboard", monitoring), (step, "mistakes of every code", every_code), (step, "package", package)]
+    steps += [(step, f"refused {case['values']}", refused, case) for case in mistakes]
+    with ThreadPoolExecutor(os.cpu_count() + 1) as pool:
+        for done in [pool.submit(*one) for one in steps]:
+            done.result()
     print(f"chart: {len(cases)} sets of values with helm 3 and 4 on Kubernetes {', '.join(KUBES)}, "
-          f"{count} mistakes refused, {time.monotonic() - began:.0f} s")
+          f"{len(mistakes)} mistakes refused, {time.monotonic() - began:.0f} s")
     if failed:
         sys.exit(f"chart: failed: {'; '.join(failed)}")
 

@@ -1,13 +1,18 @@
 """What every rendered object must be: valid for Kubernetes, within the restricted profile, fitting together."""
 
 import ipaddress
+from functools import cache
 
 import kubernetes_validate
+import kubernetes_validate.utils
 
 from tools import Wrong, find, need, pods
 
 # Kinds that Kubernetes itself does not know; `shape` below looks at them.
 FOREIGN = {"Certificate", "PodMonitor", "ServiceMonitor", "PrometheusRule", "TCPRoute", "TLSRoute"}
+# Each schema is a file of megabytes: read once, not once for every object.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+
 VOLUMES = {"configMap", "secret", "emptyDir", "projected", "csi", "downwardAPI", "persistentVolumeClaim", "ephemeral"}
 
 

@@ -254,9 +254,11 @@ async def sleeper(port, n, away, over):
             away.append((time.monotonic() - left, n))
         writer.write(b"c IDLE\r\n")
         said = b""
-        while line := await reader.readline():
-            said = line
-        writer.close()
+        try:
+            while line := await reader.readline():
+                said = line
+        finally:
+            writer.close()
         if over.is_set():
             return
         left = time.monotonic()
@@ -282,7 +284,7 @@ async def main():
         sleepers = []
         for n in range(IDLE):
             sleepers.append(asyncio.create_task(sleeper(balancer.port, n, away, over)))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.005)
         since = time.monotonic()
         work = asyncio.create_task(visitors(balancer.port, times, over))
         await asyncio.sleep(5)
@@ -313,6 +315,7 @@ async def main():
         running = list(balancer.pods)
         for task in sleepers:
             task.cancel()
+        await asyncio.gather(*sleepers, return_exceptions=True)
         await asyncio.gather(*(pod.stop() for pod in running))
     moved = {user: ports for user, ports in Host.seen.items() if len(ports) > 1}
     for user, ports in moved.items():
@@ -325,6 +328,8 @@ async def main():
     say(f"{len(away)} idle sessions were told goodbye and came back: median {part(away, 0.5):.0f} ms, longest {part(away, 1):.0f} ms "
         "(up to 2 s of it their own pause)")
     say(f"{len(Host.seen)} users on {len(hosts)} hosts, {len(moved)} on more than one")
+    if rate < RATE / 2:
+        fault("far fewer logins than there should be", f"{rate:.0f} a second")
     if away and away[-1] > DRAIN:
         fault("idle session away longer than the drain", f"{away[-1]:.1f} s")
     if len(back) < IDLE:

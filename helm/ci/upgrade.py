@@ -25,8 +25,6 @@ def kinds(version, *names):
 
 
 class Cluster(BaseHTTPRequestHandler):
-    objects = {}
-
     def do_GET(self):
         path = self.path.split("?")[0]
         answers = {
@@ -37,7 +35,7 @@ class Cluster(BaseHTTPRequestHandler):
             "/apis/apps/v1": kinds("apps/v1", "Deployment"),
             "/apis/policy/v1": kinds("policy/v1", "PodDisruptionBudget"),
         }
-        answer = answers.get(path) or self.objects.get(path)
+        answer = answers.get(path) or self.server.objects.get(path)
         status = 200 if answer else 404
         body = json.dumps(answer or {"kind": "Status", "apiVersion": "v1", "status": "Failure",
                                      "reason": "NotFound", "code": 404, "message": "not found"}).encode()
@@ -73,7 +71,7 @@ def check(helm):
                             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
                             "users": [{"name": "u", "user": {}}]}, config)
             config.flush()
-            Cluster.objects = {}
+            server.objects = {}
             first = rendered(helm, config.name, {})
             again = rendered(helm, config.name, {})
             secrets = {key: doc for key, doc in first.items() if key[0] == "Secret"}
@@ -85,7 +83,7 @@ def check(helm):
                 doc = copy.deepcopy(doc)
                 doc["metadata"]["annotations"] |= {"meta.helm.sh/release-name": "mail",
                                                    "meta.helm.sh/release-namespace": NAMESPACE}
-                Cluster.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/{key[1]}"] = doc
+                server.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/{key[1]}"] = doc
             first = rendered(helm, config.name, {})
             second = rendered(helm, config.name, {"replicas": 5, "config": {"limits": {"per_ip": 10}}})
             changed = sorted(key for key in first if first[key] != second.get(key))
