@@ -14,6 +14,12 @@ here=$(dirname "$(realpath "$0")")
 if [ "${2:-}" != inside ]; then
   container=$(buildah from "$1")
   trap 'buildah rm "$container" > /dev/null' EXIT
+  label() { buildah inspect --type image --format "{{index .OCIv1.Config.Labels \"org.opencontainers.image.$1\"}}" "$2"; }
+  user=$(buildah inspect --type image --format '{{.OCIv1.Config.User}}' "$1")
+  for name in title description licenses version; do
+    [ -n "$(label $name "$1")" ] || { echo "no label says the $name"; exit 1; }
+  done
+  [ "$user" = 65532:65532 ] || { echo "it would run as \"$user\""; exit 1; }
   machine=$(buildah inspect --type image --format '{{.OCIv1.Architecture}}' "$1")
   if [ "$machine" != "$(dpkg --print-architecture)" ] && [ -z "${QEMU:-}" ]; then
     case "$machine" in arm64) machine=aarch64 ;; amd64) machine=x86_64 ;; esac
