@@ -128,7 +128,7 @@ try:
         time.sleep(6)
         beside.append(everyone_else())
         there.clear()
-        time.sleep(11)
+        time.sleep(6)
     for at, name in enumerate(("median", "p99")):
         a, b = (statistics.median(each[at] for each in of) for of in (alone, beside))
         spread = [f"{min(each[at] for each in of):.2f} to {max(each[at] for each in of):.2f}" for of in (alone, beside)]
