@@ -152,7 +152,11 @@ async fn serve(
             () = app.upgrades.succeeded() => break End::IsFollowed,
         }
     };
-    app.set_readiness(Readiness::Draining);
+    // Where another process has taken over the service goes on: whoever has reached this one's admin port
+    // meanwhile, and asks for /readyz, asks for that.
+    if end == End::Stops {
+        app.set_readiness(Readiness::Draining);
+    }
     let last = app.built.load_full();
     let registry = &app.lasting.registry;
     let tables = &last.current.gateway.tables;

@@ -114,7 +114,7 @@ impl Reloader {
         }
         notify::reloading();
         let attempted = self.attempt().await;
-        if !self.app.is_draining() {
+        if !self.app.is_draining() && !self.app.upgrades.has_succeeded() {
             notify::ready();
         }
         match attempted {
