@@ -192,17 +192,8 @@ poll localhost protocol POP3 service {port} uidl
         ),
     );
     let fetch = || {
-        let mut command = Command::new("fetchmail");
-        command
-            .env("FETCHMAILHOME", stage.scratch.path())
-            .env("HOME", stage.scratch.path())
-            .arg("-f")
-            .arg(&conf)
-            .arg("--idfile")
-            .arg(stage.scratch.join("fetchids"))
-            .arg("--pidfile")
-            .arg(stage.scratch.join("fetchmail.pid"))
-            .args(["--nosyslog", "-v"]);
+        let mut command = fetchmail_by(&stage, &conf);
+        command.arg("--idfile").arg(stage.scratch.join("fetchids"));
         run(&mut command)
     };
     let first = fetch();
@@ -314,6 +305,20 @@ delivered_to = false
     collect("true");
     assert_eq!(folder(&inbox).len(), messages.len(), "nothing new");
     kept(&stage, 0);
+}
+
+/// fetchmail by these settings, with its files in the stage's own place.
+pub(crate) fn fetchmail_by(stage: &Stage, conf: &Path) -> Command {
+    let mut command = Command::new("fetchmail");
+    command
+        .env("FETCHMAILHOME", stage.scratch.path())
+        .env("HOME", stage.scratch.path())
+        .arg("-f")
+        .arg(conf)
+        .arg("--pidfile")
+        .arg(stage.scratch.join("fetchmail.pid"))
+        .args(["--nosyslog", "-v"]);
+    command
 }
 
 /// A folder, and a script that puts what it is given into a new file there.

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::clients::{delivery, folder};
+use super::clients::{delivery, fetchmail_by, folder};
 use super::master::stage as of_a_master;
 use super::programs::script;
 use crate::support::need::{DOVECOT, Need, needs, unpacked};
@@ -61,16 +61,7 @@ poll localhost protocol IMAP service {imaps} auth external
             deliver = deliver.display(),
         ),
     );
-    let mut command = Command::new("fetchmail");
-    command
-        .env("FETCHMAILHOME", stage.scratch.path())
-        .env("HOME", stage.scratch.path())
-        .arg("-f")
-        .arg(&conf)
-        .arg("--pidfile")
-        .arg(stage.scratch.join("fetchmail.pid"))
-        .args(["--nosyslog", "-v"]);
-    run_ok(&mut command);
+    run_ok(&mut fetchmail_by(&stage, &conf));
     assert_eq!(folder(&inbox).len(), 1);
     by(&mut stage, "imap");
 }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::clients::{delivery, folder};
+use super::clients::{delivery, fetchmail_by, folder};
 use super::programs::{mutt_reads, script};
 use super::sasl::{TOKEN, stage};
 use crate::support::dovecot::Dovecot;
@@ -142,16 +142,7 @@ fn fetchmail() {
             deliver = deliver.display(),
         ),
     );
-    let mut command = Command::new("fetchmail");
-    command
-        .env("FETCHMAILHOME", stage.scratch.path())
-        .env("HOME", stage.scratch.path())
-        .arg("-f")
-        .arg(&conf)
-        .arg("--pidfile")
-        .arg(stage.scratch.join("fetchmail.pid"))
-        .args(["--nosyslog", "-v"]);
-    run_ok(&mut command);
+    run_ok(&mut fetchmail_by(&stage, &conf));
     assert_eq!(folder(&inbox).len(), 5);
     by(&mut stage, "imap", "LOGIN");
 }

@@ -233,17 +233,22 @@ struct Play {
     given: Vec<u8>,
 }
 
+/// A login on its way: both cores, and what it asks for.
+struct Visit {
+    server: Box<dyn Server>,
+    leg: Box<dyn Client>,
+    login: Login,
+    /// Whether the host's side is in TLS.
+    tls: bool,
+    /// Whether the client owes the host a message.
+    asks: bool,
+}
+
 enum State {
     /// The front talks to the client.
     Front(Box<dyn Server>),
     /// A login is on its way.
-    Login {
-        server: Box<dyn Server>,
-        leg: Box<dyn Client>,
-        login: Login,
-        tls: bool,
-        asks: bool,
-    },
+    Login(Visit),
     Relay {
         handover: Handover,
         ended: bool,
@@ -292,18 +297,18 @@ impl Play {
                 Turn::Host(answers) | Turn::HostAgain(answers) => {
                     let octets = answers.octets(self.protocol, &self.tag);
                     // A host is there only while it is talked to.
-                    if matches!(self.state, State::Login { .. } | State::Relay { .. }) {
+                    if matches!(self.state, State::Login(_) | State::Relay { .. }) {
                         self.from_host.extend(octets);
                     }
                 }
                 Turn::HostLeaves => {
-                    if let State::Login { leg, .. } = &mut self.state {
-                        leg.closed();
+                    if let State::Login(visit) = &mut self.state {
+                        visit.leg.closed();
                     }
                 }
                 Turn::ClientLeaves => return,
                 Turn::Goodbye => match &mut self.state {
-                    State::Front(server) | State::Login { server, .. } => {
+                    State::Front(server) | State::Login(Visit { server, .. }) => {
                         let words = server.farewell(Farewell::Shutdown);
                         assert!(words.is_empty() || words.ends_with(b"\r\n"));
                         return;
@@ -323,13 +328,8 @@ impl Play {
         for _ in 0..20_000 {
             let moved = match std::mem::replace(&mut self.state, State::Over) {
                 State::Front(server) => self.talk(server),
-                State::Login {
-                    server,
-                    leg,
-                    login,
-                    tls,
-                    asks,
-                } => self.log_in(server, leg, login, tls, asks),
+                State::Login(visit) if visit.asks => self.ask(visit),
+                State::Login(visit) => self.log_in(visit),
                 State::Relay { handover, ended } => self.relay(handover, ended),
                 State::Over => false,
             };
@@ -387,13 +387,13 @@ impl Play {
                     Protocol::Pop3 => Box::new(pop3::client::Client::new(asks, None)),
                 };
                 self.from_host.clear();
-                self.state = State::Login {
+                self.state = State::Login(Visit {
                     server,
                     leg,
                     login,
                     tls: false,
                     asks: false,
-                };
+                });
                 return true;
             }
             Step::Exchange(_) => panic!("an answer that nobody asked for"),
@@ -429,68 +429,42 @@ impl Play {
         words.filter(|line| holds(line, b"user")).count() > 1
     }
 
-    fn log_in(
-        &mut self,
-        mut server: Box<dyn Server>,
-        mut leg: Box<dyn Client>,
-        login: Login,
-        mut tls: bool,
-        mut asks: bool,
-    ) -> bool {
-        if asks {
-            // The client owes the host a message.
-            match server.step() {
-                Step::Read if self.from_client.is_empty() => {
-                    self.state = State::Login {
-                        server,
-                        leg,
-                        login,
-                        tls,
-                        asks,
-                    };
-                    return false;
-                }
-                Step::Read => {
-                    let part = Self::part(&mut self.from_client, self.cut);
-                    self.given.extend_from_slice(&part);
-                    server.receive(&part);
-                }
-                Step::Write(_) => {}
-                Step::Exchange(answer) => {
-                    asks = false;
-                    leg.answer(answer);
-                }
-                Step::Close => return false,
-                other => panic!("{other:?}"),
+    /// The client's turn, in the middle of a login.
+    fn ask(&mut self, mut visit: Visit) -> bool {
+        let mut moved = true;
+        match visit.server.step() {
+            Step::Read if self.from_client.is_empty() => moved = false,
+            Step::Read => {
+                let part = Self::part(&mut self.from_client, self.cut);
+                self.given.extend_from_slice(&part);
+                visit.server.receive(&part);
             }
-            self.state = State::Login {
-                server,
-                leg,
-                login,
-                tls,
-                asks,
-            };
-            return true;
+            Step::Write(_) => {}
+            Step::Exchange(answer) => {
+                visit.asks = false;
+                visit.leg.answer(answer);
+            }
+            Step::Close => return false,
+            other => panic!("{other:?}"),
         }
-        match leg.step() {
-            HostStep::Read if self.from_host.is_empty() => {
-                self.state = State::Login {
-                    server,
-                    leg,
-                    login,
-                    tls,
-                    asks,
-                };
-                return false;
-            }
-            HostStep::Read => leg.receive(&Self::part(&mut self.from_host, self.cut)),
+        self.state = State::Login(visit);
+        moved
+    }
+
+    fn log_in(&mut self, mut visit: Visit) -> bool {
+        let mut moved = true;
+        match visit.leg.step() {
+            HostStep::Read if self.from_host.is_empty() => moved = false,
+            HostStep::Read => visit
+                .leg
+                .receive(&Self::part(&mut self.from_host, self.cut)),
             HostStep::Write(octets) => {
                 let secret = holds(&octets, b"-xyzzy");
                 assert!(
-                    !secret || tls || self.leg_tls == StartTls::No,
+                    !secret || visit.tls || self.leg_tls == StartTls::No,
                     "a password in clear"
                 );
-                if secret && let Some(own) = login.credentials.secret() {
+                if secret && let Some(own) = visit.login.credentials.secret() {
                     assert!(holds(&octets, own.reveal()), "somebody else's password");
                 }
                 let line = octets
@@ -502,20 +476,22 @@ impl Play {
                 }
             }
             HostStep::StartTls => {
-                assert!(!tls && self.leg_tls == StartTls::Yes);
-                tls = true;
+                assert!(!visit.tls && self.leg_tls == StartTls::Yes);
+                visit.tls = true;
                 self.from_host.clear();
-                leg.tls_started();
+                visit.leg.tls_started();
             }
             HostStep::Exchange(challenge) => {
-                asks = true;
-                server.challenge(&challenge);
+                visit.asks = true;
+                visit.server.challenge(&challenge);
             }
             HostStep::Done(welcome) => {
-                assert!(leg.credentials_sent() && (tls || self.leg_tls == StartTls::No));
+                assert!(
+                    visit.leg.credentials_sent() && (visit.tls || self.leg_tls == StartTls::No)
+                );
                 host::welcomed(&welcome);
                 let rest = welcome.rest.len();
-                let handover = server.accept(*welcome);
+                let handover = visit.server.accept(*welcome);
                 assert!(handover.to_client.len() >= rest);
                 assert!(
                     self.given.ends_with(&handover.to_host),
@@ -530,23 +506,17 @@ impl Play {
                 return true;
             }
             HostStep::Failed(failure) => {
-                server.reject(&match failure {
+                visit.server.reject(&match failure {
                     Failure::Aborted => Failure::Credentials,
                     failure => failure,
                 });
                 self.from_host.clear();
-                self.state = State::Front(server);
+                self.state = State::Front(visit.server);
                 return true;
             }
         }
-        self.state = State::Login {
-            server,
-            leg,
-            login,
-            tls,
-            asks,
-        };
-        true
+        self.state = State::Login(visit);
+        moved
     }
 
     fn relay(&mut self, mut handover: Handover, mut ended: bool) -> bool {
