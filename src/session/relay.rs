@@ -117,9 +117,12 @@ pub(super) fn relay<'a>(
         });
         let ended = ended.await;
         if let Some(Leaving::Said(_)) = relay.leaving {
-            drop(relay.host);
-            // Boxed: few sessions come here, all would have the room for it.
-            Box::pin(super::linger(relay.client)).await;
+            // The host is heard to its end, too: until then it has this session, and the user's next one may
+            // be let in elsewhere. Boxed: few sessions come here, all would have the room for it.
+            Box::pin(async {
+                tokio::join!(super::linger(relay.client), super::linger(relay.host));
+            })
+            .await;
         }
         ended
     }

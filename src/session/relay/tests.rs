@@ -219,8 +219,14 @@ async fn silence_ends_a_session_and_a_byte_renews_it() {
     client.write_all(b"a NOOP\r\n").await.unwrap();
     host.read_exact(&mut [0; 8]).await.unwrap();
     assert_eq!(all(client).await, b"* BYE\r\n");
-    assert_eq!(relay.await.unwrap(), Ended::new(EndedBy::Gateway, "idle"));
     assert_eq!(began.elapsed().as_secs(), 119);
+    // The session is one of the host's until the host has closed it, too.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!relay.is_finished());
+    assert_eq!(all(&mut host).await, b"");
+    drop(host);
+    assert_eq!(relay.await.unwrap(), Ended::new(EndedBy::Gateway, "idle"));
+    assert_eq!(began.elapsed().as_secs(), 120);
 }
 
 #[tokio::test(start_paused = true)]
