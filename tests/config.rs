@@ -52,6 +52,24 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8(octets.to_vec()).unwrap()
 }
 
+/// Latin-1, as old systems write it: the place is told, not that reading failed.
+#[test]
+fn a_map_that_is_not_utf_8_is_told_with_its_place() {
+    let dir = data("config-latin1");
+    let settings = "listeners: [imap://127.0.0.1:1143]\nbackends: { old: imap://10.0.0.5 }\n\
+                    users_from:\n  - file: latin1.txt\n";
+    fs::write(dir.join("latin1.yaml"), settings).unwrap();
+    fs::write(dir.join("latin1.txt"), b"a: old\nj\xfcrgen: old\nc: old\n").unwrap();
+    let output = gatepost(&dir, &["check", "-c", "latin1.yaml"]);
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        told.contains("cannot be read on: it is not UTF-8"),
+        "{told}"
+    );
+    assert!(told.contains("latin1.txt:2:2"), "{told}");
+}
+
 #[test]
 fn every_file_is_told_as_written_beside_it() {
     let dir = data("config-told");

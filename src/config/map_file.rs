@@ -90,7 +90,8 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                     }
                 }
                 piece.push(&lines.line);
-                let marker = [&b"---"[..], b"...", b"%", b"\xEF\xBB\xBF"];
+                // What begins or ends a document, or is all of it: a map in braces, a tagged one.
+                let marker = [&b"---"[..], b"...", b"%", b"\xEF\xBB\xBF", b"{", b"!"];
                 // A map that is indented as a whole: what its next line means depends on this one.
                 let indented = so_far.given == Given::Nothing
                     && (piece.text.starts_with(b" ") || piece.text.starts_with(b"\t"));

@@ -336,7 +336,12 @@ fn map_file(
         }
         entry(&key, &value, &place, backends, &mut inner, map);
     });
-    if let Err(fault) = read {
+    if let Err(mut fault) = read {
+        // What is no text fails YAML's reader, which names no place then.
+        if let (None, Some(mark)) = (fault.mark, no_text(path)) {
+            fault.mark = Some(mark);
+            fault.message = "it is not UTF-8".into();
+        }
         let mark = fault.mark.unwrap_or_default();
         let (code, wrong) = super::tree::unparsed(&fault);
         let message = format!("the map file cannot be read on: {}", fault.message);
@@ -348,6 +353,30 @@ fn map_file(
     report.problems.append(&mut inner.problems);
 }
 
+/// The lines of a file as YAML counts them: a bare CR ends one as well.
+fn lines(file: File) -> impl Iterator<Item = Vec<u8>> {
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    lines.flat_map(|mut line| {
+        line.pop_if(|last| *last == b'\r');
+        let parts = line.split(|octet| *octet == b'\r');
+        parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    })
+}
+
+/// The first place of a file that is not UTF-8.
+fn no_text(path: &Path) -> Option<Mark> {
+    let mut numbered = (1..).zip(lines(File::open(path).ok()?));
+    numbered.find_map(|(line, octets)| {
+        let good = std::str::from_utf8(&octets).err()?.valid_up_to();
+        let good = String::from_utf8_lossy(octets.get(..good)?);
+        Some(Mark {
+            line,
+            column: u32::try_from(good.chars().count()).ok()?.checked_add(1)?,
+            ..Mark::default()
+        })
+    })
+}
+
 /// Fetches the source lines of problems that a stream left without, in one pass.
 fn add_lines(path: &Path, problems: &mut [Problem]) {
     let wanted: HashSet<u32> = problems.iter().map(|p| p.line).collect();
@@ -355,14 +384,7 @@ fn add_lines(path: &Path, problems: &mut [Problem]) {
         return;
     };
     let Ok(file) = File::open(path) else { return };
-    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-    // A bare CR ends a line as well, as YAML counts them.
-    let lines = lines.flat_map(|mut line| {
-        line.pop_if(|last| *last == b'\r');
-        let parts = line.split(|octet| *octet == b'\r');
-        parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
-    });
-    for (number, line) in (1..=last).zip(lines) {
+    for (number, line) in (1..=last).zip(lines(file)) {
         if !wanted.contains(&number) {
             continue;
         }

@@ -101,6 +101,8 @@ const LINES: &[&str] = &[
     "--- # a comment",
     "--- ",
     "5@x: 5 6@x",
+    "{ a: x }",
+    "!!map {a: b}",
 ];
 
 #[test]

@@ -12,6 +12,13 @@ const MOST_ALIASES: usize = 8;
 /// A file of users: the fast reader and YAML's read the same.
 pub(crate) fn map(octets: &[u8]) {
     let (ours, yaml) = map_file::both_ways(octets);
+    // Of a file that is no text and wrong besides, the fault is told that is come to first: one reader
+    // looks further ahead than the other.
+    if std::str::from_utf8(octets).is_err() && ours.ended.is_err() && yaml.ended.is_err() {
+        let most = ours.entries.len().min(yaml.entries.len());
+        assert_eq!(ours.entries[..most], yaml.entries[..most]);
+        return;
+    }
     assert_eq!(ours.ended, yaml.ended);
     match yaml.ended {
         Ok(()) => assert_eq!(ours.entries, yaml.entries),
