@@ -2,10 +2,12 @@
 //! wrong types, values that are not what they should be, files that cannot be used.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::leaf::message;
+use super::mask;
 use super::node::{Kind, Mark, Node};
 use super::pending;
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
@@ -19,6 +21,8 @@ pub(super) struct Report<'a> {
     pub file: Arc<Path>,
     /// Its text; empty for a file that is read as a stream.
     text: &'a str,
+    /// Where its secrets stand; not known before it is read.
+    pub secrets: Option<Vec<Range<usize>>>,
     /// Where relative paths start.
     pub base: &'a Path,
     /// The names of the backends.
@@ -35,6 +39,7 @@ impl<'a> Report<'a> {
         Report {
             file,
             text,
+            secrets: None,
             base,
             backends: Vec::new(),
             problems: Vec::new(),
@@ -80,7 +85,7 @@ impl<'a> Report<'a> {
     }
 
     /// The source line of a place, and the octets of it that are marked.
-    pub(super) fn line(&self, mark: Mark) -> (String, std::ops::Range<usize>) {
+    pub(super) fn line(&self, mark: Mark) -> (String, Range<usize>) {
         let start = mark.start as usize;
         let before = self.text.get(..start).unwrap_or_default();
         let line_start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
@@ -93,7 +98,11 @@ impl<'a> Report<'a> {
         while !line.is_char_boundary(to) {
             to += 1;
         }
-        (problem::masked(line), from..to)
+        let shown = match &self.secrets {
+            Some(secrets) => mask::ranges(&mask::line(line), line_start, secrets),
+            None => mask::unread(self.text, line_start, line),
+        };
+        (shown, from..to)
     }
 
     /// Checks a node against a shape. `key` is the key it is the value of, `place` where the

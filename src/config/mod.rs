@@ -13,6 +13,7 @@ mod fill;
 mod leaf;
 mod listeners;
 pub mod map_file;
+mod mask;
 mod node;
 mod pending;
 mod places;
@@ -161,7 +162,15 @@ fn parse(
     let Some(mut tree) = tree::read(text, &mut report) else {
         return (Err(Problems(report.problems)), report.files);
     };
+    let secrets = mask::secrets(&tree);
+    report.secrets = Some(secrets.clone());
     for (mark, message) in fill::fill(&mut tree, env) {
+        // What stands in `${…}` may be a piece of a password with a dollar in it.
+        let in_secret = secrets.iter().any(|it| it.contains(&(mark.start as usize)));
+        let message = match in_secret {
+            true => "`${…}` of a secret cannot be put in; a dollar is written `$$`".into(),
+            false => message,
+        };
         report.say(
             mark,
             Code::E005,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::mask;
+
 /// Most problems that are kept; a map file with a million bad lines must not fill the memory.
 pub const MOST: usize = 1000;
 
@@ -254,9 +256,10 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// User-written text in a message: in back ticks, on one line, cut.
+/// User-written text in a message: in back ticks, on one line, cut, the password of a URL masked.
 pub fn quoted(text: &str) -> String {
     const MOST: usize = 60;
+    let text = mask::urls(text);
     let mut out = String::from("`");
     for (n, c) in text.chars().enumerate() {
         if n == MOST {
@@ -283,46 +286,6 @@ pub fn did_you_mean<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, known)| format!("did you mean {}?", quoted(known)))
 }
 
-/// A source line with what follows a key of a secret masked, octet for octet as long as before.
-pub fn masked(line: &str) -> String {
-    const SECRETS: [&str; 4] = ["password:", "token:", "secret:", "passphrase:"];
-    let lower = line.to_ascii_lowercase();
-    let mut masked = line.to_owned();
-    for secret in SECRETS {
-        let mut from = 0;
-        while let Some(at) = lower.get(from..).and_then(|rest| rest.find(secret)) {
-            let start = from + at + secret.len();
-            let rest = lower.get(start..).unwrap_or_default();
-            // `${NAME}` may be shown, and so may what follows in the same flow map.
-            let end = start + rest.find([',', '}']).unwrap_or(rest.len());
-            if !rest.trim_start_matches([' ', '"', '\'']).starts_with("${") {
-                masked = mask(&masked, start..end);
-            }
-            from = start;
-        }
-    }
-    // redis://user:password@host
-    if let Some((before, rest)) = lower.split_once("://")
-        && let Some((user, _)) = rest.split_once('@')
-        && let Some((name, _)) = user.split_once(':')
-        && !user.contains(['/', ' '])
-    {
-        let start = before.len() + 3 + name.len() + 1;
-        masked = mask(&masked, start..before.len() + 3 + user.len());
-    }
-    masked
-}
-
-fn mask(line: &str, range: Range<usize>) -> String {
-    line.char_indices()
-        .flat_map(|(at, c)| {
-            let hide = range.contains(&at) && !matches!(c, ' ' | '"' | '\'');
-            let width = if hide { c.len_utf8() } else { 1 };
-            std::iter::repeat_n(if hide { '*' } else { c }, width)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,29 +298,6 @@ mod tests {
         assert_eq!(names, sorted);
         assert_eq!(Code::E011.severity(), Severity::Error);
         assert_eq!(Code::W001.severity(), Severity::Warning);
-    }
-
-    #[test]
-    fn secrets_are_masked_in_source_lines() {
-        for (line, want) in [
-            ("  password: hünter2", "  password: ********"),
-            ("  token: \"a b\"  ", "  token: \"* *\"  "),
-            (
-                "{ user: x, password: y, z: 1 }",
-                "{ user: x, password: *, z: 1 }",
-            ),
-            ("password: ${PW}", "password: ${PW}"),
-            ("password_file: /x", "password_file: /x"),
-            (
-                "state: redis://u:secret@h:1/0",
-                "state: redis://u:******@h:1/0",
-            ),
-            ("  a@b.c: old", "  a@b.c: old"),
-            ("- imap://10.0.0.1:143 # a@b", "- imap://10.0.0.1:143 # a@b"),
-        ] {
-            assert_eq!(masked(line), want);
-            assert_eq!(masked(line).len(), line.len());
-        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hyper::Uri;
 
 use super::check::Report;
 use super::map_file;
+use super::mask;
 use super::node::{Kind, Mark, Node};
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::raw::Raw;
@@ -399,7 +400,7 @@ fn add_lines(path: &Path, problems: &mut [Problem]) {
             // The key or value, roughly: to the next space or comma, a colon left out.
             let length = rest.find([' ', ',', '}']).unwrap_or(rest.len());
             let length = length - usize::from(rest.get(..length).is_some_and(|r| r.ends_with(':')));
-            problem.source = problem::masked(&line);
+            problem.source = mask::line(&line);
             problem.marked = from..from + length;
             if problem.code == Code::E002 && rest.starts_with(['@', '*']) {
                 super::tree::must_be_quoted(problem);
