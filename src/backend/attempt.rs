@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
-use super::config::{Endpoint, ForwardClient, Security, Target};
+use super::config::{Endpoint, ForwardClient, Security};
 use super::health::{By, Change};
 use super::host::Host;
 use super::login::{Patience, play};
 use super::pool::{Greeted, Opener};
-use super::visit::{Errand, Waits};
+use super::visit::{Errand, Waits, certified_name};
 use super::{Answering, Backend, Connected, Dialogue, Request};
 use crate::net::Stream;
 use crate::protocol::sasl;
@@ -185,9 +185,6 @@ impl Backend {
         if endpoint.protocol != Protocol::Imap || login.behind.is_empty() {
             return None;
         }
-        let Target::Network { host: name, .. } = &endpoint.target else {
-            return None;
-        };
         let Greeted { stream, greeting } = host.pool.take().await?;
         let mut client = imap::client::Client::new(login.clone(), host.profile());
         client.receive(&greeting);
@@ -195,7 +192,8 @@ impl Backend {
             greeting: Instant::now() + self.config.greeting_timeout,
             login: self.config.login_timeout,
         };
-        let tls = self.tls.as_deref().map(|tls| (tls, name.as_str()));
+        let name = certified_name(&self.config, endpoint);
+        let tls = self.tls.as_deref().map(|tls| (tls, name));
         match (
             play(stream, &mut client, patience, tls, dialogue).await,
             dialogue.heard,
@@ -222,7 +220,8 @@ impl Backend {
         if !poll || self.told_first(None).is_some() {
             return;
         }
-        let opener = Opener::new(&self.config, endpoint, self.tls.as_ref(), &self.around);
+        let (tls, names) = (self.tls.as_ref(), self.names.get());
+        let opener = Opener::new(&self.config, endpoint, tls, names, &self.around);
         if let Some(opener) = opener {
             host.pool.polled(|| opener.clone().open());
         }

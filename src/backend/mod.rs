@@ -70,7 +70,7 @@ pub struct Backend {
     files: Vec<Option<Stamp>>,
     around: Surroundings,
     /// Who is asked for the addresses of hosts that were found by name, once it runs.
-    names: OnceLock<Names>,
+    names: OnceLock<Arc<Names>>,
     beside: Mutex<Beside>,
 }
 
@@ -127,7 +127,7 @@ impl Backend {
             self.watch(host);
         }
         if let Some(settings) = self.config.discover.clone() {
-            let _ = self.names.set(Names::new(lookup.clone()));
+            let _ = self.names.set(Arc::new(Names::new(lookup.clone())));
             let following = discover::follow(Arc::downgrade(self), settings, lookup);
             self.beside().tasks.spawn(following);
         }

@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::config::{Config, Endpoint, Security, Target};
+use super::names::Names;
 use super::tls::HostTls;
+use super::visit::certified_name;
 use super::{Surroundings, dial};
 use crate::net::Stream;
 
@@ -147,8 +149,11 @@ async fn hold(making: Making, make: impl Future<Output = Option<Greeted>>) {
 pub(super) struct Opener {
     host: String,
     port: u16,
-    /// With the handshake before the greeting, where there is one.
-    tls: Option<Arc<HostTls>>,
+    /// Who is asked for the host's addresses, where it was found by name.
+    names: Option<Arc<Names>>,
+    /// With the handshake before the greeting, where there is one, and the name that the host's
+    /// certificate must bear.
+    tls: Option<(Arc<HostTls>, String)>,
     around: Surroundings,
     connect_timeout: Duration,
     greeting_timeout: Duration,
@@ -160,6 +165,7 @@ impl Opener {
         config: &Config,
         endpoint: &Endpoint,
         tls: Option<&Arc<HostTls>>,
+        names: Option<&Arc<Names>>,
         around: &Surroundings,
     ) -> Option<Self> {
         let Target::Network { host, port } = &endpoint.target else {
@@ -168,8 +174,12 @@ impl Opener {
         Some(Opener {
             host: host.clone(),
             port: *port,
+            names: names.cloned(),
             tls: match endpoint.security {
-                Security::Implicit => Some(Arc::clone(tls?)),
+                Security::Implicit => Some((
+                    Arc::clone(tls?),
+                    certified_name(config, endpoint).to_owned(),
+                )),
                 Security::Clear | Security::StartTls => None,
             },
             around: around.clone(),
@@ -181,12 +191,13 @@ impl Opener {
     /// A connection whose host said `* OK` and nothing else. Whatever goes wrong is no news: the next
     /// login finds out by itself.
     pub(super) async fn open(self) -> Option<Greeted> {
-        let tcp = dial::dial(&self.host, self.port, self.connect_timeout, &self.around).await;
+        let (names, limit) = (self.names.as_deref(), self.connect_timeout);
+        let tcp = dial::dial_by(names, &self.host, self.port, limit, &self.around).await;
         let tcp = tcp.ok()?;
         let greeted = async {
             let mut stream = match &self.tls {
                 None => Stream::Tcp(tcp),
-                Some(tls) => Stream::HostTls(Box::new(tls.connect(&self.host, tcp).await.ok()?)),
+                Some((tls, name)) => Stream::HostTls(Box::new(tls.connect(name, tcp).await.ok()?)),
             };
             let mut greeting = Vec::with_capacity(512);
             while !greeting.contains(&b'\n') {

@@ -1,5 +1,6 @@
 //! One connection to an endpoint, from nothing to the end of its conversation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, duplex};
@@ -69,26 +70,23 @@ impl Backend {
     ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
         let kept = |failure| (failure, Credentials::Kept);
         let late = |state| move |_| Failure::TimedOut { state };
-        let (mut stream, name) = match &endpoint.target {
+        let mut stream = match &endpoint.target {
             Target::Demo => {
                 let (ours, theirs) = duplex(DEMO_BUFFER);
                 tokio::spawn(demo::serve(theirs));
-                (Stream::Memory(ours), "demo")
+                Stream::Memory(ours)
             }
             Target::Network { host, port } if let Some(inside) = &self.around.inside => {
-                let stream = inside.dial(host, *port).map_err(kept)?;
-                (Stream::Memory(stream), host.as_str())
+                Stream::Memory(inside.dial(host, *port).map_err(kept)?)
             }
             Target::Network { host, port } => {
                 let limit = waits.connect.min(waits.left());
-                let tcp = dial::dial_by(self.names.get(), host, *port, limit, &self.around).await;
-                // Whoever answers for the name server may name any host: the certificate must be of
-                // the name that the settings have (RFC 6125 §6.2.1).
-                let named = self.config.discover.as_ref();
-                let name = named.map_or(host.as_str(), |it| it.name.as_str());
-                (Stream::Tcp(tcp.map_err(kept)?), name)
+                let names = self.names.get().map(Arc::as_ref);
+                let tcp = dial::dial_by(names, host, *port, limit, &self.around).await;
+                Stream::Tcp(tcp.map_err(kept)?)
             }
         };
+        let name = certified_name(&self.config, endpoint);
         let greeting = (Instant::now() + waits.greeting).min(waits.greeted_by);
         // The built-in store is in the process: nothing stands between it and us.
         if let (Stream::Tcp(_), Some(header)) = (&stream, self.told_first(origin)) {
@@ -142,6 +140,18 @@ impl Backend {
             None => proxy_header::local(version),
             Some(it) => proxy_header::header(version, it.client, it.connected, &it.session),
         })
+    }
+}
+
+/// The name that the certificate of an endpoint must bear, on every connection to it. Whoever answers
+/// for the name server may name any host: where hosts are found by name it is the one that the settings
+/// have (RFC 6125 §6.2.1).
+pub(super) fn certified_name<'a>(config: &'a Config, endpoint: &'a Endpoint) -> &'a str {
+    match (&config.discover, &endpoint.target) {
+        (Some(discover), _) => &discover.name,
+        (None, Target::Network { host, .. }) => host,
+        // In the process, where no TLS is spoken.
+        (None, Target::Demo) => "demo",
     }
 }
 

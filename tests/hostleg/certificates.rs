@@ -14,16 +14,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::scripted::*;
 
 /// A certificate for tests: its PEM file with the key in it too, the host's configuration, the pin of its key.
-struct Cert {
-    file: PathBuf,
+pub(crate) struct Cert {
+    pub(crate) file: PathBuf,
     der: CertificateDer<'static>,
     key: KeyPair,
-    server: Arc<rustls::ServerConfig>,
+    pub(crate) server: Arc<rustls::ServerConfig>,
     pin: [u8; 32],
 }
 
 impl Cert {
-    fn new(label: &str, change: impl FnOnce(&mut CertificateParams)) -> Cert {
+    pub(crate) fn new(label: &str, change: impl FnOnce(&mut CertificateParams)) -> Cert {
         let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params

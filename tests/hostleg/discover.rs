@@ -17,11 +17,11 @@ use super::health::until;
 use super::scripted::*;
 
 /// What a name server says to a question for a kind of records.
-type Says = Arc<Mutex<Vec<(RecordType, Vec<RData>)>>>;
+pub(crate) type Says = Arc<Mutex<Vec<(RecordType, Vec<RData>)>>>;
 
 /// A name server that has these records for every name; for what it has none of, there is no such
 /// name. Says where it is.
-async fn name_server(says: Says) -> SocketAddr {
+pub(crate) async fn name_server(says: Says) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at = socket.local_addr().unwrap();
     tokio::spawn(async move {
@@ -74,7 +74,7 @@ fn names(backend: &Backend) -> Vec<String> {
     hosts.iter().map(|host| host.name().to_owned()).collect()
 }
 
-fn srv(port: u16, labels: &[&[u8]]) -> RData {
+pub(crate) fn srv(port: u16, labels: &[&[u8]]) -> RData {
     let mut target = Name::from_labels(labels.iter().copied()).unwrap();
     target.set_fqdn(true);
     RData::SRV(SRV::new(0, 1, port, target))

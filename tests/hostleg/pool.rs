@@ -1,17 +1,23 @@
 //! Connections that wait greeted for polls: used by logins only, never at the price of a login, and
 //! not where each connection must begin with who the client is.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gatepost::backend::Backend;
-use gatepost::backend::config::{Config, ForwardClient};
+use gatepost::backend::config::{Config, Discover, ForwardClient, Security};
+use gatepost::backend::dns::Dns;
+use gatepost::backend::{Backend, Surroundings};
 use gatepost::protocol::Protocol;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use hickory_resolver::proto::rr::rdata::A;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
+use super::certificates::Cert;
+use super::discover::{Says, name_server, srv};
 use super::scripted::{Alice, GREETING, backend, config};
 
 /// What a host saw of waiting connections.
@@ -27,9 +33,18 @@ struct Seen {
     goes: AtomicBool,
     /// What was said on each connection before its login.
     before: Mutex<String>,
+    /// Whom those asked for that shook hands.
+    asked: Mutex<Vec<String>>,
 }
 
+/// How a host does TLS, where it does.
+type Tls = Option<(TlsAcceptor, Security)>;
+
 async fn start() -> (SocketAddr, Arc<Seen>) {
+    start_with(None).await
+}
+
+async fn start_with(tls: Tls) -> (SocketAddr, Arc<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let seen = Arc::new(Seen::default());
@@ -38,15 +53,54 @@ async fn start() -> (SocketAddr, Arc<Seen>) {
         while let Ok((tcp, _)) = listener.accept().await {
             host.accepted.fetch_add(1, SeqCst);
             let waits = !host.busy.load(SeqCst);
-            tokio::spawn(serve(tcp, waits, Arc::clone(&host)));
+            let (tls, seen) = (tls.clone(), Arc::clone(&host));
+            tokio::spawn(async move {
+                match tls {
+                    None => serve(tcp, GREETING, waits, seen).await,
+                    Some(tls) => serve_tls(tcp, tls, waits, seen).await,
+                }
+            });
         }
     });
     (at, seen)
 }
 
-async fn serve(tcp: TcpStream, waits: bool, seen: Arc<Seen>) {
-    let mut stream = BufReader::new(tcp);
-    if stream.write_all(GREETING.as_bytes()).await.is_err() {
+async fn serve_tls(tcp: TcpStream, tls: (TlsAcceptor, Security), waits: bool, seen: Arc<Seen>) {
+    let (acceptor, security) = tls;
+    let (mut tcp, mut greeting) = (BufReader::new(tcp), GREETING);
+    if security == Security::StartTls {
+        tcp.write_all(b"* OK hi\r\n").await.unwrap();
+        greeting = "";
+        let mut line = String::new();
+        while !line.ends_with(" STARTTLS\r\n") {
+            line.clear();
+            if tcp.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some((tag, "CAPABILITY\r\n")) = line.split_once(' ') {
+                let answer = format!("* CAPABILITY IMAP4rev1 STARTTLS\r\n{tag} OK\r\n");
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+        let (tag, _) = line.split_once(' ').unwrap();
+        let answer = format!("{tag} OK go ahead\r\n");
+        tcp.write_all(answer.as_bytes()).await.unwrap();
+    }
+    if let Ok(stream) = acceptor.accept(tcp.into_inner()).await {
+        let name = stream.get_ref().1.server_name().unwrap_or("nobody");
+        seen.asked.lock().unwrap().push(name.to_owned());
+        serve(stream, greeting, waits, seen).await;
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    greeting: &str,
+    waits: bool,
+    seen: Arc<Seen>,
+) {
+    let mut stream = BufReader::new(stream);
+    if stream.write_all(greeting.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return;
     }
     let mut line = String::new();
@@ -61,9 +115,13 @@ async fn serve(tcp: TcpStream, waits: bool, seen: Arc<Seen>) {
                 }
             }
             let ok = format!("{tag} OK in\r\n");
-            if stream.write_all(ok.as_bytes()).await.is_err() {
+            if stream.write_all(ok.as_bytes()).await.is_err() || stream.flush().await.is_err() {
                 return;
             }
+        } else if command == "CAPABILITY\r\n" {
+            let answer = format!("* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\r\n{tag} OK\r\n");
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.flush().await;
         } else if seen.logins.load(SeqCst) == 0 {
             seen.before.lock().unwrap().push_str(&line);
         }
@@ -141,4 +199,50 @@ async fn behind_a_proxy_header_nothing_waits() {
     }
     assert_eq!(seen.accepted.load(SeqCst), 40);
     assert!(seen.before.lock().unwrap().starts_with("PROXY "));
+}
+
+/// Whoever answers for the name server may name any host, with a certificate of that host's own: a
+/// connection that waits goes where a login's own goes, and believes no more.
+#[tokio::test]
+async fn what_waits_for_hosts_found_by_name_believes_one_name_only() {
+    let cert = Cert::new("found", |it| {
+        let name = |name: &str| rcgen::SanType::DnsName(name.try_into().unwrap());
+        it.subject_alt_names = vec![name("store.mail.example"), name("store-0.mail.example")];
+    });
+    for security in [Security::Implicit, Security::StartTls] {
+        let acceptor = TlsAcceptor::from(Arc::clone(&cert.server));
+        let (at, seen) = start_with(Some((acceptor, security))).await;
+        let says = Says::default();
+        // No file and no other server knows the host's name.
+        *says.lock().unwrap() = vec![
+            (
+                RecordType::SRV,
+                vec![srv(at.port(), &[b"store-0", b"mail", b"example"])],
+            ),
+            (RecordType::A, vec![RData::A(A(Ipv4Addr::LOCALHOST))]),
+        ];
+        let mut config = Config {
+            discover: Some(Discover {
+                protocol: Protocol::Imap,
+                security,
+                name: "store.mail.example.".into(),
+                port: match security {
+                    Security::Implicit => 993,
+                    Security::Clear | Security::StartTls => 143,
+                },
+            }),
+            retry_for: Duration::from_secs(30),
+            ..Config::new("test", Vec::new())
+        };
+        config.tls.ca = Some(cert.file.clone());
+        let backend = Arc::new(Backend::new(config, Surroundings::default()).unwrap());
+        backend.start_asking(Arc::new(Dns::at(name_server(says).await)));
+        poll_until(&backend, &seen, 3).await;
+        let asked = seen.asked.lock().unwrap().clone();
+        assert!(asked.len() > 3, "{asked:?}");
+        assert!(
+            asked.iter().all(|name| name == "store.mail.example"),
+            "{security:?}: {asked:?}"
+        );
+    }
 }
