@@ -122,18 +122,43 @@ pub enum Code {
 }
 
 impl Code {
+    /// Each of them once, in the order they are declared in.
+    #[allow(clippy::indexing_slicing, reason = "out of bounds it does not compile")]
+    pub const ALL: [Code; 9] = {
+        let mut all = [Code::AuthenticationFailed; 9];
+        let mut at = 0;
+        while let Some(next) = all[at].entry().1 {
+            at += 1;
+            all[at] = next;
+        }
+        assert!(at + 1 == all.len());
+        all
+    };
+
+    /// The one that is written so, in capitals or not.
+    pub fn named(name: &[u8]) -> Option<Code> {
+        let is = |code: &Code| code.as_str().as_bytes().eq_ignore_ascii_case(name);
+        Code::ALL.into_iter().find(is)
+    }
+
     /// The code as RFC 5530 writes it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// How it is written, and the one behind it: who adds a code is asked for both, and [`Code::ALL`]
+    /// cannot be without it.
+    const fn entry(self) -> (&'static str, Option<Code>) {
         match self {
-            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
-            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
-            Code::Unavailable => "UNAVAILABLE",
-            Code::Limit => "LIMIT",
-            Code::Expired => "EXPIRED",
-            Code::ContactAdmin => "CONTACTADMIN",
-            Code::PrivacyRequired => "PRIVACYREQUIRED",
-            Code::InUse => "INUSE",
-            Code::ServerBug => "SERVERBUG",
+            Code::AuthenticationFailed => ("AUTHENTICATIONFAILED", Some(Code::AuthorizationFailed)),
+            Code::AuthorizationFailed => ("AUTHORIZATIONFAILED", Some(Code::Unavailable)),
+            Code::Unavailable => ("UNAVAILABLE", Some(Code::Limit)),
+            Code::Limit => ("LIMIT", Some(Code::Expired)),
+            Code::Expired => ("EXPIRED", Some(Code::ContactAdmin)),
+            Code::ContactAdmin => ("CONTACTADMIN", Some(Code::PrivacyRequired)),
+            Code::PrivacyRequired => ("PRIVACYREQUIRED", Some(Code::InUse)),
+            Code::InUse => ("INUSE", Some(Code::ServerBug)),
+            Code::ServerBug => ("SERVERBUG", None),
         }
     }
 }

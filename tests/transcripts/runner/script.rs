@@ -248,21 +248,8 @@ fn read_failure(rest: &str) -> Option<Failure> {
         // `Refused CODE [alert text]`
         "Refused" => {
             let (code, alert) = detail.split_once(' ').unwrap_or((detail, ""));
-            let code = [
-                Code::AuthenticationFailed,
-                Code::AuthorizationFailed,
-                Code::Unavailable,
-                Code::Limit,
-                Code::Expired,
-                Code::ContactAdmin,
-                Code::PrivacyRequired,
-                Code::InUse,
-                Code::ServerBug,
-            ]
-            .into_iter()
-            .find(|known| known.as_str() == code)?;
             Failure::Refused {
-                code,
+                code: Code::named(code.as_bytes())?,
                 alert: Some(alert.to_owned()).filter(|alert| !alert.is_empty()),
             }
         }

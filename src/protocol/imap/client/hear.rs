@@ -296,19 +296,5 @@ impl Client {
 /// The codes of a refusal that are passed on (RFC 5530 §3). Others say nothing a client could act
 /// on; REFERRAL is not followed.
 fn refusal(code: &[u8]) -> Option<Code> {
-    use Code::*;
-    let name = word(code).0;
-    [
-        AuthenticationFailed,
-        AuthorizationFailed,
-        Unavailable,
-        Limit,
-        Expired,
-        ContactAdmin,
-        PrivacyRequired,
-        InUse,
-        ServerBug,
-    ]
-    .into_iter()
-    .find(|code| is(name, code.as_str()))
+    Code::named(word(code).0)
 }
