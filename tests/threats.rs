@@ -5,6 +5,42 @@
 use std::fs;
 use std::path::Path;
 
+/// The attributes of a function, each on the lines right above it, where comments may stand too.
+fn attributes<'a>(code: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let lines: Vec<&str> = code.lines().map(str::trim_start).collect();
+    let (plain, waits) = (format!("fn {name}("), format!("async fn {name}("));
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with(&plain) || line.starts_with(&waits))?;
+    let above = lines[..at].iter().rev();
+    let above = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+    Some(
+        above
+            .copied()
+            .filter(|line| line.starts_with('#'))
+            .collect(),
+    )
+}
+
+fn is_test(attribute: &str) -> bool {
+    attribute == "#[test]"
+        || attribute == "#[tokio::test]"
+        || attribute.starts_with("#[tokio::test(")
+}
+
+#[test]
+fn only_what_stands_right_above_a_function_makes_it_a_test() {
+    let code =
+        "#[test]\nfn one() {}\nfn two() {}\n#[test]\n// Slow.\n#[ignore]\nasync fn three() {}\n";
+    assert_eq!(attributes(code, "one"), Some(vec!["#[test]"]));
+    assert_eq!(attributes(code, "two"), Some(vec![]));
+    assert_eq!(
+        attributes(code, "three"),
+        Some(vec!["#[ignore]", "#[test]"])
+    );
+    assert_eq!(attributes(code, "four"), None);
+}
+
 #[test]
 fn each_promise_is_held_by_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -20,14 +56,15 @@ fn each_promise_is_held_by_tests_that_are_there() {
             let (file, name) = test.split_once("` ").unwrap();
             let path = root.join(file.trim_start_matches('`'));
             let code = fs::read_to_string(&path).unwrap_or_else(|_| panic!("{class}: no {file}"));
-            let signature = format!("fn {name}(");
-            let at = code.find(&signature);
-            let at = at.unwrap_or_else(|| panic!("{class}: no test {name} in {file}"));
-            let before: String = code[..at].chars().rev().take(300).collect();
-            let is_test = ["]tset[#", "(tset::oikot[#", "]tset::oikot[#"];
+            let attributes = attributes(&code, name);
+            let attributes = attributes.unwrap_or_else(|| panic!("{class}: no {name} in {file}"));
             assert!(
-                is_test.iter().any(|it| before.contains(it)),
-                "{class}: {name} is no test"
+                attributes.iter().any(|it| is_test(it)),
+                "{class}: {name} is no test, it has {attributes:?}"
+            );
+            assert!(
+                !attributes.iter().any(|it| it.starts_with("#[ignore")),
+                "{class}: {name} is not run"
             );
         }
     }

@@ -30,6 +30,14 @@ pub(super) struct Table {
     strangers: RandomState,
 }
 
+/// Whose hash a name is checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Theirs,
+    /// Nobody has the name: it is checked for the time it takes.
+    Somebodys,
+}
+
 impl Table {
     /// Reads a file. The errors are for an operator and hold nothing of a hash.
     pub(super) fn load(file: &Path) -> Result<Table, Vec<String>> {
@@ -88,14 +96,22 @@ impl Table {
     /// one is checked against somebody's hash, the same one each time, so that in a file of several
     /// schemes nobody can be told from somebody by the time it takes.
     pub(super) fn verify(&self, name: &UserName, password: &[u8]) -> bool {
+        let (hash, whose) = self.hash_for(name);
+        let verified = hash.map_or_else(
+            || Hash::nobodys().verify(password),
+            |hash| hash.verify(password),
+        );
+        verified && whose == Whose::Theirs
+    }
+
+    /// The hash that a name's password is checked against; none in an empty file.
+    fn hash_for(&self, name: &UserName) -> (Option<&Hash>, Whose) {
         let canonical = name.canonical();
-        let known = self.names.get(canonical.as_str()).copied();
-        let at = known.unwrap_or_else(|| self.anybody(&canonical));
-        let verified = match self.hashes.get(at) {
-            Some(hash) => hash.verify(password),
-            None => Hash::nobodys().verify(password),
+        let (at, whose) = match self.names.get(canonical.as_str()) {
+            Some(at) => (*at, Whose::Theirs),
+            None => (self.anybody(&canonical), Whose::Somebodys),
         };
-        verified && known.is_some()
+        (self.hashes.get(at), whose)
     }
 
     fn anybody(&self, name: &str) -> usize {
@@ -139,6 +155,29 @@ mod tests {
                 "{user}"
             );
         }
+    }
+
+    #[test]
+    fn a_strangers_password_is_checked_against_one_of_the_files_hashes() {
+        let file = format!("alice:{BCRYPT}\nbob:{BCRYPT}\n");
+        let Ok(table) = Table::parse(file.as_bytes()) else {
+            panic!("not read");
+        };
+        for (user, want) in [
+            ("bob", Whose::Theirs),
+            ("eve", Whose::Somebodys),
+            ("mallory", Whose::Somebodys),
+        ] {
+            let (hash, whose) = table.hash_for(&name(user));
+            assert_eq!(whose, want, "{user}");
+            let hash = hash.unwrap();
+            assert!(
+                table.hashes.iter().any(|it| std::ptr::eq(it, hash)),
+                "{user}"
+            );
+        }
+        let theirs = table.hash_for(&name("Bob")).0.unwrap();
+        assert!(std::ptr::eq(theirs, &table.hashes[1]));
     }
 
     #[test]
