@@ -122,10 +122,10 @@ fn every_target() {
     };
     let runs = number("GATEPOST_FUZZ_RUNS").unwrap_or(2_000);
     let only = std::env::var("GATEPOST_FUZZ_TARGET").ok();
-    for target in TARGETS
-        .iter()
-        .filter(|it| only.as_ref().is_none_or(|only| only == it.name))
-    {
+    let wanted = |it: &&Target| only.as_ref().is_none_or(|only| only == it.name);
+    let targets: Vec<&Target> = TARGETS.iter().filter(wanted).collect();
+    assert!(!targets.is_empty(), "there is no target {only:?}");
+    for target in targets {
         let (seeds, words) = (seeds(target), words(target));
         for (name, octets) in &seeds {
             play(target, name, octets);
@@ -138,7 +138,7 @@ fn every_target() {
     }
 }
 
-/// Each target has its file for libFuzzer, and is in its manifest.
+/// Each target has its file for libFuzzer, which plays the same, and is in its manifest.
 #[test]
 fn every_target_is_built_for_the_fuzzer() {
     let manifest = std::fs::read_to_string(directory("Cargo.toml")).unwrap();
@@ -146,9 +146,7 @@ fn every_target_is_built_for_the_fuzzer() {
         let file = format!("targets/{}.rs", target.name);
         assert!(manifest.contains(&format!("path = \"{file}\"")), "{file}");
         let text = std::fs::read_to_string(directory(&file)).unwrap();
-        assert!(
-            text.contains(&format!("fuzz::entry(\"{}\")", target.name)) || text.contains("entry::"),
-            "{file}"
-        );
+        let plays = format!("entry::{}(octets)", target.plays);
+        assert!(text.contains(&plays), "{file} does not play {plays}");
     }
 }

@@ -26,43 +26,47 @@ pub(crate) mod sasl;
 pub(crate) mod session;
 pub(crate) mod yaml;
 
-/// A target: its name, what plays it, the longest input worth playing, and how much slower than the
-/// others it is.
+/// A target: its name, what plays it and how that is named here, the longest input worth playing, and
+/// how much slower than the others it is.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) play: fn(&[u8]),
+    pub(crate) plays: &'static str,
     pub(crate) most: usize,
     pub(crate) slow: usize,
 }
 
-const fn target(name: &'static str, play: fn(&[u8]), most: usize) -> Target {
-    Target {
-        name,
-        play,
-        most,
-        slow: 1,
-    }
+macro_rules! target {
+    ($name:literal, $play:path, $most:literal) => {
+        Target {
+            name: $name,
+            play: $play,
+            plays: stringify!($play),
+            most: $most,
+            slow: 1,
+        }
+    };
 }
 
 /// Every target; `targets/` has a file for each, `seeds/` a directory.
 pub(crate) const TARGETS: &[Target] = &[
-    target("proxy", proxy::header, 512),
-    target("sasl", sasl::exchange, 1024),
-    target("imap", front::imap, 512),
-    target("pop3", front::pop3, 512),
-    target("imap_host", host::imap, 512),
-    target("pop3_host", host::pop3, 512),
-    target("imap_relay", relay::imap, 512),
-    target("pop3_relay", relay::pop3, 512),
-    target("fetch", fetch::maildrop, 384),
-    target("fetch_raw", fetch::raw, 384),
-    target("encoder", encoder::login, 512),
-    target("session", session::whole, 384),
-    target("lookup", lookup::answer, 512),
-    target("map", yaml::map, 256),
+    target!("proxy", proxy::header, 512),
+    target!("sasl", sasl::exchange, 1024),
+    target!("imap", front::imap, 512),
+    target!("pop3", front::pop3, 512),
+    target!("imap_host", host::imap, 512),
+    target!("pop3_host", host::pop3, 512),
+    target!("imap_relay", relay::imap, 512),
+    target!("pop3_relay", relay::pop3, 512),
+    target!("fetch", fetch::maildrop, 384),
+    target!("fetch_raw", fetch::raw, 384),
+    target!("encoder", encoder::login, 512),
+    target!("session", session::whole, 384),
+    target!("lookup", lookup::answer, 512),
+    target!("map", yaml::map, 256),
     Target {
         slow: 50,
-        ..target("settings", yaml::settings, 512)
+        ..target!("settings", yaml::settings, 512)
     },
 ];
 
