@@ -61,7 +61,7 @@ def restricted(docs, host_ports=False):
         need(pod.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{name}: no seccomp profile")
         for volume in spec.get("volumes", []):
             need(set(volume) - {"name"} <= VOLUMES, f"{name}: volume {volume['name']} is not allowed")
-        for container in spec["containers"]:
+        for container in spec.get("initContainers", []) + spec["containers"]:
             at, context = f"{name}/{container['name']}", container.get("securityContext", {})
             need(context.get("allowPrivilegeEscalation") is False, f"{at}: may escalate")
             need(context.get("readOnlyRootFilesystem") is True, f"{at}: may write to its root")
