@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::crowd::{self, Client};
 use crate::support::gateway::{Settings, admin_get};
@@ -30,6 +30,7 @@ fn out_of_descriptors_nobody_who_is_there_notices() {
         let user = format!("there{number}");
         there.push(runtime.block_on(Client::logged_in(port, &user)).unwrap());
     }
+    let began = Instant::now();
     let crowd: Vec<TcpStream> = (0..CROWD)
         .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
         .collect();
@@ -54,21 +55,25 @@ fn out_of_descriptors_nobody_who_is_there_notices() {
     let spent = processor(&gateway) - before;
     eprintln!("{spent} s of processor time in 2 s at the limit, 420 commands and checks included");
     let metrics = admin_get(gateway.ports.admin, "/metrics").unwrap().1;
+    let seconds = began.elapsed().as_secs();
     let counted = metrics.lines().find(|line| {
         line.starts_with("gatepost_accept_errors_total")
             && line.contains(&format!(":{port}"))
             && line.contains("descriptors")
     });
+    let counted: Option<u64> =
+        counted.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap());
+    // It rests a tenth of a second each time: who does not fails many thousand times in one.
     assert!(
-        counted.is_some_and(|line| !line.ends_with(" 0")),
-        "{counted:?}"
+        counted.is_some_and(|times| times > 0 && times < 50 * (1 + seconds)),
+        "{counted:?} in {seconds} s"
     );
     // Told once in ten seconds, though it rests ten times in one; and no host is to blame.
     let log = gateway.log();
-    let told = log.matches("event=accept_rests").count();
-    assert!(told <= 1 + log.matches("seconds=").count(), "{log}");
+    let told = log.matches("event=accept_rests").count() as u64;
+    assert!(told <= 1 + began.elapsed().as_secs() / 10, "{log}");
     assert!(!log.contains("host_down"), "{log}");
-    let left = std::time::Instant::now();
+    let left = Instant::now();
     drop(crowd);
     let mut new = runtime.block_on(Client::logged_in(port, "new")).unwrap();
     eprintln!(
@@ -106,6 +111,9 @@ fn nobody_is_turned_away_when_descriptors_run_out() {
         .collect();
     // One after the other leaves and makes room for another, until all had their greeting.
     for mut client in crowd {
+        client
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
         let mut greeting = [0; 5];
         client.read_exact(&mut greeting).unwrap();
         assert_eq!(&greeting, b"* OK ");

@@ -274,7 +274,12 @@ async fn nobody_is_lost_refused_or_led_astray() {
             .await;
         }
     }
+    assert!(
+        !traffic.is_finished(),
+        "the traffic ended before the reloads"
+    );
     traffic.abort();
+    assert!(tally.logins.load(SeqCst) > 0, "there was no traffic");
 
     for client in &mut idle {
         assert_eq!(client.version().await, Ok(0), "an idle session");
