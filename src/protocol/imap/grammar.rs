@@ -137,6 +137,11 @@ impl<'a> Tokens<'a> {
         self.clone().end().is_ok()
     }
 
+    /// Whether every octet is read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// `1*ASTRING-CHAR`: a verb, a mechanism, a capability.
     pub fn atom(&mut self) -> Result<&'a [u8], Bad> {
         match self.run(is_astring_char) {

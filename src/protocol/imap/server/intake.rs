@@ -102,18 +102,19 @@ impl Server {
         }
     }
 
-    /// How many octets the command that is being read may have, by its verb.
+    /// How many octets the command that is being read may have, by its verb. One whose end does not show
+    /// within the common limit is not asked for: how much of a line has come decides nothing.
     fn budget(&self) -> usize {
+        let line = self.settings.line;
         let head = if self.command.is_empty() {
-            self.lines.peek()
+            let unread = self.lines.peek();
+            unread.get(..=line).unwrap_or(unread)
         } else {
             &self.command
         };
-        let long = matches!(verb(head).as_deref(), Some("ID" | "AUTHENTICATE"));
-        if long {
-            self.settings.line.max(LONG_LINE)
-        } else {
-            self.settings.line
+        match verb(head).as_deref() {
+            Some("ID" | "AUTHENTICATE") if verb_ends(head) => line.max(LONG_LINE),
+            _ => line,
         }
     }
 
@@ -174,6 +175,13 @@ pub(super) fn verb(head: &[u8]) -> Option<String> {
     // Longer than any verb: not worth a copy.
     let atom = std::str::from_utf8(atom.get(..atom.len().min(32))?).ok()?;
     Some(atom.to_ascii_uppercase())
+}
+
+/// Whether something stands behind the verb.
+fn verb_ends(head: &[u8]) -> bool {
+    let mut tokens = Tokens::new(head);
+    let verb = (tokens.tag(), tokens.space(), tokens.atom());
+    matches!(verb, (Some(_), Ok(()), Ok(_))) && !tokens.is_empty()
 }
 
 /// Appends without leaving copies of a growing secret behind.

@@ -88,3 +88,35 @@ fn little_is_held_while_nothing_comes() {
     assert!(server.held() <= 16 * 1024, "{}", server.held());
     assert!(size_of::<Server>() < 512, "{}", size_of::<Server>());
 }
+
+#[test]
+fn a_verb_behind_the_longest_line_asks_for_no_longer_one() {
+    let padding = |tag: usize| "W".repeat(tag);
+    for (command, fits) in [
+        (format!("{} ID NIL\r\n", padding(60)), true),
+        (format!("{} ID NIL\r\n", padding(61)), true),
+        (format!("{} ID\r\n", padding(61)), true),
+        (format!("{} ID NIL\r\n", padding(62)), false),
+        (format!("{} IDLE\r\n", padding(61)), false),
+        (format!("{} AUTHENTICATE BQ\r\n", padding(60)), false),
+    ] {
+        let heard = |most: usize| {
+            let mut settings = server().settings;
+            settings.line = 64;
+            let mut server = Server::new(settings);
+            let mut heard = Vec::new();
+            for part in command.as_bytes().chunks(most) {
+                server.receive(part);
+                while let Step::Write(octets) = server.step() {
+                    heard.extend(octets);
+                }
+            }
+            String::from_utf8(heard).unwrap()
+        };
+        let whole = heard(command.len());
+        assert_eq!(!whole.contains("line too long"), fits, "{command}{whole}");
+        for most in 1..command.len() {
+            assert_eq!(heard(most), whole, "{command} in parts of {most}");
+        }
+    }
+}
