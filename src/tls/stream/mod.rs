@@ -290,7 +290,7 @@ impl FrontTls {
             let done = self.open(cx, buffer.get_mut(..have).unwrap_or_default(), room);
             if room.filled().len() > before || self.reading == Half::Closed {
                 self.received = buffer.get(done..have).unwrap_or_default().to_vec();
-                // A reply to a key update; the next write takes along what is not written here.
+                // A renegotiation was declined; the next write takes along what is not written here.
                 let _ = self.poll_sealed(cx)?;
                 return match room.filled().len() > before {
                     true => Poll::Ready(Ok(())),

@@ -11,7 +11,7 @@ use super::protect::{Alert, Form, HEADER, PLAIN_MAX, Protection, kind};
 
 /// Warnings, renegotiations and empty records that a peer may send between two pieces of data, and key
 /// updates likewise: each costs work and moves nothing.
-const IDLE_MAX: u8 = 32;
+pub(super) const IDLE_MAX: u8 = 32;
 
 const CLOSE_NOTIFY: u8 = 0;
 const NO_RENEGOTIATION: u8 = 100;
@@ -28,7 +28,7 @@ pub(super) enum Opened {
     More { record: usize },
     /// Data: where it is, and the length of its record.
     Data { text: Range<usize>, record: usize },
-    /// Something that is not the reader's business; `reply` may have grown.
+    /// Something that is not the reader's business; `reply` may have grown, once in a connection.
     Control { record: usize },
     /// The peer says that nothing will follow.
     End,
@@ -59,6 +59,25 @@ pub(super) struct Records {
     pub(super) limit: u64,
     /// See [`IDLE_MAX`].
     idle: u8,
+    update: Update,
+    renegotiation: Renegotiation,
+}
+
+/// Whether the peer waits for our key to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Update {
+    No,
+    /// It asked, once or many times: our next data has a new key before it (RFC 8446 §4.6.3: one update
+    /// may answer several requests). Nothing is kept for a peer that asks and does not read.
+    Owed,
+}
+
+/// Whether the peer wanted to shake hands again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renegotiation {
+    NotAsked,
+    /// It was told no, at once, as it may wait for that; asking a second time ends the connection.
+    Declined,
 }
 
 impl Records {
@@ -82,6 +101,8 @@ impl Records {
             limit: common.confidentiality_limit,
             schedule,
             idle: 0,
+            update: Update::No,
+            renegotiation: Renegotiation::NotAsked,
         })
     }
 
@@ -137,12 +158,15 @@ impl Records {
                         self.update_read()?;
                         match asked {
                             0 => {}
-                            1 => self.update_write(reply)?,
+                            1 => self.update = Update::Owed,
                             _ => return Err(Alert::IllegalParameter.into()),
                         }
                     }
                     // RFC 5246 §7.4.1.1: a renegotiation may be declined.
-                    (Form::ExplicitNonce | Form::Plain, Some(&[CLIENT_HELLO, ..])) => {
+                    (Form::ExplicitNonce | Form::Plain, Some(&[CLIENT_HELLO, ..]))
+                        if self.renegotiation == Renegotiation::NotAsked =>
+                    {
+                        self.renegotiation = Renegotiation::Declined;
                         let words = [WARNING, NO_RENEGOTIATION];
                         self.write.seal(kind::ALERT, &words, reply)?;
                     }
@@ -181,8 +205,12 @@ impl Records {
         Ok(())
     }
 
-    /// Appends `data` to `out`, protected.
+    /// Appends `data` to `out`, protected; before it a new key that the peer asked for.
     pub(super) fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Alert> {
+        if self.update == Update::Owed && !data.is_empty() {
+            self.update = Update::No;
+            self.update_write(out)?;
+        }
         for piece in data.chunks(PLAIN_MAX) {
             if self.write.sequence() >= self.limit {
                 match self.form {

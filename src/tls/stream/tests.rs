@@ -18,8 +18,10 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::tls::provider;
 use anybody::Anybody;
+use records::IDLE_MAX;
 
 mod ends;
+mod floods;
 
 #[path = "../../../tests/support/anybody.rs"]
 mod anybody;
@@ -79,8 +81,12 @@ async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 async fn connected(suite: SupportedCipherSuite) -> (TlsStream<TcpStream>, FrontTls) {
+    connected_as(client(suite)).await
+}
+
+async fn connected_as(client: Arc<ClientConfig>) -> (TlsStream<TcpStream>, FrontTls) {
     let (listener, address) = listen().await;
-    let connector = TlsConnector::from(client(suite));
+    let connector = TlsConnector::from(client);
     let tcp = TcpStream::connect(address).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
