@@ -136,7 +136,7 @@ fn session(messages: u32, size: usize, commands: &'static [u8]) -> (usize, usize
                 idle: Duration::from_secs(600),
             };
             let first = First::default();
-            let served = serve(&mut clients_end, first, opened, terms, Never, pending()).await;
+            let served = serve(&mut clients_end, first, opened, terms, Never, |_| pending()).await;
             assert_eq!(served.ended.reason, "quit");
             // What the next visit starts from is there.
             let deleted = served.counts.deleted as usize;

@@ -378,7 +378,7 @@ async fn serve_maildrop(
         idle,
     };
     let again = again::SameHost { ticket, seat: None };
-    let stop = live.end_asked();
+    let stop = |heard| live.end_asked_beyond(heard);
     let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
     remembered.put(maildrop, served.remainder);
     linger(client).await;

@@ -160,8 +160,15 @@ impl Live {
 
     /// Waits until the session is asked to end.
     pub async fn end_asked(&self) -> Farewell {
+        self.end_asked_beyond(None).await
+    }
+
+    /// Waits until the session is asked to end for another reason than it has `heard`.
+    pub async fn end_asked_beyond(&self, heard: Option<Farewell>) -> Farewell {
         loop {
-            if let Some(reason) = self.ending.asked() {
+            if let Some(reason) = self.ending.asked()
+                && heard != Some(reason)
+            {
                 return reason;
             }
             self.ending.notify.notified().await;
@@ -190,7 +197,8 @@ impl Drop for Entry {
     }
 }
 
-/// A wish to end, once uttered never taken back. One task waits for it: the session's own.
+/// A wish to end, once uttered never taken back. A drain's may take as long as the session likes;
+/// whoever is told to go meanwhile has to. One task waits for it: the session's own.
 #[derive(Default)]
 struct Ending {
     reason: AtomicU8,
@@ -207,15 +215,21 @@ impl Ending {
     ];
 
     fn ask(&self, reason: Farewell) {
-        let index = Self::REASONS.iter().position(|r| *r == reason);
-        let code = index.and_then(|i| u8::try_from(i + 1).ok()).unwrap_or(1);
-        let asked = self
-            .reason
-            .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        let code = Self::code(reason);
+        let draining = Self::code(Farewell::Shutdown);
+        let asked = (self.reason).fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
+            let news = before == 0 || (before == draining && reason == Farewell::Kicked);
+            news.then_some(code)
+        });
         // Once is enough: a drain asks again and again.
         if asked.is_ok() {
             self.notify.notify_one();
         }
+    }
+
+    fn code(reason: Farewell) -> u8 {
+        let index = Self::REASONS.iter().position(|r| *r == reason);
+        index.and_then(|i| u8::try_from(i + 1).ok()).unwrap_or(1)
     }
 
     fn asked(&self) -> Option<Farewell> {
@@ -275,5 +289,22 @@ mod tests {
         assert_eq!(registry.end(&Filter::default(), Farewell::Kicked), 1);
         assert_eq!(alice.end_asked().await, Farewell::Kicked);
         assert_eq!(alice.end_asked().await, Farewell::Kicked);
+    }
+
+    #[tokio::test]
+    async fn who_drains_can_still_be_told_to_go() {
+        let registry = Arc::new(Registry::default());
+        let alice = enter(&registry, "1", Some("alice"));
+        for (asked, then) in [
+            (Farewell::Shutdown, Farewell::Shutdown),
+            (Farewell::Shutdown, Farewell::Shutdown),
+            (Farewell::Kicked, Farewell::Kicked),
+            (Farewell::Shutdown, Farewell::Kicked),
+        ] {
+            alice.end(asked);
+            assert_eq!(alice.asked_to_end(), Some(then), "{asked:?}");
+        }
+        let beyond = alice.end_asked_beyond(Some(Farewell::Shutdown));
+        assert_eq!(beyond.await, Farewell::Kicked);
     }
 }

@@ -6,32 +6,20 @@
 //! The relay does not understand mail: an [`Observer`] is fed every octet and knows where a goodbye
 //! may stand.
 
-use std::cell::RefCell;
+mod direction;
+
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::ended::{Ended, EndedBy};
 use super::registry::Live;
 use crate::net::Stream;
 use crate::protocol::{Farewell, Handover, Observer, Verdict};
-use crate::tls;
-
-/// Octets moved at a time: four full TLS records, so that a bulk transfer costs few system calls.
-const BUFFER: usize = 64 * 1024;
-
-/// What a slow peer may hold up in all, over every relay of the process; past it a direction reads
-/// small pieces only.
-const HELD_MAX: usize = 256 * 1024 * 1024;
-
-/// Octets read at a time when [`HELD_MAX`] is reached.
-const BUFFER_SMALL: usize = 4 * 1024;
+use direction::{Direction, Flow, Moved, Which};
 
 /// After one side ended its half, the other may be silent this long: a host that answers a command
 /// sent before the client's end goes on as long as it moves.
@@ -46,12 +34,6 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(30);
 
 /// The same where the gateway drains: no end of its own, the drain has one.
 const DRAIN_WAIT: Duration = Duration::from_secs(24 * 3600);
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
-}
 
 /// Relays until the session is over; both streams are shut down then. `lost` says how long the client
 /// of a session that was lost out of the blue is kept, so that not all of a host's come back at once.
@@ -77,13 +59,17 @@ pub(super) fn relay<'a>(
         kept: None,
     };
     async move {
-        let mut asked = pin!(live.end_asked());
+        let mut asked = pin!(live.end_asked_beyond(None));
         let mut timer = pin!(sleep_until(Instant::now() + idle));
         let mut last = Instant::now();
         let ended = poll_fn(|cx| {
-            if relay.leaving.is_none()
-                && let Poll::Ready(reason) = asked.as_mut().poll(cx)
+            // A drain takes its time: whoever is told to go meanwhile hears of that, too.
+            while matches!(
+                relay.leaving,
+                None | Some(Leaving::Waiting(Farewell::Shutdown))
+            ) && let Poll::Ready(reason) = asked.as_mut().poll(cx)
             {
+                asked.set(live.end_asked_beyond(Some(reason)));
                 relay.leaving = Some(Leaving::Waiting(reason));
                 let wait = match reason {
                     Farewell::Shutdown => DRAIN_WAIT,
@@ -264,206 +250,6 @@ impl<L: Fn() -> Duration> Relay<L> {
 
     fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved)
-    }
-}
-
-/// One direction of a relay.
-struct Direction {
-    /// Read, not yet taken by the other side.
-    held: Vec<u8>,
-    /// How much of `held` is written.
-    written: usize,
-    /// Whether the writer may still buffer octets of ours.
-    unflushed: bool,
-    /// Whether octets moved since this was last asked.
-    moved: bool,
-    flow: Flow,
-    /// How reading ended, where octets came first.
-    failed: Option<io::Error>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    /// Octets may come.
-    Open,
-    /// The observer refused some: nothing moves any more.
-    Refused,
-    /// The reader's end was seen; the writer is to be shut down.
-    Ended,
-    /// The same, together with the last octets, and the writer knows that they are the last.
-    Last,
-    /// The writer is shut down.
-    Shut,
-}
-
-/// What became of a direction.
-enum Moved {
-    /// The end of stream was passed on.
-    All,
-    /// The observer refused some octets.
-    Refused,
-    /// One of its streams broke.
-    Failed(Which, io::Error),
-}
-
-/// The stream of a direction that broke.
-#[derive(Clone, Copy)]
-enum Which {
-    Reader,
-    Writer,
-}
-
-impl Direction {
-    fn new(first: Vec<u8>) -> Self {
-        HELD.fetch_add(first.len(), Ordering::Relaxed);
-        Direction {
-            held: first,
-            written: 0,
-            unflushed: false,
-            moved: false,
-            flow: Flow::Open,
-            failed: None,
-        }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut Stream,
-        writer: &mut Stream,
-        count: &AtomicU64,
-        mut look: impl FnMut(&mut [u8]) -> Verdict,
-        mut may_end: impl FnMut(&mut Context<'_>, bool) -> Poll<()>,
-    ) -> Poll<Moved> {
-        loop {
-            if let Err(error) = ready!(self.poll_write(cx, writer)) {
-                return Poll::Ready(Moved::Failed(Which::Writer, error));
-            }
-            if let Some(error) = self.failed.take() {
-                return Poll::Ready(Moved::Failed(Which::Reader, error));
-            }
-            match self.flow {
-                Flow::Open => match ready!(self.poll_read(cx, reader, writer, count, &mut look)) {
-                    Ok(()) => {}
-                    Err((which, error)) => return Poll::Ready(Moved::Failed(which, error)),
-                },
-                Flow::Refused => return Poll::Ready(Moved::Refused),
-                Flow::Ended | Flow::Last => {
-                    if self.flow == Flow::Ended {
-                        ready!(may_end(cx, self.moved));
-                    }
-                    // An error here is the other side's and will be seen on its own half.
-                    let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
-                    self.flow = Flow::Shut;
-                }
-                Flow::Shut => return Poll::Ready(Moved::All),
-            }
-        }
-    }
-
-    /// One read into the thread's buffer and the write that follows; keeps what is not taken.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut Stream,
-        writer: &mut Stream,
-        count: &AtomicU64,
-        look: &mut impl FnMut(&mut [u8]) -> Verdict,
-    ) -> Poll<Result<(), (Which, io::Error)>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let held = HELD
-                .load(Ordering::Relaxed)
-                .saturating_add(tls::stream::waiting());
-            let most = if held < HELD_MAX {
-                BUFFER
-            } else {
-                BUFFER_SMALL
-            };
-            let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
-            if let Err(error) = ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer)) {
-                return Poll::Ready(Err((Which::Reader, error)));
-            }
-            if buffer.filled().is_empty() {
-                self.flow = Flow::Ended;
-                return Poll::Ready(Ok(()));
-            }
-            // The end of stream that has come along is passed on with the octets. Where there is none this
-            // asks nobody: it is known that a read that was not full took all there was.
-            let before = buffer.filled().len();
-            if before < most {
-                match Pin::new(reader).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if buffer.filled().len() == before => {
-                        self.flow = Flow::Last;
-                    }
-                    Poll::Ready(Ok(())) | Poll::Pending => {}
-                    Poll::Ready(Err(error)) => self.failed = Some(error),
-                }
-            }
-            let bytes = buffer.filled_mut();
-            self.moved = true;
-            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            if look(bytes) == Verdict::End {
-                self.flow = Flow::Refused;
-                return Poll::Ready(Ok(()));
-            }
-            let mut rest = &*bytes;
-            while !rest.is_empty() {
-                let written = match self.flow {
-                    Flow::Last => writer.poll_write_last(cx, rest),
-                    _ => Pin::new(&mut *writer).poll_write(cx, rest),
-                };
-                match written {
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err((Which::Writer, io::ErrorKind::WriteZero.into())));
-                    }
-                    Poll::Ready(Ok(n)) => rest = rest.get(n..).unwrap_or_default(),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err((Which::Writer, error))),
-                    Poll::Pending => break,
-                }
-            }
-            self.unflushed = true;
-            self.hold(rest);
-            Poll::Ready(Ok(()))
-        })
-    }
-
-    fn hold(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            HELD.fetch_add(bytes.len(), Ordering::Relaxed);
-            self.held.extend_from_slice(bytes);
-        }
-    }
-
-    /// Writes and flushes what is held.
-    fn poll_write(&mut self, cx: &mut Context<'_>, writer: &mut Stream) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.held.get(self.written..)
-            && !rest.is_empty()
-        {
-            match ready!(Pin::new(&mut *writer).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => {
-                    self.written += n;
-                    self.unflushed = true;
-                    self.moved = true;
-                }
-            }
-        }
-        if self.written > 0 {
-            HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
-            self.held = Vec::new();
-            self.written = 0;
-        }
-        if self.unflushed {
-            ready!(Pin::new(writer).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Direction {
-    fn drop(&mut self) {
-        HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
     }
 }
 

@@ -94,19 +94,21 @@ impl<H> Again<H> for Never {
     }
 }
 
-/// Serves a maildrop until the session ends; `stop` resolves when the gateway wants it to.
-pub async fn serve<C, H, A>(
+/// Serves a maildrop until the session ends; what `stop` gives resolves when the gateway wants it to, for
+/// another reason than was heard before.
+pub async fn serve<C, H, A, S>(
     client: &mut C,
     first: First,
     opened: Opened<H>,
     terms: Terms<'_>,
     again: A,
-    stop: impl Future<Output = Farewell>,
+    mut stop: impl FnMut(Option<Farewell>) -> S,
 ) -> Served
 where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
     A: Again<H>,
+    S: Future<Output = Farewell>,
 {
     let Terms {
         settings,
@@ -146,12 +148,16 @@ where
         bytes_in: 0,
         bytes_out: 0,
     };
-    let mut stop = pin!(stop);
-    let mut stopping = false;
+    let mut stopping = None;
+    let mut asked = pin!(stop(None));
     let ended = loop {
         let turn = poll_fn(|cx| {
-            if !stopping && let Poll::Ready(reason) = stop.as_mut().poll(cx) {
-                stopping = true;
+            // A drain takes its time: whoever is told to go meanwhile hears of that, too.
+            while matches!(stopping, None | Some(Farewell::Shutdown))
+                && let Poll::Ready(reason) = asked.as_mut().poll(cx)
+            {
+                stopping = Some(reason);
+                asked.set(stop(stopping));
                 serving.maildrop.stop(reason);
             }
             serving.poll(cx)

@@ -164,7 +164,7 @@ async fn in_turn(host: Host, commands: impl IntoIterator<Item = String>) -> Dura
             opened,
             terms,
             Later::default(),
-            pending(),
+            |_| pending(),
         )
         .await
     });

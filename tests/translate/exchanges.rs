@@ -108,7 +108,7 @@ async fn visit(
             idle: Duration::from_secs(600),
         };
         let first = First::default();
-        let served = serve(&mut clients_end, first, opened, terms, Never, pending()).await;
+        let served = serve(&mut clients_end, first, opened, terms, Never, |_| pending()).await;
         drop(clients_end);
         let mut read = String::new();
         client.read_to_string(&mut read).await.unwrap();

@@ -6,6 +6,7 @@
 mod ahead;
 mod bodies;
 mod cuts;
+mod ends;
 mod exchanges;
 mod guarded;
 mod host;
@@ -157,7 +158,7 @@ impl Play {
                 idle: Duration::from_secs(600),
             },
             self.later.clone(),
-            pending(),
+            |_| pending(),
         )
         .await;
         drop(clients_end);

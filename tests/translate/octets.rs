@@ -145,7 +145,7 @@ async fn a_body_streams_and_is_never_held() {
                 idle: Duration::from_secs(600),
             },
             Never,
-            pending(),
+            |_| pending(),
         )
         .await
     });

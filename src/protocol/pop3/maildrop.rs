@@ -197,9 +197,12 @@ impl Maildrop {
                 {
                     return Progress::Room;
                 }
-                Doing::Nothing => match self.input.next() {
-                    Some(wish) => self.command(wish, out),
-                    None => return Progress::Input,
+                Doing::Nothing => match (self.input.next(), self.stopping) {
+                    (Some(wish), _) => self.command(wish, out),
+                    (None, Some(reason @ Farewell::Kicked)) => {
+                        self.doing = Doing::Over(Why::Farewell(reason));
+                    }
+                    (None, _) => return Progress::Input,
                 },
                 Doing::Waiting(..) | Doing::Sending(..) | Doing::Deleting(_) | Doing::Quitting => {
                     return Progress::Host;
@@ -263,9 +266,6 @@ impl Maildrop {
     /// soon as the answer under way is out.
     pub fn stop(&mut self, reason: Farewell) {
         self.stopping = Some(reason);
-        if reason == Farewell::Kicked && matches!(self.doing, Doing::Nothing) {
-            self.doing = Doing::Over(Why::Farewell(reason));
-        }
     }
 
     /// Whether QUIT is being carried out: it is finished whatever the client does.

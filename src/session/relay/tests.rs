@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
+use super::direction::BUFFER;
 use super::*;
 use crate::protocol::Protocol;
 use crate::session::registry::{Entry, Registry};
@@ -304,4 +305,25 @@ async fn the_client_of_a_session_lost_out_of_the_blue_is_kept_for_a_while() {
     drop(client);
     relay.await.unwrap();
     assert!(gone.elapsed() < LOST / 2);
+}
+
+/// A drain has no end of its own; an order to go meanwhile does.
+#[tokio::test(start_paused = true)]
+async fn who_drains_is_kicked_all_the_same() {
+    let Play {
+        mut client,
+        mut host,
+        entry,
+        relay,
+    } = play(b"", b"", 1024);
+    host.write_all(b"half ").await.unwrap();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    entry.end(Farewell::Shutdown);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    entry.end(Farewell::Kicked);
+    let kicked = Instant::now();
+    assert_eq!(all(client).await, b"");
+    let ended = relay.await.unwrap();
+    assert_eq!(ended, Ended::new(EndedBy::Gateway, "kicked"));
+    assert_eq!(kicked.elapsed(), GOODBYE_WAIT);
 }
