@@ -255,11 +255,14 @@ impl Maildrop {
         }
     }
 
-    /// Every octet given out was written to the client.
-    pub fn flushed(&mut self) {
+    /// Every octet given out was written to the client. Whether a command waited for that: then it can
+    /// be carried out now.
+    pub fn flushed(&mut self) -> bool {
+        let waited = !self.unflushed.is_empty();
         for index in self.unflushed.drain(..) {
             self.seen.set(index);
         }
+        waited
     }
 
     /// The next command is answered with a goodbye, QUIT excepted. A session that is kicked ends as

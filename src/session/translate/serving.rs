@@ -265,7 +265,8 @@ where
                     moved = true;
                 }
                 if self.to_client.is_empty() {
-                    self.maildrop.flushed();
+                    // Also where only a flush ended: QUIT may have waited for it.
+                    moved |= self.maildrop.flushed();
                 }
             }
             Poll::Pending => {}

@@ -256,7 +256,7 @@ impl Play {
             assert!(self.out.len() < ROOM + 128 * 1024, "out of bounds");
             if !self.out.is_empty() || progress == Progress::Room {
                 self.read.append(&mut self.out);
-                maildrop.flushed();
+                let _ = maildrop.flushed();
                 moved |= progress == Progress::Room;
             }
             if let Progress::Over(why) = progress {

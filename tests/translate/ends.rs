@@ -1,0 +1,167 @@
+//! What a session waits for before it ends, and who may end it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use gatepost::protocol::pop3::config::Settings;
+use gatepost::protocol::{Farewell, Welcome};
+use gatepost::session::translate::{First, Never, Served, Terms, open, prepare, serve};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::host::Host;
+use super::{ONE, TWO};
+
+const IDLE: Duration = Duration::from_secs(600);
+
+/// A stream that takes octets at once and flushes slowly, as TLS does over a slow network.
+struct SlowFlush {
+    inner: DuplexStream,
+    takes: Duration,
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for SlowFlush {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, room)
+    }
+}
+
+impl AsyncWrite for SlowFlush {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, octets));
+        self.due = Some(Box::pin(sleep(self.takes)));
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(due) = &mut self.due {
+            ready!(due.as_mut().poll(cx));
+        }
+        self.due = None;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Serves `client` from `host`, until the session ends or is asked to.
+async fn served(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    host: Host,
+    asked: watch::Receiver<Option<Farewell>>,
+) -> (Served, Host) {
+    let (to_host, hosts_end) = duplex(64 * 1024);
+    let settings = Settings::default();
+    let mut welcome = Welcome {
+        capabilities: Some(host.capabilities()),
+        ..Welcome::default()
+    };
+    let host = tokio::spawn(host.serve(hosts_end));
+    let opening = prepare(&settings, 7, None);
+    let opened = open(to_host, &mut welcome, opening, Duration::from_secs(45))
+        .await
+        .unwrap();
+    let terms = Terms {
+        settings: &settings,
+        session: "S1".into(),
+        idle: IDLE,
+    };
+    let stop = |heard| {
+        let mut asked = asked.clone();
+        async move {
+            let news = |asked: &Option<Farewell>| asked.is_some() && *asked != heard;
+            asked.wait_for(news).await.unwrap().unwrap()
+        }
+    };
+    let served = serve(&mut client, First::default(), opened, terms, Never, stop).await;
+    (served, host.await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn quit_behind_retr_goes_on_when_the_message_has_left() {
+    for takes in [1, 100, 2_000, 60_000].map(Duration::from_millis) {
+        let (mut client, inner) = duplex(64 * 1024);
+        let near = SlowFlush {
+            inner,
+            takes,
+            due: None,
+        };
+        let (_ask, asked) = watch::channel(None);
+        let session = tokio::spawn(served(near, Host::with(&[ONE, TWO]), asked));
+        let start = Instant::now();
+        client
+            .write_all(b"RETR 1\r\nDELE 1\r\nQUIT\r\n")
+            .await
+            .unwrap();
+        let mut read = String::new();
+        client.read_to_string(&mut read).await.unwrap();
+        assert!(
+            read.ends_with("+OK bye, deleted messages removed\r\n"),
+            "{read}"
+        );
+        // Two writes, each with its flush.
+        assert!(
+            start.elapsed() < 2 * takes + Duration::from_millis(50),
+            "{takes:?}"
+        );
+        let (served, host) = session.await.unwrap();
+        assert_eq!(served.ended.reason, "quit");
+        assert_eq!(host.uids(), [2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drains_is_kicked_all_the_same() {
+    let (mut client, near) = duplex(64 * 1024);
+    let (ask, asked) = watch::channel(None);
+    let session = tokio::spawn(served(near, Host::with(&[ONE]), asked));
+    // A silent client hears nothing of a drain: POP3 has no goodbye that nobody asked for.
+    ask.send(Some(Farewell::Shutdown)).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert!(!session.is_finished());
+    ask.send(Some(Farewell::Kicked)).unwrap();
+    let start = Instant::now();
+    let mut read = Vec::new();
+    client.read_to_end(&mut read).await.unwrap();
+    assert_eq!(read, b"");
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(session.await.unwrap().0.ended.reason, "kicked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_lets_the_answer_under_way_out_and_no_more() {
+    let mut host = Host::with(&[ONE]);
+    host.delay = Duration::from_secs(5);
+    let (mut client, near) = duplex(64 * 1024);
+    let (ask, asked) = watch::channel(None);
+    let session = tokio::spawn(served(near, host, asked));
+    client.write_all(b"RETR 1\r\n").await.unwrap();
+    sleep(Duration::from_secs(12)).await;
+    ask.send(Some(Farewell::Kicked)).unwrap();
+    let start = Instant::now();
+    let mut read = String::new();
+    client.read_to_string(&mut read).await.unwrap();
+    assert!(
+        read.starts_with("+OK 29 octets\r\n") && read.ends_with("\r\n.\r\n"),
+        "{read}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert_eq!(session.await.unwrap().0.ended.reason, "kicked");
+}
