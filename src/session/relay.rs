@@ -62,6 +62,8 @@ pub(super) fn relay<'a>(
         let mut asked = pin!(live.end_asked_beyond(None));
         let mut timer = pin!(sleep_until(Instant::now() + idle));
         let mut last = Instant::now();
+        // Past this, a session that is leaving ends without words.
+        let mut leave_by = last;
         let ended = poll_fn(|cx| {
             // A drain takes its time: whoever is told to go meanwhile hears of that, too.
             while matches!(
@@ -75,7 +77,8 @@ pub(super) fn relay<'a>(
                     Farewell::Shutdown => DRAIN_WAIT,
                     _ => GOODBYE_WAIT,
                 };
-                timer.as_mut().reset(Instant::now() + wait);
+                leave_by = Instant::now() + wait;
+                timer.as_mut().reset(leave_by);
             }
             loop {
                 match relay.poll(cx, live, last) {
@@ -83,21 +86,24 @@ pub(super) fn relay<'a>(
                     Poll::Pending if relay.take_moved() => last = Instant::now(),
                     Poll::Pending => {}
                 }
-                let due = last + relay.patience(idle);
-                if relay.leaving.is_none() && due < timer.deadline() {
+                let silent = last + relay.patience(idle);
+                let due = match (relay.leaving, relay.half_closed()) {
+                    (None, _) => silent,
+                    (Some(_), true) => leave_by.min(silent),
+                    (Some(_), false) => leave_by,
+                };
+                if due < timer.deadline() {
                     timer.as_mut().reset(due);
                 }
                 ready!(timer.as_mut().poll(cx));
-                match relay.leaving {
-                    Some(leaving) => return Poll::Ready(leaving.ended()),
-                    None if Instant::now() < due => timer.as_mut().reset(due),
-                    None if relay.half_closed() => {
-                        return Poll::Ready(Ended::new(EndedBy::Client, "closed"));
-                    }
-                    None => {
-                        relay.leaving = Some(Leaving::Waiting(Farewell::Timeout));
-                        timer.as_mut().reset(Instant::now() + HALF_CLOSED_IDLE);
-                    }
+                if Instant::now() < due {
+                    timer.as_mut().reset(due);
+                } else if relay.leaving.is_some() || relay.half_closed() {
+                    return Poll::Ready(relay.given_up());
+                } else {
+                    relay.leaving = Some(Leaving::Waiting(Farewell::Timeout));
+                    leave_by = Instant::now() + HALF_CLOSED_IDLE;
+                    timer.as_mut().reset(leave_by);
                 }
             }
         });
@@ -220,6 +226,20 @@ impl<L: Fn() -> Duration> Relay<L> {
                 },
                 Some(Leaving::Said(_)) | None => return Poll::Pending,
             }
+        }
+    }
+
+    /// It took too long until everything was said.
+    fn given_up(&mut self) -> Ended {
+        if let Some(broken) = self.broken.take() {
+            return broken;
+        }
+        match self.leaving {
+            Some(Leaving::Waiting(_)) | None if self.half_closed() => {
+                Ended::new(EndedBy::Client, "closed")
+            }
+            Some(leaving) => leaving.ended(),
+            None => Ended::new(EndedBy::Client, "closed"),
         }
     }
 

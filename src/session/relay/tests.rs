@@ -327,3 +327,48 @@ async fn who_drains_is_kicked_all_the_same() {
     assert_eq!(ended, Ended::new(EndedBy::Gateway, "kicked"));
     assert_eq!(kicked.elapsed(), GOODBYE_WAIT);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_session_is_not_kept_by_a_drain() {
+    for first in ["the drain", "the client"] {
+        let Play {
+            mut client,
+            mut host,
+            entry,
+            relay,
+        } = play(b"", b"", 1024);
+        host.write_all(b"half ").await.unwrap();
+        if first == "the drain" {
+            entry.end(Farewell::Shutdown);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+        }
+        host.write_all(b"more ").await.unwrap();
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        client.shutdown().await.unwrap();
+        let half = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        entry.end(Farewell::Shutdown);
+        assert_eq!(relay.await.unwrap(), Ended::new(EndedBy::Client, "closed"));
+        assert_eq!(half.elapsed(), HALF_CLOSED_IDLE, "{first}");
+    }
+}
+
+/// A host that breaks while its client reads nothing is to blame, however long the client takes.
+#[tokio::test(start_paused = true)]
+async fn a_hosts_fault_is_not_told_as_the_clients() {
+    for drains in [false, true] {
+        let Play {
+            mut client,
+            mut host,
+            entry,
+            relay,
+        } = play(b"", b"", 16);
+        let _ = tokio::time::timeout(Duration::from_secs(1), host.write_all(&[b'x'; 100])).await;
+        drop(host);
+        if drains {
+            entry.end(Farewell::Shutdown);
+        }
+        client.write_all(b"a NOOP\r\n").await.unwrap();
+        assert_eq!(relay.await.unwrap().by, EndedBy::Backend, "{drains}");
+    }
+}
