@@ -6,6 +6,8 @@
     reason = "a test that cannot set up its host fails"
 )]
 
+#[path = "support/absent.rs"]
+mod absent;
 #[path = "hostleg/certificates.rs"]
 mod certificates;
 #[path = "hostleg/discover.rs"]
@@ -25,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use absent::Absent;
 use gatepost::backend::config::{
     Balance, Config, Endpoint, Failover, ForwardClient, HostConfig, Security, Target,
 };
@@ -125,9 +128,13 @@ async fn each_failure_of_a_host_has_its_name() {
         ),
     ] {
         let host = Host::start(script).await;
+        let patience = match want {
+            Failure::TimedOut { .. } => Duration::from_millis(300),
+            _ => Duration::from_secs(60),
+        };
         let mut failure = failure_of(Config {
-            greeting_timeout: Duration::from_millis(300),
-            login_timeout: Duration::from_millis(300),
+            greeting_timeout: patience,
+            login_timeout: patience,
             ..config(&[host.at])
         })
         .await;
@@ -143,7 +150,8 @@ async fn each_failure_of_a_host_has_its_name() {
 
 #[tokio::test]
 async fn refused_connections_are_unreachable() {
-    let failure = failure_of(config(&[nobody().await])).await;
+    let nobody = Absent::new();
+    let failure = failure_of(config(&[nobody.at])).await;
     assert!(
         matches!(&failure, Failure::Unreachable { cause } if cause.contains("refused")),
         "{failure}"
@@ -158,15 +166,15 @@ async fn the_next_host_takes_over_before_credentials_were_sent() {
         Some(greets("* BYE full\r\n")),
         Some(greets("* OK hi\r\n")),
     ] {
-        let second = Host::start(good()).await;
+        let (second, nobody) = (Host::start(good()).await, Absent::new());
         let mut first = None;
         let at = match script {
-            None => nobody().await,
+            None => nobody.at,
             Some(script) => first.insert(Host::start(script).await).at,
         };
         let backend = backend(Config {
-            greeting_timeout: Duration::from_millis(300),
-            login_timeout: Duration::from_millis(300),
+            greeting_timeout: Duration::from_secs(2),
+            login_timeout: Duration::from_secs(2),
             ..first_then(at, second.at).await
         });
         let connected = login(&backend).await.unwrap();
@@ -183,10 +191,10 @@ async fn the_next_host_takes_over_before_credentials_were_sent() {
 
 #[tokio::test]
 async fn with_failover_turned_off_users_stay_with_their_host() {
-    let second = Host::start(good()).await;
+    let (nobody, second) = (Absent::new(), Host::start(good()).await);
     let backend = backend(Config {
         failover: Failover::No,
-        ..first_then(nobody().await, second.at).await
+        ..first_then(nobody.at, second.at).await
     });
     assert!(matches!(
         login(&backend).await.map(drop).unwrap_err().failure,
@@ -220,10 +228,10 @@ async fn a_password_is_shown_to_one_host_only_unless_it_calls_itself_unavailable
 
 #[tokio::test]
 async fn a_host_that_comes_back_in_time_is_asked_again() {
-    let at = nobody().await;
+    let absent = Absent::new();
     let backend = Arc::new(backend(Config {
         retry_for: Duration::from_secs(20),
-        ..config(&[at])
+        ..config(&[absent.at])
     }));
     let first = tokio::spawn({
         let backend = Arc::clone(&backend);
@@ -238,7 +246,7 @@ async fn a_host_that_comes_back_in_time_is_asked_again() {
         others.unwrap_err().failure,
         Failure::Unreachable { .. }
     ));
-    let host = Host::on(TcpListener::bind(at).await.unwrap(), good());
+    let host = Host::on(TcpListener::bind(absent.at).await.unwrap(), good());
     assert!(first.await.unwrap());
     assert_eq!(host.connections(), 1);
     assert!(login(&backend).await.is_ok());

@@ -9,11 +9,17 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use absent::Absent;
+
+#[path = "support/absent.rs"]
+mod absent;
+
 /// A gateway; it ends with its test.
 struct Gateway {
     child: Child,
     ca: PathBuf,
     ports: [u16; 3],
+    _held: [Absent; 3],
 }
 
 impl Drop for Gateway {
@@ -31,10 +37,8 @@ impl Gateway {
         let ca = dir.join("tls.crt");
         fs::write(&ca, pair.cert.pem()).unwrap();
         fs::write(dir.join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let held = [free(), free(), free()];
-        let ports = [0, 1, 2].map(|n: usize| held[n].local_addr().unwrap().port());
-        drop(held);
+        let held: [Absent; 3] = std::array::from_fn(|_| Absent::new());
+        let ports = held.each_ref().map(|it| it.at.port());
         let [imap, imaps, pop3] = ports;
         let file = format!(
             "listeners: ['imap://127.0.0.1:{imap}', 'imaps://127.0.0.1:{imaps}', 'pop3://127.0.0.1:{pop3}']\n\
@@ -52,7 +56,12 @@ impl Gateway {
         let mut line = String::new();
         let stdout = child.stdout.take().unwrap();
         assert!(BufReader::new(stdout).read_line(&mut line).unwrap() > 0);
-        Gateway { child, ca, ports }
+        Gateway {
+            child,
+            ca,
+            ports,
+            _held: held,
+        }
     }
 }
 
@@ -165,7 +174,8 @@ fn what_is_not_well_is_said() {
         assert!(told.contains(words), "{words}: {told}");
     }
     serve.join().unwrap();
-    let (code, told) = probe(&[&target], "");
+    let absent = Absent::new();
+    let (code, told) = probe(&[&format!("imap://{}", absent.at)], "");
     assert_eq!(code, 1);
     assert!(told.contains("cannot connect"), "{told}");
     assert_eq!(probe(&["127.0.0.1:10143"], "").0, 2);

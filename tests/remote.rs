@@ -9,7 +9,11 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use absent::Absent;
 use serde_json::{Value, json};
+
+#[path = "support/absent.rs"]
+mod absent;
 
 /// A request as it came.
 #[derive(Debug)]
@@ -443,12 +447,8 @@ fn what_is_missing_is_told_with_a_next_step() {
     );
 
     // A port that nothing listens on.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let dead = Dir::new("dead", &format!("admin: {{ bind: 127.0.0.1:{port} }}\n"));
+    let absent = Absent::new();
+    let dead = Dir::new("dead", &format!("admin: {{ bind: \"{}\" }}\n", absent.at));
     let output = dead.run(&["backends"], "");
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));

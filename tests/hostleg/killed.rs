@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::absent::Absent;
 use super::scripted::*;
 
 /// Most logins at once on a host.
@@ -85,7 +86,9 @@ async fn a_host_dies_under_its_sessions_and_comes_back() {
         Some(_) => Duration::from_secs(5),
         None => Duration::from_millis(1500),
     };
-    let (at, load) = (nobody().await, Arc::new(Load::default()));
+    // Held, so that the port is still there for the host to come back to.
+    let absent = Absent::new();
+    let (at, load) = (absent.at, Arc::new(Load::default()));
     let host = mortal(at, load.clone()).await;
     let canary_host = Host::start(good()).await;
     let backend = Arc::new(backend(Config {

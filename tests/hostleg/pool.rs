@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Cert;
-use super::discover::{Says, name_server, srv};
+use super::discover::{NameServer, srv};
 use super::scripted::{Alice, GREETING, backend, config};
 
 /// What a host saw of waiting connections.
@@ -212,15 +212,15 @@ async fn what_waits_for_hosts_found_by_name_believes_one_name_only() {
     for security in [Security::Implicit, Security::StartTls] {
         let acceptor = TlsAcceptor::from(Arc::clone(&cert.server));
         let (at, seen) = start_with(Some((acceptor, security))).await;
-        let says = Says::default();
+        let server = NameServer::default();
         // No file and no other server knows the host's name.
-        *says.lock().unwrap() = vec![
+        server.says(vec![
             (
                 RecordType::SRV,
                 vec![srv(at.port(), &[b"store-0", b"mail", b"example"])],
             ),
             (RecordType::A, vec![RData::A(A(Ipv4Addr::LOCALHOST))]),
-        ];
+        ]);
         let mut config = Config {
             discover: Some(Discover {
                 protocol: Protocol::Imap,
@@ -236,7 +236,7 @@ async fn what_waits_for_hosts_found_by_name_believes_one_name_only() {
         };
         config.tls.ca = Some(cert.file.clone());
         let backend = Arc::new(Backend::new(config, Surroundings::default()).unwrap());
-        backend.start_asking(Arc::new(Dns::at(name_server(says).await)));
+        backend.start_asking(Arc::new(Dns::at(server.start().await)));
         poll_until(&backend, &seen, 3).await;
         let asked = seen.asked.lock().unwrap().clone();
         assert!(asked.len() > 3, "{asked:?}");

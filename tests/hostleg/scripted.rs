@@ -240,12 +240,6 @@ pub(crate) fn order(backend: &Backend) -> Vec<String> {
     hosts.iter().map(|host| host.name().to_string()).collect()
 }
 
-/// An address where nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Two addresses as the hosts `h0`, `h1`, so that alice's first choice is `first`.
 pub(crate) async fn first_then(first: SocketAddr, second: SocketAddr) -> Config {
     let straight = config(&[first, second]);
