@@ -166,7 +166,7 @@ fn who_guesses_is_answered_at_once_and_no_host_is_asked() {
 
 #[test]
 fn the_oldest_silent_connection_makes_room() {
-    let stage = Stage::new(Settings::to("demo://").limits("connections: 4"));
+    let mut stage = Stage::new(Settings::to("demo://").limits("connections: 4"));
     let port = stage.gateway.ports.imap;
     let greeted = || {
         let mut conn = Conn::plain(port);
@@ -179,9 +179,10 @@ fn the_oldest_silent_connection_makes_room() {
     while !inside.text().starts_with("a OK") {}
     let mut shaking = Conn::plain(stage.gateway.ports.imaps);
     shaking.send(b"\x16\x03\x01");
-    while stage.connections() < 2 {
-        std::thread::yield_now();
-    }
+    let admin = stage.gateway.ports.admin;
+    stage
+        .gateway
+        .wait_until("both to be accepted", || connections(admin) >= 2);
     let (mut oldest, mut second) = (greeted(), greeted());
     // The one in its handshake is the oldest, and nothing can be said to it.
     let mut third = greeted();
@@ -204,15 +205,13 @@ fn the_oldest_silent_connection_makes_room() {
     while !inside.text().starts_with("b OK") {}
 }
 
-impl Stage {
-    /// Connections that were accepted on `imap` and `imaps`.
-    fn connections(&self) -> u64 {
-        let (_, metrics) = admin_get(self.gateway.ports.admin, "/metrics").unwrap();
-        let counts = metrics
-            .lines()
-            .filter_map(|line| line.strip_prefix("gatepost_connections_total{"))
-            .filter_map(|line| line.split_once("} "))
-            .map(|(_, count)| count.parse::<u64>().unwrap());
-        counts.sum()
-    }
+/// Connections that were accepted on `imap` and `imaps`.
+fn connections(admin: u16) -> u64 {
+    let (_, metrics) = admin_get(admin, "/metrics").unwrap();
+    let counts = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("gatepost_connections_total{"))
+        .filter_map(|line| line.split_once("} "))
+        .map(|(_, count)| count.parse::<u64>().unwrap());
+    counts.sum()
 }

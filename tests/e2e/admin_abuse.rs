@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
+use crate::support::process::connect;
 use crate::support::{Imap, Scratch};
 
 const TOKEN: &str = "an-admin-token";
@@ -202,10 +203,7 @@ fn hung_up<T>(came_of_it: io::Result<T>) {
 
 /// Sends what is taken of it and gives the whole answer.
 fn ask(port: u16, request: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
+    let mut stream = connect(port).unwrap();
     stream
         .set_write_timeout(Some(Duration::from_secs(60)))
         .unwrap();

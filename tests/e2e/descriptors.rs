@@ -9,6 +9,7 @@ use crate::support::crowd::{self, Client};
 use crate::support::gateway::{Settings, admin_get};
 use crate::support::need::{Need, needs};
 use crate::support::pki::Pki;
+use crate::support::process::connect;
 use crate::support::{Gateway, Scratch};
 
 const CROWD: usize = 500;
@@ -31,9 +32,7 @@ fn out_of_descriptors_nobody_who_is_there_notices() {
         there.push(runtime.block_on(Client::logged_in(port, &user)).unwrap());
     }
     let began = Instant::now();
-    let crowd: Vec<TcpStream> = (0..CROWD)
-        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
-        .collect();
+    let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(port).unwrap()).collect();
     gateway.logged(&["event=accept_rests"]);
     let processor = |gateway: &Gateway| -> f64 {
         let (status, text) = admin_get(gateway.ports.admin, "/metrics").unwrap();
@@ -106,14 +105,9 @@ fn nobody_is_turned_away_when_descriptors_run_out() {
         .under(&["prlimit", "--nofile=256:256"])
         .start(&scratch, &Pki::new(&scratch));
     let port = gateway.ports.imap;
-    let crowd: Vec<TcpStream> = (0..CROWD)
-        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
-        .collect();
+    let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(port).unwrap()).collect();
     // One after the other leaves and makes room for another, until all had their greeting.
     for mut client in crowd {
-        client
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
         let mut greeting = [0; 5];
         client.read_exact(&mut greeting).unwrap();
         assert_eq!(&greeting, b"* OK ");

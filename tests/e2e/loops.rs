@@ -5,6 +5,7 @@ use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::pop3::Way as PopWay;
+use crate::support::process::wait_for;
 use crate::support::scratch::free_port;
 use crate::support::stage::both;
 use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch};
@@ -45,8 +46,13 @@ fn a_circle_of_gateways_is_found() {
         let logins = log.lines().filter(|line| line.contains("event=login "));
         assert!(logins.count() <= 8, "it came around too often:\n{log}");
     }
-    let last = gateways.each_ref().map(Gateway::log).concat();
-    assert!(last.contains("leads back here"), "{last}");
+    let logs = gateways.each_ref().map(Gateway::log_path);
+    wait_for("the gateway that says how it came", || {
+        let log = logs
+            .each_ref()
+            .map(|it| std::fs::read_to_string(it).unwrap());
+        log.concat().contains("leads back here")
+    });
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! PROXY headers of load balancers in front of the gateway: from the listed senders one must come,
 //! from nobody else may one come, and what it says is who the client is.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::support::gateway::{Settings, admin_get};
 use crate::support::pki::Pki;
+use crate::support::process::connect;
 use crate::support::scratch::free_port;
 use crate::support::wire::Conn;
 use crate::support::{Gateway, Scratch};
@@ -115,11 +116,13 @@ fn local(version: Version) -> Vec<u8> {
 
 /// Everything a port says to these octets until it closes.
 fn heard(port: u16, octets: &[u8]) -> String {
-    let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut tcp = connect(port).unwrap();
     tcp.write_all(octets).unwrap();
     let mut said = Vec::new();
     // A reset is a close, too: what we sent was not read to its end.
-    let _ = tcp.read_to_end(&mut said);
+    if let Err(error) = tcp.read_to_end(&mut said) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    }
     String::from_utf8_lossy(&said).into_owned()
 }
 

@@ -233,11 +233,11 @@ fn listeners_come_and_go_and_the_others_do_not_notice() {
     let mut imap = Imap::tls(second);
     imap.login(Way::LoginQuoted, BOB.name, BOB.password).ok();
     assert_eq!(host_of(&mut steady), "a");
-    assert_eq!(
-        play.gateway.log().matches("event=session_end").count(),
-        2,
-        "the two that left"
-    );
+    let path = play.gateway.log_path();
+    play.gateway.wait_until("the two that left", || {
+        let log = fs::read_to_string(&path).unwrap_or_default();
+        log.matches("event=session_end").count() == 2
+    });
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_broken_file_is_refused_with_line_and_cause_and_the_old_settings_stay() {
         (false, _) => true,
     };
     command.arg("run").arg("-c").arg(&file);
-    let gateway = Gateway::start(&command, file.clone(), ports, &scratch);
+    let mut gateway = Gateway::start(&command, file.clone(), ports, &scratch);
     let mut steady = Imap::logged_in(ports.imap, BOB);
     for (what, bad, code, line) in bad_files(&good) {
         let aside = scratch.join("aside");
@@ -384,7 +384,7 @@ fn a_broken_file_is_refused_with_line_and_cause_and_the_old_settings_stay() {
     }
     replace(&file, &good);
     assert_eq!(gateway.reload().0, 200);
-    assert!(gateway.log().contains("event=reload_problem"));
+    gateway.logged(&["event=reload_problem"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::upgrade::Last;
 use crate::support::gateway::{Settings, cli};
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
+use crate::support::process::wait_for;
 use crate::support::scratch::free_port;
 use crate::support::{BOB, Imap, Scratch, scripted};
 
@@ -166,16 +167,6 @@ fn a_reload_during_an_upgrade_is_not_lost() {
         });
     }
     last.end();
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("waited for {what} in vain");
 }
 
 /// An IMAP host behind TLS that believes clients of the authority only.

@@ -34,7 +34,7 @@ fn named() -> (Stage, Ports) {
         imap,
         pop3,
     };
-    let stage = stage(|dovecot| {
+    let mut stage = stage(|dovecot| {
         let listener = |settings: Settings, (scheme, port): (&str, u16)| {
             settings.listener(&format!(
                 "{{ bind: \"{scheme}://127.0.0.1:{port}\", server_names: {{ localhost: scram, \"*.Mail.Example\": scram }} }}"
@@ -55,12 +55,11 @@ fn named() -> (Stage, Ports) {
         .fold(settings, listener)
     });
     // What hosts take is known from a look at them.
-    let mut tries = 0;
-    while !capabilities(imaps, "localhost").contains("SCRAM-SHA-256") {
-        tries += 1;
-        assert!(tries < 1000, "the host's mechanisms were never listed");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    stage
+        .gateway
+        .wait_until("the host's mechanisms to be listed", || {
+            capabilities(imaps, "localhost").contains("SCRAM-SHA-256")
+        });
     (stage, ports)
 }
 
@@ -76,7 +75,7 @@ fn capabilities(port: u16, server_name: &str) -> String {
 fn scram_is_offered_and_relayed_by_server_name() {
     needs!(DOVECOT, Need::Program("python3"), Need::Program("mpop"));
     let (stage, ports) = named();
-    let stage = stage.delivered(BOB, &[message("one", b"text\n")]);
+    let mut stage = stage.delivered(BOB, &[message("one", b"text\n")]);
     // Both mechanisms, right and wrong passwords, the host's proof checked; tokens besides.
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sasl_session.py");
     run_ok(
@@ -108,19 +107,13 @@ fn scram_is_offered_and_relayed_by_server_name() {
         let collected = std::fs::read_dir(inbox.join("new")).unwrap().count();
         assert_eq!(collected, 1, "{way}");
     }
-    let log = stage.gateway.log();
-    let by_scram = |line: &&str| {
-        line.contains("event=login result=ok") && line.contains("mechanism=SCRAM-SHA-256")
-    };
     for protocol in ["protocol=imap", "protocol=pop3"] {
-        let line = log
-            .lines()
-            .filter(by_scram)
-            .find(|it| it.contains(protocol));
-        assert!(
-            line.is_some_and(|it| it.contains("backend=scram")),
-            "{protocol}"
-        );
+        stage.gateway.logged(&[
+            "event=login result=ok",
+            "mechanism=SCRAM-SHA-256",
+            protocol,
+            "backend=scram",
+        ]);
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Settings, admin_get};
+use crate::support::process::{connect, wait_for};
 
 fn full() -> bool {
     std::env::var_os("GATEPOST_DIRECTOR").is_some_and(|value| value == "full")
@@ -137,11 +138,8 @@ impl Client {
 
     /// With something to be said before the greeting.
     fn connect_as(port: u16, first: &str) -> Client {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut stream = connect(port).unwrap();
         stream.write_all(first.as_bytes()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
         let mut client = Client { stream, reader };
         client.line();
@@ -183,7 +181,7 @@ impl Client {
 /// A request on the admin port: status and answer.
 fn ask(port: u16, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = connect(port).unwrap();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -201,17 +199,6 @@ fn get(port: u16, path: &str) -> Value {
     let (status, body) = admin_get(port, path).unwrap();
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap()
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(300),
-            "waited for {what}"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 struct Site {

@@ -247,11 +247,11 @@ fn a_redis_that_answers_nonsense_or_nothing_holds_nobody_up() {
         });
         let (scratch, site) = (Scratch::new(), Site::new(2));
         let state = format!("\"redis://127.0.0.1:{port}/0\"");
-        let gateway = site.settings(&state).start(&scratch, &Pki::new(&scratch));
+        let mut gateway = site.settings(&state).start(&scratch, &Pki::new(&scratch));
         drop(Client::logged_in(gateway.ports.imap, "alice"));
         let (status, answer) = ask(gateway.ports.admin, "POST", "/api/v1/move", &moved("alice"));
         assert_eq!(status, 409, "{answer}");
-        assert!(gateway.log().contains("state_away"), "{}", gateway.log());
+        gateway.logged(&["event=state_away"]);
     }
 }
 
@@ -271,7 +271,7 @@ fn over_tls_a_redis_is_believed_only_with_a_certificate() {
         let settings = site
             .settings(&redis.url())
             .env("SSL_CERT_FILE", pki.ca.to_str().unwrap());
-        let gateway = settings.start(&scratch, &pki);
+        let mut gateway = settings.start(&scratch, &pki);
         let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
         drop(Client::logged_in(imap, "alice"));
         let (status, answer) = ask(admin, "POST", "/api/v1/move", &moved("alice"));
@@ -281,8 +281,7 @@ fn over_tls_a_redis_is_believed_only_with_a_certificate() {
             let told = cli(&["explain", "alice", "--json"], &gateway.config, &pki);
             assert!(told.contains("an operator moved the user to new"), "{told}");
         } else {
-            let log = gateway.log();
-            assert!(log.contains("event=state_away"), "{log}");
+            gateway.logged(&["event=state_away"]);
         }
     }
 }

@@ -7,16 +7,13 @@ use crate::support::{Gateway, Scratch};
 
 /// Which host each user is sent to, as a running process tells it.
 fn choices(gateway: &Gateway, users: u32) -> Vec<String> {
-    let connect = || {
-        let stream = TcpStream::connect(("127.0.0.1", gateway.ports.admin)).unwrap();
-        BufReader::new(stream)
-    };
-    let mut reader = connect();
+    let connected = || BufReader::new(connect(gateway.ports.admin).unwrap());
+    let mut reader = connected();
     let mut choices = Vec::new();
     for n in 0..users {
         // A connection has its time there, and no more.
         if n % 200 == 199 {
-            reader = connect();
+            reader = connected();
         }
         let line = format!(
             "GET /api/v1/route?user=user{n}@example.org HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",

@@ -268,6 +268,8 @@ impl Gateway {
         Settings::to(url).start(scratch, pki)
     }
 
+    /// What it has logged so far, for words that are not to be there. What is to come is waited for:
+    /// [`logged`](Gateway::logged).
     pub(crate) fn log(&self) -> String {
         // Lines are gathered for some milliseconds before they are written.
         std::thread::sleep(std::time::Duration::from_millis(250));
@@ -331,7 +333,7 @@ pub(crate) fn admin_get(port: u16, path: &str) -> Option<(u16, String)> {
 /// A request without a body on the admin port; gives status and body.
 pub(crate) fn admin_ask(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
     use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let mut stream = process::connect(port).ok()?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );

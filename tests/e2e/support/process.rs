@@ -1,6 +1,7 @@
 //! Servers and clients as child processes: started, watched, waited for, ended by their own id.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -147,6 +148,23 @@ impl Drop for Running {
             }
         }
     }
+}
+
+/// Waits until something holds that no one process of ours is to be looked at for.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE * 5;
+    while !holds() {
+        assert!(Instant::now() < end, "waited for {what} in vain");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A connection to a port of this machine, on which no read lasts for ever.
+pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE * 2))?;
+    Ok(stream)
 }
 
 /// Sends a signal to one process.
