@@ -4,7 +4,6 @@ is run against a gateway with those files."""
 import base64
 import contextlib
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ports import free_ports
 from tools import GATEPOST, find, need, run
 
 
@@ -94,15 +94,6 @@ def check(docs, work):
         file = root + env.pop("GATEPOST_CONFIG")
         done = run([GATEPOST, "check", "-c", file], env=env)
         return done.returncode, done.stderr.replace(root, "")
-
-
-def free_ports(count):
-    """Ports that nobody has; all held at once, so that none comes twice."""
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
 
 
 def ready(port):

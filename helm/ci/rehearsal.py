@@ -11,18 +11,18 @@ back within the drain and that as many logins come as there should. Needs nothin
 
 import asyncio
 import base64
-import contextlib
 import os
 import random
 import resource
 import signal
-import socket
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter, defaultdict
 from pathlib import Path
+
+from ports import free_ports
 
 GATEPOST = str(Path(os.environ["GATEPOST"]).resolve())
 RATE = int(sys.argv[1]) if len(sys.argv) > 1 else 100
@@ -80,15 +80,6 @@ class Host:
             pass
         finally:
             writer.close()
-
-
-def free_ports(count):
-    """Ports that nobody has; all held at once, so that none comes twice."""
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
 
 
 class Pod:
