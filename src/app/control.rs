@@ -61,12 +61,7 @@ impl admin::Gateway for App {
         let built = self.built.load_full();
         Box::pin(async move {
             let gateway = built.current.gateway.clone();
-            let ask = Ask {
-                user: &user,
-                protocol,
-                listener: None,
-                server_name: None,
-            };
+            let ask = Ask::of(&user, protocol);
             let (owner, named) = gateway.router.decide(ask).owners();
             let pass = Pass {
                 owner,

@@ -34,12 +34,7 @@ pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -
         );
         return ExitCode::from(WRONG);
     };
-    let ask = Ask {
-        user: &user,
-        protocol,
-        listener: None,
-        server_name: None,
-    };
+    let ask = Ask::of(&user, protocol);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,

@@ -69,6 +69,18 @@ pub struct Ask<'a> {
     pub server_name: Option<&'a str>,
 }
 
+impl<'a> Ask<'a> {
+    /// Of a user who came in by no listener in particular and asked for no server by name.
+    pub fn of(user: &'a UserName, protocol: Protocol) -> Ask<'a> {
+        Ask {
+            user,
+            protocol,
+            listener: None,
+            server_name: None,
+        }
+    }
+}
+
 /// Finds each user's way.
 #[derive(Debug)]
 pub struct Router {

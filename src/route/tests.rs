@@ -15,12 +15,7 @@ fn name(name: &str) -> UserName {
 }
 
 fn ask(user: &UserName) -> Ask<'_> {
-    Ask {
-        user,
-        protocol: Protocol::Imap,
-        listener: None,
-        server_name: None,
-    }
+    Ask::of(user, Protocol::Imap)
 }
 
 fn router(entries: Vec<(&str, Destination)>, default_domain: Option<&str>) -> Router {

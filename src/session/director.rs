@@ -132,12 +132,7 @@ impl Gateway {
 
     /// The key of a user by the name as it is typed, and that name with its domain.
     pub fn owner_of(&self, user: &UserName) -> (Owner, UserName) {
-        let ask = Ask {
-            user,
-            protocol: Protocol::Imap,
-            listener: None,
-            server_name: None,
-        };
+        let ask = Ask::of(user, Protocol::Imap);
         let (owner, _, name) = self.owner(ask);
         (owner, name)
     }

@@ -35,12 +35,7 @@ fn told_by(
     let backends = BTreeMap::from([("cluster".to_owned(), backend), ("other".to_owned(), other)]);
     let router = Router::new(Config::of(&[("@x", "cluster")]), []);
     let user = UserName::new(b"Bob@X").unwrap();
-    let ask = Ask {
-        user: &user,
-        protocol,
-        listener: None,
-        server_name: None,
-    };
+    let ask = Ask::of(&user, protocol);
     let known = Known {
         orders,
         pinned: &|_| at.clone(),
@@ -164,12 +159,7 @@ fn a_lookup_service_is_named_and_not_asked() {
     let router = Router::new(config, []);
     let told = |name: &str| {
         let user = UserName::new(name.as_bytes()).unwrap();
-        let ask = Ask {
-            user: &user,
-            protocol: Protocol::Imap,
-            listener: None,
-            server_name: None,
-        };
+        let ask = Ask::of(&user, Protocol::Imap);
         let known = Known {
             orders: &Orders::default(),
             pinned: &|_| None,

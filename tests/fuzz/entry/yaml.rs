@@ -47,12 +47,7 @@ pub(crate) fn settings(octets: &[u8]) {
             let router = config.router();
             for name in ["alice@example.com", "bob", "x@sub.example.org"] {
                 let user = UserName::new(name.as_bytes()).unwrap();
-                let ask = Ask {
-                    user: &user,
-                    protocol: Protocol::Imap,
-                    listener: None,
-                    server_name: None,
-                };
+                let ask = Ask::of(&user, Protocol::Imap);
                 let decision = router.decide(ask);
                 if let Ok(login) = decision.login {
                     assert!(!login.as_str().chars().any(char::is_control));
