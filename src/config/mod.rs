@@ -324,6 +324,17 @@ mod tests {
         assert_eq!(told, [(4, "users: { a: c }", "c")]);
     }
 
+    /// Numbers below what is asked for that look random, the same in every run (xorshift64).
+    pub(in crate::config) fn chance() -> impl FnMut(usize) -> usize {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        }
+    }
+
     /// Octets that mean something to YAML, to our values, to nobody.
     const ODD: [&str; 16] = [
         "@",
@@ -347,13 +358,7 @@ mod tests {
     #[test]
     fn damaged_files_are_told_without_panic() {
         let good = include_str!("../../tests/config/everything.yaml");
-        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-        let mut next = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
+        let mut next = chance();
         for _ in 0..600 {
             let mut text = good.to_owned();
             for _ in 0..=next(3) {

@@ -2,6 +2,7 @@
 
 use super::plain::{Span, Value};
 use super::*;
+use crate::config::tests::chance;
 
 /// YAML's word for it. Its reader looks ahead, and gives fewer entries before a fault than there
 /// are: those that it gives must be ours.
@@ -124,13 +125,7 @@ fn every_pair_of_lines_reads_as_yaml_reads_it() {
 
 #[test]
 fn any_lines_in_any_order_read_as_yaml_reads_them() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut next = chance();
     for turn in 0..1000 {
         let count = 1 + next(8);
         // Mostly lines that are fine beside each other, or nothing would be read to the end.

@@ -236,14 +236,16 @@ fn in_clear() {
     }
 }
 
-#[test]
-fn refusals() {
-    let asked = "H: +OK ready
+/// Up to the answer to a password by PLAIN.
+const ASKED: &str = "H: +OK ready
          G: CAPA
          H: +OK
          H: SASL PLAIN
          H: .
          G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
+
+#[test]
+fn refusals() {
     for (script, cut_in) in [
         (
             "H: -ERR [SYS/TEMP] too busy\n= Refused { code: Unavailable, alert: None }",
@@ -275,32 +277,32 @@ fn refusals() {
         ),
         (
             "H: -ERR [AUTH] s3cret is wrong\n= Refused { code: AuthenticationFailed, alert: None }",
-            asked,
+            ASKED,
         ),
         (
             "H: -ERR s3cret is wrong\n= Refused { code: AuthenticationFailed, alert: None }",
-            asked,
+            ASKED,
         ),
         (
             "H: -ERR [IN-USE] locked\n= Refused { code: InUse, alert: None }",
-            asked,
+            ASKED,
         ),
         (
             "H: -ERR [LOGIN-DELAY] wait\n= Refused { code: Limit, alert: None }",
-            asked,
+            ASKED,
         ),
         (
             "H: -ERR [SYS/PERM] oh\n= Refused { code: ServerBug, alert: None }",
-            asked,
+            ASKED,
         ),
         (
             "EOF\n= Unreachable { cause: \"connection closed in state=login\" }",
-            asked,
+            ASKED,
         ),
         // An echo of the credentials is not logged.
         (
             "H: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n= HostProtocol { expected: \"an answer to AUTH\", got: \"31 octets\" }",
-            asked,
+            ASKED,
         ),
     ] {
         for cut in [Cut::Lines, Cut::Octets] {

@@ -59,16 +59,10 @@ fn what_was_learned_is_not_asked_again() {
 /// Whatever ends a login: the next one asks.
 #[test]
 fn what_came_to_grief_is_asked_anew() {
-    let asked = "H: +OK ready
-         G: CAPA
-         H: +OK
-         H: SASL PLAIN
-         H: .
-         G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
     let remembered = "H: +OK ready
          G: AUTH PLAIN AGFsaWNlAHMzY3JldA==\n";
     let with = || login(StartTls::No, b"s3cret");
-    let good = format!("{asked}H: +OK\n= done \"\" rest \"\" NotSent");
+    let good = format!("{ASKED}H: +OK\n= done \"\" rest \"\" NotSent");
     let learned = play_again(&good, with(), None, Cut::Lines);
     for (grief, sure) in [
         (
@@ -85,7 +79,7 @@ fn what_came_to_grief_is_asked_anew() {
         ),
         ("", false),
     ] {
-        for first in [asked, remembered] {
+        for first in [ASKED, remembered] {
             let script = format!("{first}{grief}");
             let left = play_again(
                 &script,
