@@ -24,14 +24,9 @@ impl Stage {
         let [imap, pop3] = std::array::from_fn(|_| free_port());
         let scratch = Scratch::new();
         let pki = Pki::new(&scratch);
-        let listener = |scheme: &str, port: u16| {
-            format!(
-                "{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}"
-            )
-        };
         let gateway = settings
-            .listener(&listener("imap", imap))
-            .listener(&listener("pop3", pop3))
+            .behind_balancer("imap", imap)
+            .behind_balancer("pop3", pop3)
             .start(&scratch, &pki);
         Stage {
             gateway,
@@ -77,26 +72,16 @@ impl Stage {
 
 /// An IMAP host where every password but `right` is wrong; it keeps the names it was shown.
 fn host(asked: Arc<Mutex<Vec<String>>>) -> u16 {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    scripted::host(move |mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1] here\r\n");
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-            let verb = words.get(1).map(|verb| verb.to_ascii_uppercase());
-            let mut verdict = "OK";
-            if verb.as_deref() == Some("LOGIN") {
-                asked.lock().unwrap().push(words[2].replace('"', ""));
-                if words[3].replace('"', "") != "right" {
-                    verdict = "NO";
-                }
+    scripted::imap("[CAPABILITY IMAP4rev1] here", move |command| {
+        let mut verdict = "OK";
+        if command.verb == "LOGIN" {
+            let (name, password) = command.rest.split_once(' ').unwrap();
+            asked.lock().unwrap().push(name.replace('"', ""));
+            if password.replace('"', "") != "right" {
+                verdict = "NO";
             }
-            if write!(stream, "{} {verdict} done\r\n", words[0]).is_err() {
-                return;
-            }
-            line.clear();
         }
+        format!("{} {verdict} done\r\n", command.tag)
     })
 }
 

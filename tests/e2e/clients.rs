@@ -222,41 +222,36 @@ fn mpop_collects_a_mailbox_once() {
         ("stls", "on", ports.pop3_strict, "user"),
         ("login", "on", ports.pop3_strict, "login"),
     ] {
-        let inbox = stage.scratch.dir(name);
-        for sub in ["cur", "new", "tmp"] {
-            fs::create_dir(inbox.join(sub)).unwrap();
-        }
-        let conf = stage.scratch.write_private(
-            &format!("mpoprc-{name}"),
-            format!(
-                "account default
-host localhost
-port {port}
-auth {auth}
-user {user}
-password {password}
-tls on
-tls_starttls {starttls}
-tls_trust_file {ca}
-keep on
-delivery maildir {inbox}
-uidls_file {inbox}.uidls
-received_header off
-",
-                user = BOB.name,
-                password = BOB.password,
-                ca = stage.pki.ca.display(),
-                inbox = inbox.display(),
-            ),
+        let how = format!(
+            "auth {auth}\nuser {}\npassword {}\ntls_starttls {starttls}\n",
+            BOB.name, BOB.password
         );
-        let collect = || run_ok(Command::new("mpop").arg("-C").arg(&conf));
-        collect();
-        let first = maildir(&inbox);
+        let first = mpop(&stage, name, port, &how);
         assert_eq!(subjects(&first), expected(&messages), "{name}");
-        collect();
-        assert_eq!(maildir(&inbox), first, "{name}: nothing new");
+        let second = mpop(&stage, name, port, &how);
+        assert_eq!(second, first, "{name}: nothing new");
     }
     kept(&stage, messages.len());
+}
+
+/// Lets mpop collect into a Maildir of this name, and keep what it read; gives what is there then. `how`
+/// are its settings about who logs in and how.
+pub(crate) fn mpop(stage: &Stage, name: &str, port: u16, how: &str) -> Vec<Vec<u8>> {
+    let inbox = stage.scratch.dir(name);
+    for sub in ["cur", "new", "tmp"] {
+        fs::create_dir_all(inbox.join(sub)).unwrap();
+    }
+    let conf = stage.scratch.write_private(
+        &format!("mpoprc-{name}"),
+        format!(
+            "account default\nhost localhost\nport {port}\n{how}tls on\ntls_trust_file {ca}\n\
+             keep on\ndelivery maildir {inbox}\nuidls_file {inbox}.uidls\nreceived_header off\n",
+            ca = stage.pki.ca.display(),
+            inbox = inbox.display(),
+        ),
+    );
+    run_ok(Command::new("mpop").arg("-C").arg(&conf));
+    maildir(&inbox)
 }
 
 #[test]

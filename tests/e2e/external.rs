@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::clients::{delivery, fetchmail_by, folder};
+use super::clients::{self, delivery, fetchmail_by, folder};
 use super::master::stage as of_a_master;
 use super::programs::script;
 use crate::support::need::{DOVECOT, Need, needs, unpacked};
@@ -18,15 +18,9 @@ const WHO: &str = "alice@example.org";
 fn stage() -> (Stage, u16, u16) {
     let [imaps, pop3s] = std::array::from_fn(|_| free_port());
     let stage = of_a_master(|settings, pki| {
-        let listener = |scheme: &str, port: u16| {
-            format!(
-                "{{ bind: \"{scheme}://127.0.0.1:{port}\", client_ca: \"{}\" }}",
-                pki.ca.display()
-            )
-        };
         settings
-            .listener(&listener("imaps", imaps))
-            .listener(&listener("pop3s", pop3s))
+            .asks_for_certificates("imaps", imaps, &pki.ca)
+            .asks_for_certificates("pop3s", pop3s, &pki.ca)
     });
     (stage, imaps, pop3s)
 }
@@ -97,36 +91,13 @@ fn curl() {
 fn mpop() {
     needs!(DOVECOT, Need::Program("mpop"));
     let (mut stage, _, pop3s) = stage();
-    let inbox = stage.scratch.dir("mpop");
-    for sub in ["cur", "new", "tmp"] {
-        std::fs::create_dir(inbox.join(sub)).unwrap();
-    }
     let (cert, key) = &stage.pki.client;
-    let conf = stage.scratch.write_private(
-        "mpoprc",
-        format!(
-            "account default
-host localhost
-port {pop3s}
-auth external
-user {WHO}
-tls on
-tls_starttls off
-tls_trust_file {ca}
-tls_cert_file {cert}
-tls_key_file {key}
-keep on
-delivery maildir {inbox}
-uidls_file {inbox}.uidls
-",
-            ca = stage.pki.ca.display(),
-            cert = cert.display(),
-            key = key.display(),
-            inbox = inbox.display(),
-        ),
+    let how = format!(
+        "auth external\nuser {WHO}\ntls_starttls off\ntls_cert_file {}\ntls_key_file {}\n",
+        cert.display(),
+        key.display()
     );
-    run_ok(Command::new("mpop").arg("-C").arg(&conf));
-    assert_eq!(folder(&inbox.join("new")).len(), 1);
+    assert_eq!(clients::mpop(&stage, "mpop", pop3s, &how).len(), 1);
     by(&mut stage, "pop3");
 }
 

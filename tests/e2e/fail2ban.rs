@@ -69,9 +69,7 @@ fn the_filter_of_the_readme_finds_each_guess_and_its_address() {
         let mut gateway = Settings::new()
             .backend("store", "demo://")
             .user("somebody", "store")
-            .listener(&format!(
-                "{{ bind: \"imap://127.0.0.1:{port}\", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}"
-            ))
+            .behind_balancer("imap", port)
             .limits("failed_logins: { per_ip: 1000/1h, per_user: 1000/1h }")
             .log(&format!("level: info, format: {format}"))
             .start(&scratch, &pki);

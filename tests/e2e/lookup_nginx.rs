@@ -44,11 +44,8 @@ fn the_gateway_asks_as_nginx_does() {
 
     let asked_by_us = Service::start(no);
     let certificate = free_port();
-    let ca = pki.ca.display();
     let gateway = Settings::to("imap://127.0.0.1:1")
-        .listener(&format!(
-            "{{ bind: \"imaps://127.0.0.1:{certificate}\", client_ca: {ca} }}"
-        ))
+        .asks_for_certificates("imaps", certificate, &pki.ca)
         .limits("logins_per_session: 20")
         .top(&asked_by_us.source())
         .start(&scratch, &pki);

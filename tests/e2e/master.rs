@@ -175,32 +175,26 @@ fn who_does_not_know_it_never_reaches_a_host() {
 #[test]
 fn a_masters_refusal_is_no_wrong_password() {
     needs!(DOVECOT);
-    let mut stage = Stage::on(Dovecot::start, |dovecot, _| {
+    let mut stage = Stage::on(
         // This Dovecot knows no masters.
-        Settings::new()
-            .backend(
-                "store",
-                format!(
-                    "{{ hosts: [\"imap://127.0.0.1:{}\"], login_as: {{ master: gateway, password: tanstaafl }} }}",
-                    dovecot.imap
-                ),
-            )
-            .user("\"*\"", "store")
-            .top(&format!("authenticate: {{ passwords: {} }}", shared_passwords()))
-    });
+        |scratch, pki| {
+            scratch.write_private("passwords", passwords(&["alice"]));
+            Dovecot::start(scratch, pki)
+        },
+        |dovecot, _| {
+            Settings::to(format!(
+                "{{ hosts: [\"imap://127.0.0.1:{}\"], login_as: {{ master: gateway, password: tanstaafl }} }}",
+                dovecot.imap
+            ))
+            .top("authenticate: { passwords: passwords }")
+        },
+    );
     let mut imap = Imap::plain(stage.gateway.ports.imap);
     imap.login(Way::PlainInitial, "alice", OURS)
         .no("CONTACTADMIN");
     stage
         .gateway
         .logged(&["event=login", "result=CONTACTADMIN", "login_as"]);
-}
-
-/// A file of passwords for stages whose folder is not made yet.
-fn shared_passwords() -> String {
-    let path = std::env::temp_dir().join(format!("gp-e2e-passwords-{}", std::process::id()));
-    std::fs::write(&path, passwords(&["alice"])).unwrap();
-    path.display().to_string()
 }
 
 #[test]
@@ -211,8 +205,9 @@ fn passwords_change_with_their_file() {
     let mut gateway = Settings::to("demo://")
         .top("authenticate: { passwords: passwords }")
         .start(&scratch, &pki);
+    let port = gateway.ports.imap;
     let login = |user: &str, password: &str| {
-        let mut imap = Imap::plain(gateway.ports.imap);
+        let mut imap = Imap::plain(port);
         imap.login(Way::PlainInitial, user, password)
     };
     // The built-in store has another password, and is shown what the client showed.
@@ -221,15 +216,10 @@ fn passwords_change_with_their_file() {
     let of_demo = "{SHA512-CRYPT}$6$abcdefghijklmnop$Gf3wGsn7vtF8emDZwDRsxGgTFeBbHye5r6ZSmlw9MsO8t.yRKXGi4zNpebcjo6QnkodVmOO5euB5V9fQ7H3vh/";
     scratch.write_private("passwords", format!("demo:{of_demo}\n"));
     gateway.logged(&["passwords_swapped"]);
-    let login = |user: &str, password: &str| {
-        let mut imap = Imap::plain(gateway.ports.imap);
-        imap.login(Way::PlainInitial, user, password)
-    };
     login("demo", "demo").ok();
     scratch.write_private("passwords", "demo:{PLAIN}demo\n");
     gateway.logged(&["passwords_refused", "line 1"]);
-    let mut imap = Imap::plain(gateway.ports.imap);
-    imap.login(Way::PlainInitial, "demo", "demo").ok();
+    login("demo", "demo").ok();
 }
 
 #[test]
@@ -237,16 +227,10 @@ fn a_certificate_logs_in_where_a_master_does_it_for_it() {
     needs!(DOVECOT);
     let [imaps, pop3s, starttls] = std::array::from_fn(|_| free_port());
     let mut stage = stage(|settings, pki| {
-        let listener = |scheme: &str, port: u16| {
-            format!(
-                "{{ bind: \"{scheme}://127.0.0.1:{port}\", client_ca: \"{}\" }}",
-                pki.ca.display()
-            )
-        };
         settings
-            .listener(&listener("imaps", imaps))
-            .listener(&listener("pop3s", pop3s))
-            .listener(&listener("imap", starttls))
+            .asks_for_certificates("imaps", imaps, &pki.ca)
+            .asks_for_certificates("pop3s", pop3s, &pki.ca)
+            .asks_for_certificates("imap", starttls, &pki.ca)
     });
     let client = &stage.pki.client;
     // alice@example.org, whose login there is alice.

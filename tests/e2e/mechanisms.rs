@@ -21,7 +21,7 @@ fn five() -> Stage {
 
 /// The same on the endpoints that are given, with other messages.
 fn five_on(endpoints: impl FnOnce(&Dovecot) -> String, messages: &[Vec<u8>]) -> Stage {
-    let stage = stage(|dovecot| Settings::to(endpoints(dovecot))).delivered(BOB, messages);
+    let mut stage = stage(|dovecot| Settings::to(endpoints(dovecot))).delivered(BOB, messages);
     // What the host takes is known from a look at it.
     let ports = stage.gateway.ports;
     let listed = || {
@@ -31,12 +31,9 @@ fn five_on(endpoints: impl FnOnce(&Dovecot) -> String, messages: &[Vec<u8>]) -> 
             .iter()
             .all(|list| list.contains("SCRAM-SHA-256"))
     };
-    let mut tries = 0;
-    while !listed() {
-        tries += 1;
-        assert!(tries < 1000, "the host's mechanisms were never listed");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    stage
+        .gateway
+        .wait_until("the host's mechanisms to be listed", listed);
     stage
 }
 
@@ -82,15 +79,21 @@ fn mutt() {
     needs!(DOVECOT, Need::Program("mutt"), Need::Program("python3"));
     let mut stage = five();
     let port = stage.gateway.ports.imaps;
-    let more = format!("set imap_oauth_refresh_command=\"echo {TOKEN}\"\n");
+    mutt_by_each(&mut stage, ("imaps", port), ("imap", "imap"));
+}
+
+/// Mutt by each mechanism there is a token or a SCRAM for; `protocol` as we name it, and as its
+/// settings do.
+fn mutt_by_each(stage: &mut Stage, at: (&str, u16), (protocol, named): (&str, &str)) {
+    let more = format!("set {named}_oauth_refresh_command=\"echo {TOKEN}\"\n");
     for (how, mechanism) in [
         ("xoauth2", "XOAUTH2"),
         ("oauthbearer", "OAUTHBEARER"),
         ("SCRAM-SHA-1", "SCRAM-SHA-1"),
         ("SCRAM-SHA-256", "SCRAM-SHA-256"),
     ] {
-        mutt_reads(&stage, ("imaps", port), how, &more);
-        by(&mut stage, "imap", mechanism);
+        mutt_reads(stage, at, how, &more);
+        by(stage, protocol, mechanism);
     }
 }
 
@@ -100,7 +103,6 @@ fn mutt() {
 #[test]
 fn mutt_by_pop3() {
     needs!(DOVECOT, Need::Program("mutt"), Need::Program("python3"));
-    let more = format!("set pop_oauth_refresh_command=\"echo {TOKEN}\"\n");
     let plain: Vec<_> = (0..5)
         .map(|n| message(&format!("n{n}"), b"text\n"))
         .collect();
@@ -111,15 +113,7 @@ fn mutt_by_pop3() {
     let relayed = five_on(|dovecot| both(dovecot.imap, dovecot.pop3), &plain);
     for mut stage in [translated, relayed] {
         let port = stage.gateway.ports.pop3s;
-        for (how, mechanism) in [
-            ("xoauth2", "XOAUTH2"),
-            ("oauthbearer", "OAUTHBEARER"),
-            ("SCRAM-SHA-1", "SCRAM-SHA-1"),
-            ("SCRAM-SHA-256", "SCRAM-SHA-256"),
-        ] {
-            mutt_reads(&stage, ("pop3s", port), how, &more);
-            by(&mut stage, "pop3", mechanism);
-        }
+        mutt_by_each(&mut stage, ("pop3s", port), ("pop3", "pop"));
     }
 }
 

@@ -490,10 +490,7 @@ fn authorities_of_clients_are_read_anew() {
     let port = free_port();
     let passwords = scratch.write("passwords", "");
     let settings = Settings::new()
-        .listener(&format!(
-            "{{ bind: \"imaps://127.0.0.1:{port}\", client_ca: {} }}",
-            ca.display()
-        ))
+        .asks_for_certificates("imaps", port, &ca)
         .backend(
             "store",
             format!(

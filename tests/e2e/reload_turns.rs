@@ -84,21 +84,12 @@ fn a_login_under_way_goes_by_one_version() {
     let (answer, told) = mpsc::channel::<()>();
     let told = Arc::new(std::sync::Mutex::new(told));
     let (asked, heard) = mpsc::channel::<String>();
-    let slow = scripted::host(move |mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let tag = line.split(' ').next().unwrap_or("*").to_owned();
-            if line.contains(" LOGIN ") {
-                let _ = asked.send(line.clone());
-                let _ = told.lock().unwrap().recv();
-            }
-            if write!(stream, "* OK [slow] here\r\n{tag} OK done\r\n").is_err() {
-                return;
-            }
-            line.clear();
+    let slow = scripted::imap("[CAPABILITY IMAP4rev1 LITERAL+] here", move |command| {
+        if command.verb == "LOGIN" {
+            let _ = asked.send(command.rest.to_owned());
+            let _ = told.lock().unwrap().recv();
         }
+        format!("* OK [slow] here\r\n{} OK done\r\n", command.tag)
     });
     let other = scripted::imap_named("other");
     let old = Settings::new()

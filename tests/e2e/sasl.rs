@@ -1,12 +1,13 @@
 //! Logins by tokens and by SCRAM: relayed to a Dovecot that takes them, by clients that know them.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::clients::mpop;
+use super::programs::script;
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::Settings;
 use crate::support::mail::{crlf, crlf_ended, message};
@@ -76,6 +77,18 @@ fn introspection() -> u16 {
     })
 }
 
+/// Python's imaplib by each mechanism, with right and wrong secrets; it checks the host's proof.
+pub(crate) fn imaplib_by_each(stage: &Stage, port: u16) {
+    run_ok(
+        Command::new("python3")
+            .arg("-I")
+            .arg(script("sasl_session.py"))
+            .arg(port.to_string())
+            .arg(&stage.pki.ca)
+            .args([BOB.name, BOB.password, TOKEN]),
+    );
+}
+
 /// What hosts take is known from a look at them, before anybody has logged in.
 #[test]
 fn imaplib_knows_them_all() {
@@ -89,15 +102,7 @@ fn imaplib_knows_them_all() {
     stage
         .gateway
         .wait_until("the host's mechanisms to be listed", offered);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sasl_session.py");
-    run_ok(
-        Command::new("python3")
-            .arg("-I")
-            .arg(script)
-            .arg(ports.imaps.to_string())
-            .arg(&stage.pki.ca)
-            .args([BOB.name, BOB.password, TOKEN]),
-    );
+    imaplib_by_each(&stage, ports.imaps);
     for mechanism in ["XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-1", "SCRAM-SHA-256"] {
         let mechanism = format!("mechanism={mechanism}");
         stage
@@ -165,34 +170,9 @@ fn mpop_collects_by_each_mechanism() {
             ("scram-sha-1", BOB.password),
             ("scram-sha-256", BOB.password),
         ] {
-            let inbox = stage.scratch.dir(auth);
-            for sub in ["cur", "new", "tmp"] {
-                std::fs::create_dir(inbox.join(sub)).unwrap();
-            }
-            let conf = stage.scratch.write_private(
-                &format!("mpoprc-{auth}"),
-                format!(
-                    "account default
-host localhost
-port {port}
-auth {auth}
-user {user}
-password {secret}
-tls on
-tls_starttls off
-tls_trust_file {ca}
-keep on
-delivery maildir {inbox}
-uidls_file {inbox}.uidls
-",
-                    port = stage.gateway.ports.pop3s,
-                    user = BOB.name,
-                    ca = stage.pki.ca.display(),
-                    inbox = inbox.display(),
-                ),
-            );
-            run_ok(Command::new("mpop").arg("-C").arg(&conf));
-            let collected = std::fs::read_dir(inbox.join("new")).unwrap().count();
+            let user = BOB.name;
+            let how = format!("auth {auth}\nuser {user}\npassword {secret}\ntls_starttls off\n");
+            let collected = mpop(&stage, auth, stage.gateway.ports.pop3s, &how).len();
             assert_eq!(collected, 3, "{auth}, relayed: {relayed}");
         }
     }

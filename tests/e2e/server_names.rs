@@ -1,17 +1,15 @@
 //! Backends by the server that a client asks for: SCRAM is offered there and relayed, and nobody is
 //! sent against the map.
 
-use std::process::Command;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::sasl::{TOKEN, stage};
+use super::clients::mpop;
+use super::sasl::{imaplib_by_each, stage};
 use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::mail::message;
 use crate::support::need::{DOVECOT, Need, needs};
-use crate::support::process::run_ok;
 use crate::support::scratch::free_port;
 use crate::support::stage::both;
 use crate::support::wire::Conn;
@@ -77,34 +75,13 @@ fn scram_is_offered_and_relayed_by_server_name() {
     let (stage, ports) = named();
     let mut stage = stage.delivered(BOB, &[message("one", b"text\n")]);
     // Both mechanisms, right and wrong passwords, the host's proof checked; tokens besides.
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sasl_session.py");
-    run_ok(
-        Command::new("python3")
-            .arg("-I")
-            .arg(script)
-            .arg(ports.imaps.to_string())
-            .arg(&stage.pki.ca)
-            .args([BOB.name, BOB.password, TOKEN]),
-    );
+    imaplib_by_each(&stage, ports.imaps);
     for (way, port, starttls) in [("tls", ports.pop3s, "off"), ("stls", ports.pop3, "on")] {
-        let inbox = stage.scratch.dir(way);
-        for sub in ["cur", "new", "tmp"] {
-            std::fs::create_dir(inbox.join(sub)).unwrap();
-        }
-        let conf = stage.scratch.write_private(
-            &format!("mpoprc-{way}"),
-            format!(
-                "account default\nhost localhost\nport {port}\nauth scram-sha-256\nuser {user}\n\
-                 password {password}\ntls on\ntls_starttls {starttls}\ntls_trust_file {ca}\nkeep on\n\
-                 delivery maildir {inbox}\nuidls_file {inbox}.uidls\n",
-                user = BOB.name,
-                password = BOB.password,
-                ca = stage.pki.ca.display(),
-                inbox = inbox.display(),
-            ),
+        let how = format!(
+            "auth scram-sha-256\nuser {}\npassword {}\ntls_starttls {starttls}\n",
+            BOB.name, BOB.password
         );
-        run_ok(Command::new("mpop").arg("-C").arg(&conf));
-        let collected = std::fs::read_dir(inbox.join("new")).unwrap().count();
+        let collected = mpop(&stage, way, port, &how).len();
         assert_eq!(collected, 1, "{way}");
     }
     for protocol in ["protocol=imap", "protocol=pop3"] {

@@ -389,11 +389,7 @@ fn sockets_of_systemd_go_to_their_listeners() {
     // An upgrade hands on what systemd gave.
     let mut last = Last(running.pid());
     let said = process::run(Command::new(BINARY).arg("upgrade").arg("-c").arg(&config));
-    let words = text(&said);
-    let pid = words
-        .strip_prefix("process ")
-        .unwrap_or_else(|| panic!("{words}"));
-    last.0 = pid.split(' ').next().unwrap().parse().unwrap();
+    last.is_now(&said);
     assert!(std::net::TcpStream::connect(port).is_ok());
     drop(early);
     assert_eq!(running.wait().code(), Some(0));

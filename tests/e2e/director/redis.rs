@@ -306,11 +306,8 @@ fn gateways_with_a_redis_count_sessions_and_failures_together() {
     let ports = [free_port(), free_port()];
     let running: Vec<Gateway> = { folders.iter().zip(ports) }
         .map(|(folder, port)| {
-            let listener = format!(
-                "{{ bind: \"imap://127.0.0.1:{port}\", proxy_protocol: [127.0.0.0/8], cleartext_login: true }}"
-            );
             site.settings_with(&redis.url(), "per_user: 1000, per_user_ip: 2, per_ip: 3")
-                .listener(&listener)
+                .behind_balancer("imap", port)
                 .start(folder, &Pki::new(folder))
         })
         .collect();

@@ -92,11 +92,12 @@ impl Stage {
         };
         let good = host::imap(host::Trouble::none());
         let mut settings = Settings::new()
-            .listener(&format!(
-                "{{ bind: \"imap://127.0.0.1:{proxied}\", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}"
-            ))
+            .behind_balancer("imap", proxied)
             .limits("logins_per_session: 3")
-            .backend("good", format!("{{ hosts: [\"imap://127.0.0.1:{good}\"], health: none }}"))
+            .backend(
+                "good",
+                format!("{{ hosts: [\"imap://127.0.0.1:{good}\"], health: none }}"),
+            )
             .user("good", "good")
             .user("moved", "{ reject: \"account moved, call 555-0100\" }")
             .top(&format!("timeouts: {timeouts}"));

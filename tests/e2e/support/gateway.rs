@@ -108,6 +108,21 @@ impl Settings {
         self
     }
 
+    /// One more listener, which asks its clients for certificates of this authority.
+    pub(crate) fn asks_for_certificates(self, scheme: &str, port: u16, ca: &Path) -> Settings {
+        self.listener(&format!(
+            "{{ bind: \"{scheme}://127.0.0.1:{port}\", client_ca: \"{}\" }}",
+            ca.display()
+        ))
+    }
+
+    /// One more listener, behind a balancer on this machine that sends PROXY headers.
+    pub(crate) fn behind_balancer(self, scheme: &str, port: u16) -> Settings {
+        self.listener(&format!(
+            "{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}"
+        ))
+    }
+
     /// A backend: its value as YAML writes it on one line.
     pub(crate) fn backend(mut self, name: &str, value: impl AsRef<str>) -> Settings {
         writeln!(self.backends, "  {name}: {}", value.as_ref()).unwrap();

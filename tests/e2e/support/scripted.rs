@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use super::scratch::free_port;
 
@@ -43,27 +44,67 @@ pub(crate) fn greeting(greeting: &'static str) -> u16 {
     })
 }
 
-/// An IMAP host that knows LOGIN only and answers it with `verdict` (`OK`, `NO [UNAVAILABLE] …`).
-/// ID, CAPABILITY and NOOP are OK, as with any server.
-pub(crate) fn imap_verdict(verdict: &'static str) -> u16 {
+/// A command that an IMAP host heard.
+pub(crate) struct Command<'a> {
+    pub(crate) tag: &'a str,
+    /// In capitals.
+    pub(crate) verb: &'a str,
+    /// What stands behind the verb.
+    pub(crate) rest: &'a str,
+}
+
+/// An IMAP host that greets with `* OK` and these words, and says to each command what `answer` makes
+/// of it, line ends included.
+pub(crate) fn imap(
+    greeting: &'static str,
+    answer: impl Fn(&Command) -> String + Send + Sync + Clone + 'static,
+) -> u16 {
+    imap_reading(greeting, move |command, _| answer(command))
+}
+
+/// The same, and `answer` is given what comes in behind the command.
+fn imap_reading(
+    greeting: &'static str,
+    answer: impl Fn(&Command, &mut BufReader<TcpStream>) -> String + Send + Sync + Clone + 'static,
+) -> u16 {
     host(move |mut stream| {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK here\r\n");
+        let _ = write!(stream, "* OK {greeting}\r\n");
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let mut words = line.split_whitespace();
-            let tag = words.next().unwrap_or("*");
-            let answer = match words.next().map(str::to_ascii_uppercase).as_deref() {
-                Some("CAPABILITY") => format!("* CAPABILITY IMAP4rev1\r\n{tag} OK done\r\n"),
-                Some("LOGIN") => format!("{tag} {verdict}\r\n"),
-                Some("LOGOUT") => format!("* BYE\r\n{tag} OK bye\r\n"),
-                _ => format!("{tag} BAD unknown\r\n"),
-            };
-            if stream.write_all(answer.as_bytes()).is_err() {
+            let (tag, rest) = line.trim_end().split_once(' ').unwrap_or(("*", ""));
+            let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            let verb = &*verb.to_ascii_uppercase();
+            let said = answer(&Command { tag, verb, rest }, &mut reader);
+            if stream.write_all(said.as_bytes()).is_err() {
                 return;
             }
             line.clear();
         }
+    })
+}
+
+const LITERALS: &str = "[CAPABILITY IMAP4rev1 LITERAL+] here";
+
+/// The OK to a command, behind what a host with [`LITERALS`] and an empty INBOX says to it.
+fn ok(command: &Command) -> String {
+    let untagged = match command.verb {
+        "CAPABILITY" => "* CAPABILITY IMAP4rev1 LITERAL+\r\n",
+        "SELECT" => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 1] n\r\n",
+        "STATUS" => "* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)\r\n",
+        _ => "",
+    };
+    format!("{untagged}{} OK done\r\n", command.tag)
+}
+
+/// An IMAP host that knows LOGIN only and answers it with `verdict` (`OK`, `NO [UNAVAILABLE] …`).
+/// CAPABILITY is OK, as with any server.
+pub(crate) fn imap_verdict(verdict: &'static str) -> u16 {
+    imap("here", move |Command { tag, verb, .. }| match *verb {
+        "CAPABILITY" => format!("* CAPABILITY IMAP4rev1\r\n{tag} OK done\r\n"),
+        "LOGIN" => format!("{tag} {verdict}\r\n"),
+        "LOGOUT" => format!("* BYE\r\n{tag} OK bye\r\n"),
+        _ => format!("{tag} BAD unknown\r\n"),
     })
 }
 
@@ -90,76 +131,29 @@ pub(crate) fn pop3_verdict(verdict: &'static str) -> u16 {
 
 /// An IMAP host with an empty INBOX that throws away whatever reached it together with a LOGIN.
 pub(crate) fn imap_losing_bursts() -> u16 {
-    host(|mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let mut words = line.split_whitespace();
-            let tag = words.next().unwrap_or("*");
-            let untagged = match words.next().map(str::to_ascii_uppercase).as_deref() {
-                Some("LOGIN") => {
-                    let lost = reader.buffer().len();
-                    reader.consume(lost);
-                    ""
-                }
-                Some("SELECT") => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 1] n\r\n",
-                Some("CAPABILITY") => "* CAPABILITY IMAP4rev1 LITERAL+\r\n",
-                _ => "",
-            };
-            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
-                return;
-            }
-            line.clear();
+    imap_reading(LITERALS, |command, reader| {
+        if command.verb == "LOGIN" {
+            let lost = reader.buffer().len();
+            reader.consume(lost);
         }
+        ok(command)
     })
 }
 
 /// An IMAP host with an empty INBOX that takes every login and keeps its LOGIN lines, tags left out.
-pub(crate) fn imap_recording(seen: std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> u16 {
-    host(move |mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let (tag, rest) = line.trim_end().split_once(' ').unwrap_or(("*", ""));
-            let verb = rest.split(' ').next().unwrap_or("").to_ascii_uppercase();
-            let untagged = match verb.as_str() {
-                "LOGIN" => {
-                    seen.lock().unwrap().push(rest.to_owned());
-                    ""
-                }
-                "SELECT" => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 1] n\r\n",
-                "CAPABILITY" => "* CAPABILITY IMAP4rev1 LITERAL+\r\n",
-                "STATUS" => "* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)\r\n",
-                _ => "",
-            };
-            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
-                return;
-            }
-            line.clear();
+pub(crate) fn imap_recording(seen: Arc<Mutex<Vec<String>>>) -> u16 {
+    imap(LITERALS, move |command| {
+        if command.verb == "LOGIN" {
+            seen.lock().unwrap().push(format!("LOGIN {}", command.rest));
         }
+        ok(command)
     })
 }
 
 /// An IMAP host that takes every login and answers NOOP with its name, as `* OK [name] here`.
 pub(crate) fn imap_named(name: &'static str) -> u16 {
-    host(move |mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(stream, "* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
-            let mut words = line.split_whitespace();
-            let tag = words.next().unwrap_or("*");
-            let untagged = match words.next().map(str::to_ascii_uppercase).as_deref() {
-                Some("CAPABILITY") => "* CAPABILITY IMAP4rev1 LITERAL+\r\n".to_owned(),
-                Some("NOOP") => format!("* OK [{name}] here\r\n"),
-                _ => String::new(),
-            };
-            if write!(stream, "{untagged}{tag} OK done\r\n").is_err() {
-                return;
-            }
-            line.clear();
-        }
+    imap(LITERALS, move |command| match command.verb {
+        "NOOP" => format!("* OK [{name}] here\r\n{}", ok(command)),
+        _ => ok(command),
     })
 }
