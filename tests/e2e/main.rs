@@ -46,6 +46,7 @@ mod proxy_protocol;
 mod python;
 mod relay;
 mod reload;
+mod reload_broken;
 mod reload_load;
 mod reload_turns;
 mod sasl;

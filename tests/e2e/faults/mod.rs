@@ -8,6 +8,7 @@ mod clients;
 mod closes;
 mod host;
 mod hosts;
+mod strangers;
 mod talk;
 
 use std::fmt::Write as _;
