@@ -1,8 +1,8 @@
 //! What a person sees when the gateway starts: where to connect, and how to try it.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::reachable;
 use crate::backend::config::Target;
 use crate::config::Config;
 use crate::demo;
@@ -64,14 +64,5 @@ fn scheme(listener: &listen::Config) -> &'static str {
         (Protocol::Imap, TlsMode::Upgrade) => "imap",
         (Protocol::Pop3, TlsMode::Implicit) => "pop3s",
         (Protocol::Pop3, TlsMode::Upgrade) => "pop3",
-    }
-}
-
-/// Where a client on this machine reaches a bound address.
-fn reachable(bind: SocketAddr) -> SocketAddr {
-    if bind.ip().is_unspecified() {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), bind.port())
-    } else {
-        bind
     }
 }

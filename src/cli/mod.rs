@@ -21,6 +21,7 @@ mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Code, Colour, Config, Problem, Severity};
 use crate::protocol::Protocol;
+use crate::state::times::{self, BadDuration};
 
 /// It failed.
 const FAILED: u8 = 1;
@@ -242,11 +244,23 @@ impl Form {
     }
 }
 
+/// Where a program on this machine reaches a bound address.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        // Not every listener on all of IPv6 takes IPv4.
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bind.port())
+}
+
 /// A time as proxy.yaml writes it: `30s`, `5m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match times::duration(text) {
         Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err("expected a time, like 15s".into()),
+        Err(BadDuration::TooLong) => Err("expected at most a year".into()),
+        _ => Err("expected a time, like 250ms, 15s, 5m or 1h".into()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Every failure is told with its cause and a next step; [`Trouble::exit`] is the exit code for it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{FAILED, WRONG, tell, tell_problems};
+use super::{FAILED, WRONG, reachable, tell, tell_problems};
 use crate::config::{Config, Problem};
 use crate::protocol::Secret;
 
@@ -186,16 +186,6 @@ impl From<Trouble> for Unsent {
     fn from(trouble: Trouble) -> Self {
         Unsent::Trouble(trouble)
     }
-}
-
-/// Where a program on this machine reaches a bound address.
-fn reachable(bind: SocketAddr) -> SocketAddr {
-    let ip = match bind.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, bind.port())
 }
 
 /// A part of a path or a value of a query (RFC 3986 §2.1).

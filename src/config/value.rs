@@ -12,6 +12,7 @@ use super::problem::{Code, did_you_mean};
 use crate::protocol::pop3::config::UidlFormat;
 use crate::protocol::pop3::unique_id::BadFormat;
 use crate::session::Rate;
+use crate::state::times::{self, BadDuration};
 
 /// Why a text is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,21 +50,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
             "expected a number and a unit, like `250ms`, `30s`, `5m`, `1h`",
         )
     };
-    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "" => return Err(wrong().help(format!("write `{text}s` for seconds"))),
-        _ => return Err(wrong()),
-    };
-    const YEAR: u64 = 366 * 24 * 3_600_000;
-    number
-        .checked_mul(millis)
-        .filter(|total| *total <= YEAR)
-        .map(Duration::from_millis)
-        .ok_or_else(|| Wrong::new(Code::E021, "expected at most a year"))
+    times::duration(text).map_err(|bad| match bad {
+        BadDuration::Form => wrong(),
+        BadDuration::NoUnit => wrong().help(format!("write `{text}s` for seconds")),
+        BadDuration::TooLong => Wrong::new(Code::E021, "expected at most a year"),
+    })
 }
 
 /// `64KiB`, `1MiB`, `1GiB`, or octets as a bare number.

@@ -17,8 +17,10 @@ pub mod owner;
 mod pins;
 mod redis;
 mod shared;
+pub mod times;
 mod turn;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
