@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::api::{Call, bad_request};
 use super::http::Reply;
+use crate::backend::config::MAX_WEIGHT;
 use crate::protocol::UserName;
 use crate::session::director::{HostChange, Wrong};
 use crate::state::mover::{Job, Wish};
@@ -63,10 +64,11 @@ pub(super) async fn change_host(call: Call) -> Reply {
         },
         (Some("up"), None, None) => HostChange::Up,
         (None, None, Some(told)) => match told.as_u64().map(u32::try_from) {
-            Some(Ok(weight)) if weight <= WEIGHT_MAX => HostChange::Weight(weight),
+            // The settings' own bound: what a `u32` holds.
+            Some(Ok(weight)) => HostChange::Weight(weight),
             _ => {
                 let told: String = told.to_string().chars().take(40).collect();
-                let text = format!("expected 0 to {WEIGHT_MAX} in `weight`, got {told}");
+                let text = format!("expected 0 to {MAX_WEIGHT} in `weight`, got {told}");
                 return bad_request(&text);
             }
         },
@@ -84,9 +86,6 @@ pub(super) async fn change_host(call: Call) -> Reply {
         Err(wrong) => refused(&wrong),
     }
 }
-
-/// Largest weight, as in the settings.
-const WEIGHT_MAX: u32 = 1_000_000;
 
 /// `POST /api/v1/move`
 pub(super) async fn move_users(call: Call) -> Reply {

@@ -113,6 +113,9 @@ impl Default for Health {
     }
 }
 
+/// Largest weight of a host, by the settings and by an operator's word: whatever is a weight.
+pub const MAX_WEIGHT: u32 = u32::MAX;
+
 /// One mail server with an endpoint for each protocol it speaks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostConfig {

@@ -1,6 +1,8 @@
 //! The keys of proxy.yaml: shape, default and purpose of each, in the order in which the manual names
 //! them. `gatepost schema` is made of this.
 
+use crate::backend::config::MAX_WEIGHT;
+
 use super::{Holds, Keys, Leaf, Shape, leaf, list, map, may, must};
 
 static BOOL: Shape = leaf("`true` or `false`", Leaf::Bool);
@@ -19,6 +21,7 @@ static KEY_FILE: Shape = leaf("the path of a PEM file", Leaf::File(Holds::Key));
 static ANY_FILE: Shape = leaf("the path of a file", Leaf::File(Holds::Anything));
 static BACKEND: Shape = leaf("the name of a backend", Leaf::Backend);
 static U32: Shape = leaf("a whole number", Leaf::Count(0, u32::MAX as u64));
+static WEIGHT: Shape = leaf("a whole number", Leaf::Count(0, MAX_WEIGHT as u64));
 static FROM_ONE: Shape = leaf("a whole number", Leaf::Count(1, u32::MAX as u64));
 static ANYTHING: Shape = map("a map", Keys::Any);
 
@@ -175,7 +178,7 @@ static HOST: Shape = Shape {
         may("imap", &IMAP_ENDPOINT, "where it speaks IMAP"),
         may("pop3", &POP3_ENDPOINT, "where it speaks POP3"),
         may("submission", &SUBMISSION_ENDPOINT, "where it takes mail"),
-        may("weight", &U32, "its share of the users"),
+        may("weight", &WEIGHT, "its share of the users"),
     ])),
 };
 
