@@ -4,8 +4,8 @@
 //! What is taken is held by a guard, so whatever ends a session gives it back. First this process
 //! decides, then the shared store, where there is one and it answers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::State;
 use super::owner::{Owner, Pass, Place};
@@ -85,38 +85,55 @@ impl State {
     /// Takes places that are counted over all gateways, each key with the most it may have; the place
     /// of the one that is full, where one is. Where no store is shared, or it is away, nothing is full.
     pub async fn enter(self: &Arc<Self>, keys: Vec<(String, u32)>) -> Result<Entered, usize> {
-        let mut entered = Entered {
+        let entered = Entered {
             state: self.clone(),
             id: self.numbers.fetch_add(1, Ordering::Relaxed),
-            keys: Vec::new(),
         };
         let Some(redis) = &self.redis else {
             return Ok(entered);
         };
-        entered.keys = keys.iter().map(|(key, _)| redis.count_key(key)).collect();
+        // Noted first: should the store go away now, it is entered when that comes back.
+        let noted = keys.iter().map(|(key, _)| redis.count_key(key)).collect();
+        lock(&self.entered).insert(entered.id, noted);
         match self.enter_shared(redis, entered.id, &keys).await {
-            Ok(Some(full)) => {
-                entered.keys.clear();
-                Err(full)
-            }
+            Ok(Some(full)) => Err(full),
             Ok(None) | Err(_) => Ok(entered),
         }
     }
+
+    /// All places that are counted over all gateways and held here.
+    pub(super) fn all_entered(&self) -> Vec<(u64, Arc<[String]>)> {
+        let entered = lock(&self.entered);
+        entered
+            .iter()
+            .map(|(id, keys)| (*id, keys.clone()))
+            .collect()
+    }
+
+    /// Whether these places are held here.
+    pub(super) fn is_entered(&self, id: u64) -> bool {
+        lock(&self.entered).contains_key(&id)
+    }
+}
+
+/// A panic elsewhere leaves the table whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Places that are counted over all gateways, given back when dropped.
 pub struct Entered {
     state: Arc<State>,
     id: u64,
-    keys: Vec<String>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some(redis) = &self.state.redis
-            && !self.keys.is_empty()
+        let keys = lock(&self.state.entered).remove(&self.id);
+        if let (Some(redis), Some(keys)) = (&self.state.redis, keys)
+            && !keys.is_empty()
         {
-            State::leave_shared(redis, self.id, std::mem::take(&mut self.keys));
+            State::leave_shared(redis, self.id, keys.to_vec());
         }
     }
 }

@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use claims::{Claim, Claimed, Entered};
@@ -44,6 +44,8 @@ pub struct State {
     /// Counts the changes of the orders.
     changes: watch::Sender<u64>,
     pins: Pins,
+    /// What sessions hold that is counted over all gateways: by number, the keys of the shared store.
+    entered: Mutex<HashMap<u64, Arc<[String]>>>,
     /// Numbers of claims and versions of moves.
     numbers: AtomicU64,
     kept: Kept,
@@ -78,6 +80,7 @@ impl State {
             orders: RwLock::new(orders),
             changes: watch::Sender::new(0),
             pins: Pins::default(),
+            entered: Mutex::default(),
             numbers: AtomicU64::new(1),
             kept,
             writing: tokio::sync::Mutex::default(),

@@ -212,9 +212,15 @@ elseif verb == 'failed' then
 elseif verb == 'enter' then
   for i = 3, #ARGV, 2 do
     local _, places = members(ARGV[i])
-    if #places >= tonumber(ARGV[i + 1]) then return { 'full', tostring((i - 3) / 2) } end
+    -- Who was entered already, by a gateway that came back in between, is not in its own way.
+    local others = #places - redis.call('HEXISTS', ARGV[i], ARGV[2])
+    if others >= tonumber(ARGV[i + 1]) then return { 'full', tostring((i - 3) / 2) } end
   end
   for i = 3, #ARGV, 2 do redis.call('HSET', ARGV[i], ARGV[2], '1') end
+  return { 'ok' }
+
+elseif verb == 'enter-again' then
+  for i = 2, #ARGV, 2 do redis.call('HSET', ARGV[i + 1], ARGV[i], '1') end
   return { 'ok' }
 end
 return { 'unknown' }

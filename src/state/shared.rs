@@ -257,6 +257,27 @@ impl State {
             ];
             redis.ask(link, &args).await?;
         }
+        self.enter_again(redis, link).await
+    }
+
+    /// Enters what sessions hold here of what is counted over all gateways: under a link's name nothing
+    /// of the one before counts, and who logged in without a link was never entered.
+    async fn enter_again(&self, redis: &Redis, link: &Link) -> Result<(), Away> {
+        let entered = self.all_entered();
+        for part in entered.chunks(500) {
+            let mut args = vec!["enter-again".to_owned()];
+            for (id, keys) in part {
+                let pairs = keys.iter().flat_map(|key| [member(link, *id), key.clone()]);
+                args.extend(pairs);
+            }
+            redis.ask_long(link, &args).await?;
+        }
+        // As above: who has left in between is taken out.
+        for (id, keys) in entered.iter().filter(|(id, _)| !self.is_entered(*id)) {
+            let mut args = vec!["leave".to_owned(), member(link, *id)];
+            args.extend(keys.iter().cloned());
+            redis.ask(link, &args).await?;
+        }
         Ok(())
     }
 

@@ -70,6 +70,17 @@ impl Redis {
         self.running.take().unwrap().stop();
     }
 
+    /// Has it answer nobody for so long; connections stay.
+    fn pause(&self, time: Duration) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let millis = time.as_millis();
+        write!(stream, "AUTH redis-secret\r\nCLIENT PAUSE {millis} ALL\r\n").unwrap();
+        let mut answers = BufReader::new(stream).lines();
+        for _ in 0..2 {
+            assert_eq!(answers.next().unwrap().unwrap(), "+OK");
+        }
+    }
+
     pub(super) fn url(&self) -> String {
         let (scheme, host) = match self.tls {
             None => ("redis", "127.0.0.1"),
@@ -361,4 +372,70 @@ fn gateways_with_a_redis_count_sessions_and_failures_together() {
     let (_, yes) = good(1, home, "dora");
     assert!(yes.starts_with("a OK"), "{yes}");
     drop(running);
+}
+
+/// A Redis that is slow for a moment: gateways take another name there, and all that their sessions hold
+/// must be known under it, that of sessions which began meanwhile, too.
+#[test]
+fn what_sessions_hold_outlives_a_pause_of_the_redis() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let redis = Redis::start(&scratch);
+    let site = Site::new(2);
+    let folders = [Scratch::new(), Scratch::new()];
+    let gateways: Vec<Gateway> = { folders.iter() }
+        .map(|folder| {
+            site.settings_with(&redis.url(), "per_user: 2, per_user_ip: 2")
+                .backend("locked", "{ hosts: [demo://], pop3: { lock: true } }")
+                .user("demo", "locked")
+                .start(folder, &Pki::new(folder))
+        })
+        .collect();
+    let [one, two] = [gateways[0].ports, gateways[1].ports];
+    let pop3 = |port: u16| {
+        let mut client = Client::connect(port);
+        let _ = write!(client.stream, "USER demo\r\nPASS demo\r\n");
+        client.line();
+        let answer = client.line();
+        (client, answer)
+    };
+    let times = |gateway: &Gateway, event: &str| gateway.log().matches(event).count();
+    // Two for each user; of a maildrop that is locked, one.
+    let alice = [one, two].map(|ports| Client::logged_in(ports.imap, "alice"));
+    let (demo, welcome) = pop3(one.pop3);
+    assert!(welcome.starts_with("+OK"), "{welcome}");
+    let refused = || {
+        let mut client = Client::connect(two.imap);
+        let no = client.command("LOGIN alice secret");
+        assert!(no.contains("[LIMIT]"), "{no}");
+        let (_, no) = pop3(two.pop3);
+        assert!(no.starts_with("-ERR [IN-USE]"), "{no}");
+    };
+    refused();
+    redis.pause(Duration::from_secs(4));
+    wait_for("both to miss it", || {
+        gateways.iter().all(|it| times(it, "event=state_away") > 0)
+    });
+    let bob = [one, two].map(|ports| Client::logged_in(ports.imap, "bob"));
+    wait_for("both to be back", || {
+        gateways.iter().all(|it| {
+            let (away, up) = (times(it, "event=state_away"), times(it, "event=state_up"));
+            up > away
+                && admin_get(it.ports.admin, "/metrics")
+                    .unwrap()
+                    .1
+                    .contains("gatepost_state_up 1")
+        })
+    });
+    refused();
+    let mut client = Client::connect(two.imap);
+    let no = client.command("LOGIN bob secret");
+    assert!(no.contains("[LIMIT]"), "{no}");
+    // What is given back under the new name is free.
+    drop((alice, bob, demo));
+    wait_for("alice's place", || {
+        let mut client = Client::connect(two.imap);
+        client.command("LOGIN alice secret").starts_with("a OK")
+    });
+    wait_for("the maildrop", || pop3(two.pop3).1.starts_with("+OK"));
 }
