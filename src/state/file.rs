@@ -68,6 +68,20 @@ pub(super) fn is_unfinished(name: &str) -> bool {
     name.contains(UNFINISHED)
 }
 
+/// Whether a name is that of a file whose writing was not finished and never will be. At an upgrade the
+/// process before is still writing; nobody writes under this one's number before it looks.
+pub(super) fn is_left_unfinished(name: &str) -> bool {
+    let Some((_, behind)) = name.rsplit_once(UNFINISHED) else {
+        return false;
+    };
+    let writer = behind.split_once('-').and_then(|(id, _)| id.parse().ok());
+    writer.is_none_or(|id: u32| id == std::process::id() || !is_running(id))
+}
+
+fn is_running(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
+}
+
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -79,6 +93,32 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_process_is_writing_is_left_alone() {
+        let own = std::process::id();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        for (name, left) in [
+            ("abc".to_owned(), false),
+            ("abc.lock".to_owned(), false),
+            // The first process of the machine lives as long as that.
+            ("abc.new-1-0".to_owned(), false),
+            (format!("abc.new-{own}-7"), true),
+            (format!("abc.new-{}-7", ended.id()), true),
+            ("abc.new-".to_owned(), true),
+        ] {
+            assert_eq!(is_left_unfinished(&name), left, "{name}");
+        }
+        let dir = crate::state::tests::scratch("unfinished");
+        for name in ["a.new-1-0".to_owned(), format!("b.new-{own}-0")] {
+            fs::write(dir.join(name), b"half").unwrap();
+        }
+        crate::state::Journal::in_directory(dir.clone()).unwrap();
+        assert!(dir.join("a.new-1-0").exists());
+        assert!(!dir.join(format!("b.new-{own}-0")).exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn a_file_is_replaced_whole() {

@@ -44,8 +44,15 @@ impl Journal {
         std::fs::create_dir_all(&path)?;
         for entry in std::fs::read_dir(&path)? {
             let entry = entry?;
-            if entry.file_name().to_str().is_some_and(file::is_unfinished) {
-                std::fs::remove_file(entry.path())?;
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(file::is_left_unfinished)
+            {
+                match std::fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
         Ok(Journal(Kept::Files(path)))
@@ -251,7 +258,8 @@ mod tests {
         journal.put("b/\n1", b"x").await.unwrap();
         journal.put("a/1", b"uno").await.unwrap();
         drop(journal);
-        std::fs::write(dir.join("j/x.new-1-1"), b"half").unwrap();
+        let unfinished = format!("j/x.new-{}-1", std::process::id());
+        std::fs::write(dir.join(unfinished), b"half").unwrap();
         let journal = Journal::in_directory(dir.join("j")).unwrap();
         assert_eq!(journal.list("a/").await.unwrap(), ["a/1", "a/2"]);
         assert_eq!(journal.list("").await.unwrap().len(), 3);
