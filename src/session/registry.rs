@@ -140,7 +140,7 @@ impl Filter {
             && self.protocol.is_none_or(|p| p == live.protocol)
             && self.ip.is_none_or(|ip| ip == live.client.ip())
             && of_login(&self.user, &|login, want| {
-                login.user == want || login.canonical == want.to_ascii_lowercase()
+                login.user.eq_ignore_ascii_case(want) || login.canonical.eq_ignore_ascii_case(want)
             })
             && of_login(&self.backend, &|login, want| &*login.backend == want)
             && of_login(&self.host, &|login, want| &*login.host == want)
@@ -248,7 +248,7 @@ mod tests {
         if let Some(user) = user {
             let _ = entry.login.set(LoggedIn {
                 user: user.into(),
-                canonical: user.to_ascii_lowercase(),
+                canonical: "alice".into(),
                 backend: "old".into(),
                 host: "h1".into(),
                 state: "relay",
@@ -269,7 +269,9 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(by(Filter::default()), 2);
-        assert_eq!(by(user("alice@example.com")), 1);
+        for name in ["alice@example.com", "ALICE@example.COM", "alice", "Alice"] {
+            assert_eq!(by(user(name)), 1, "{name}");
+        }
         assert_eq!(by(user("bob")), 0);
         let pop3 = Filter {
             protocol: Some(Protocol::Pop3),
