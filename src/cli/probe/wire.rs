@@ -44,8 +44,11 @@ impl Wire {
         let found = (host, port).to_socket_addrs();
         let addresses = found.map_err(|error| format!("{host} cannot be resolved: {error}"))?;
         let mut causes = Vec::new();
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, left(deadline)?) {
+        let mut addresses = addresses.into_iter();
+        while let Some(address) = addresses.next() {
+            // An address that is silent leaves their part to those behind it.
+            let limit = share(left(deadline)?, addresses.len());
+            match TcpStream::connect_timeout(&address, limit) {
                 Ok(tcp) => {
                     let _ = tcp.set_nodelay(true);
                     return Ok(Wire {
@@ -166,6 +169,11 @@ impl Wire {
     }
 }
 
+/// What one address may take of the time that is left where so many come behind it.
+fn share(left: Duration, behind: usize) -> Duration {
+    left / u32::try_from(behind).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 fn left(deadline: Instant) -> Result<Duration, String> {
     let left = deadline.saturating_duration_since(Instant::now());
     match left.is_zero() {
@@ -230,4 +238,17 @@ pub(super) fn shown(octets: &[u8]) -> String {
     let text = String::from_utf8_lossy(octets);
     let plain = text.chars().map(|c| if c.is_control() { '?' } else { c });
     plain.take(1000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_address_leaves_time_for_those_behind_it() {
+        let second = Duration::from_secs(1);
+        assert_eq!(share(second * 15, 2), second * 5);
+        assert_eq!(share(second * 10, 1), second * 5);
+        assert_eq!(share(second * 5, 0), second * 5);
+    }
 }
