@@ -4,6 +4,7 @@
 //! the invisible characters that turn text around are escaped, long values are cut.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 use std::time::SystemTime;
 
 use tracing::Level;
@@ -49,6 +50,20 @@ impl Fields {
         Fields(vec![
             ("event", Value::Text("log_dropped".to_owned())),
             ("lines", Value::Unsigned(lines)),
+        ])
+    }
+
+    /// Of the line that tells that a file is not opened anew.
+    pub(super) fn not_reopened(file: &Path, cause: &str) -> Self {
+        let file = file.display().to_string();
+        Fields(vec![
+            ("event", Value::Text("log_not_reopened".to_owned())),
+            ("file", Value::Text(cut(&file).into_owned())),
+            ("cause", Value::Text(cut(cause).into_owned())),
+            (
+                "hint",
+                Value::Text("the file that is open stays in use".to_owned()),
+            ),
         ])
     }
 

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::line::{self, Dress, Fields};
-use super::writer::{Queue, Sink};
+use super::writer::{Mention, Queue, Sink};
 use super::{Config, Format, Level, Output, transcript};
 
 /// The running log. Clones are the same log.
@@ -102,9 +102,12 @@ impl Style {
 fn build(config: &Config, sink: Sink) -> Result<(impl Subscriber + Send + Sync, Handle), String> {
     let style = Arc::new(ArcSwap::from_pointee(Style::of(config)));
     let of_mention = style.clone();
-    let mention = move |lines: u64| {
+    let mention = move |what: Mention| {
         let style = of_mention.load();
-        let fields = Fields::dropped(lines);
+        let fields = match what {
+            Mention::Dropped(lines) => Fields::dropped(lines),
+            Mention::NotReopened { file, cause } => Fields::not_reopened(&file, &cause),
+        };
         line::write(
             SystemTime::now(),
             tracing::Level::WARN,

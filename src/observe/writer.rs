@@ -37,6 +37,20 @@ pub(super) struct Queue {
     dropped: Arc<AtomicU64>,
 }
 
+/// What the log says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mention {
+    /// So many lines are not there.
+    Dropped(u64),
+    /// A file could not be opened anew: what it was before stays in use.
+    NotReopened {
+        /// Its name.
+        file: PathBuf,
+        /// Why.
+        cause: String,
+    },
+}
+
 enum Message {
     Line(Level, String),
     Reopen,
@@ -45,11 +59,11 @@ enum Message {
 }
 
 impl Queue {
-    /// Starts the thread. It ends when the last queue is gone. `mention` makes the line that tells
-    /// how many were dropped.
+    /// Starts the thread. It ends when the last queue is gone. `mention` makes the line about the log
+    /// itself.
     pub(super) fn start(
         sink: Sink,
-        mention: impl Fn(u64) -> String + Send + 'static,
+        mention: impl Fn(Mention) -> String + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -124,7 +138,7 @@ struct Writer<M> {
     mention: M,
 }
 
-impl<M: Fn(u64) -> String> Writer<M> {
+impl<M: Fn(Mention) -> String> Writer<M> {
     fn run(mut self) {
         let mut batch = Vec::new();
         while let Ok(first) = self.receiver.recv() {
@@ -156,7 +170,9 @@ impl<M: Fn(u64) -> String> Writer<M> {
             },
             Message::Reopen => {
                 self.write(batch);
-                self.sink.reopen();
+                if let Err((file, cause)) = self.sink.reopen() {
+                    self.mention(Mention::NotReopened { file, cause });
+                }
             }
             Message::Replace(sink) => {
                 self.write(batch);
@@ -190,12 +206,17 @@ impl<M: Fn(u64) -> String> Writer<M> {
     fn mention_dropped(&mut self) {
         let dropped = self.dropped.load(Ordering::Relaxed);
         if dropped > self.mentioned {
-            let line = (self.mention)(dropped - self.mentioned);
+            let lines = dropped - self.mentioned;
             self.mentioned = dropped;
-            let mut batch = Vec::new();
-            self.take(Message::Line(Level::WARN, line), &mut batch);
-            self.write(&mut batch);
+            self.mention(Mention::Dropped(lines));
         }
+    }
+
+    fn mention(&mut self, what: Mention) {
+        let line = (self.mention)(what);
+        let mut batch = Vec::new();
+        self.take(Message::Line(Level::WARN, line), &mut batch);
+        self.write(&mut batch);
     }
 }
 
@@ -222,12 +243,12 @@ impl Sink {
         }
     }
 
-    fn reopen(&mut self) {
-        if let Sink::File(file, path) = self
-            && let Ok(new) = append(path)
-        {
-            *file = new;
+    /// The file that stays in use where its name cannot be opened, and why not.
+    fn reopen(&mut self) -> Result<(), (PathBuf, String)> {
+        if let Sink::File(file, path) = self {
+            *file = append(path).map_err(|error| (path.clone(), error.to_string()))?;
         }
+        Ok(())
     }
 }
 
@@ -314,7 +335,10 @@ mod tests {
             open: Mutex::new(gate),
             written,
         };
-        let mention = |n: u64| format!("dropped={n}\n");
+        let mention = |it| match it {
+            Mention::Dropped(n) => format!("dropped={n}\n"),
+            other => format!("{other:?}\n"),
+        };
         let queue = Queue::start(Sink::Test(Box::new(gate)), mention).unwrap();
         let offered = QUEUE * 3;
         for n in 0..offered {
@@ -337,7 +361,7 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
         let sink = Sink::open(&Output::File(path.clone())).unwrap();
-        let queue = Queue::start(sink, |n| format!("{n}\n")).unwrap();
+        let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
         queue.line(Level::INFO, "one\n".into());
         queue.flush();
         std::fs::rename(&path, &rotated).unwrap();
@@ -347,6 +371,20 @@ mod tests {
         queue.flush();
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "one\ntwo\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+        // Where it cannot be, the file that is open stays in use and says so.
+        std::fs::rename(&path, dir.join("gatepost.log.2")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        queue.reopen();
+        queue.line(Level::INFO, "four\n".into());
+        queue.flush();
+        let kept = std::fs::read_to_string(dir.join("gatepost.log.2")).unwrap();
+        let lines: Vec<_> = kept.lines().collect();
+        assert_eq!(
+            (lines.len(), lines[0], lines[2]),
+            (3, "three", "four"),
+            "{kept}"
+        );
+        assert!(lines[1].starts_with("NotReopened { file: "), "{kept}");
         assert!(Sink::open(&Output::File(dir.join("no/such.log"))).is_err());
         std::fs::remove_dir_all(&dir).unwrap();
     }
@@ -358,7 +396,7 @@ mod tests {
         let path = dir.join("log");
         let mut daemon = UnixDatagram::bind(&path).unwrap();
         let sink = Sink::Syslog(Syslog::connect(&path).unwrap());
-        let queue = Queue::start(sink, |n| format!("{n}\n")).unwrap();
+        let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
         for (level, pri) in [(Level::INFO, 22), (Level::ERROR, 19), (Level::DEBUG, 23)] {
             queue.line(level, "event=login\n".into());
             let mut buf = [0; 256];
