@@ -108,11 +108,11 @@ pub(super) fn tell_certificates(app: &App, tls: &tls::Front, changes: &[tls::Cha
     tell_expiries(tls);
 }
 
-/// Takes the file of passwords as it changes, and counts it.
+/// Takes the file of passwords as it changes, and counts it: that is no reload of the settings.
 pub(super) async fn passwords(app: Arc<App>) {
     let counts = metrics::Gateway::new();
     let count = move |change: &authenticate::Change| {
-        counts.reload(match change {
+        counts.password_reload(match change {
             authenticate::Change::Swapped => Outcome::Taken,
             authenticate::Change::Refused(_) => Outcome::Failed,
         });

@@ -1,6 +1,6 @@
 //! Master logins: the gateway checks the client, Dovecot lets a master in for it.
 
-use crate::support::gateway::Settings;
+use crate::support::gateway::{Settings, admin_get};
 use crate::support::imap::{WAYS, Way};
 use crate::support::need::{DOVECOT, needs};
 use crate::support::pki::Pki;
@@ -206,6 +206,7 @@ fn passwords_change_with_their_file() {
         .top("authenticate: { passwords: passwords }")
         .start(&scratch, &pki);
     let port = gateway.ports.imap;
+    let gateway_admin = gateway.ports.admin;
     let login = |user: &str, password: &str| {
         let mut imap = Imap::plain(port);
         imap.login(Way::PlainInitial, user, password)
@@ -220,6 +221,19 @@ fn passwords_change_with_their_file() {
     scratch.write_private("passwords", "demo:{PLAIN}demo\n");
     gateway.logged(&["passwords_refused", "line 1"]);
     login("demo", "demo").ok();
+    // Counted for what they are, not as reloads of the settings.
+    for (series, count) in [
+        ("password_reloads_total{result=\"ok\"}", 1),
+        ("password_reloads_total{result=\"failed\"}", 1),
+        ("reloads_total{result=\"ok\"}", 0),
+        ("reloads_total{result=\"failed\"}", 0),
+    ] {
+        let line = format!("gatepost_{series} {count}\n");
+        gateway.wait_until(&line, || {
+            let (_, metrics) = admin_get(gateway_admin, "/metrics").unwrap();
+            metrics.contains(&line)
+        });
+    }
 }
 
 #[test]

@@ -126,6 +126,10 @@ fn describe() {
         "gatepost_certificate_reloads_total",
         "New certificates and ticket keys found."
     );
+    counter!(
+        "gatepost_password_reloads_total",
+        "New files of passwords found."
+    );
     counter!("gatepost_reloads_total", "Reloads of the settings.");
     gauge!(
         "gatepost_last_reload_timestamp_seconds",
@@ -158,6 +162,7 @@ pub struct Gateway {
     reloads: [Counter; 2],
     last_reload: [Gauge; 2],
     certificates: [Counter; 2],
+    passwords: [Counter; 2],
     pop3: [Counter; Pop3Action::ALL.len()],
 }
 
@@ -206,6 +211,8 @@ impl Gateway {
             certificates: results.map(|r| {
                 zero(metrics::counter!("gatepost_certificate_reloads_total", "result" => r))
             }),
+            passwords: results
+                .map(|r| zero(metrics::counter!("gatepost_password_reloads_total", "result" => r))),
             pop3: Pop3Action::ALL.map(|action| {
                 zero(metrics::counter!("gatepost_pop3_messages_total", "action" => action.as_str()))
             }),
@@ -256,6 +263,11 @@ impl Gateway {
     /// A new certificate or ticket key is in use, or was refused.
     pub fn certificate_reload(&self, outcome: Outcome) {
         outcome.count(&self.certificates);
+    }
+
+    /// A new file of passwords is in use, or was refused.
+    pub fn password_reload(&self, outcome: Outcome) {
+        outcome.count(&self.passwords);
     }
 
     /// A translated POP3 session did this to so many messages.
