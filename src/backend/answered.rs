@@ -37,8 +37,8 @@ impl Answered {
         }
     }
 
-    /// The backend that an endpoint is. `source` names it in logs and metrics: they are bounded, what a
-    /// service says is not.
+    /// The backend that an endpoint is. `source` names it in metrics, where all that a service names is
+    /// one host: names of the settings are bounded, what a service says is not.
     ///
     /// # Errors
     /// [`Failure::HostTls`] where there are no roots to verify it by.
@@ -54,7 +54,7 @@ impl Answered {
             return Ok(backend.clone());
         }
         let config = Config::new(source.as_ref(), vec![host_of(endpoint, host, *port)]);
-        let made = Backend::new(config, self.around.clone());
+        let made = Backend::answered(config, self.around.clone());
         let backend = Arc::new(made.map_err(|cause| Failure::HostTls { cause })?);
         if hosts.len() >= MOST {
             // Those that serve nobody at the moment; all of them, where every one does.
@@ -87,6 +87,8 @@ fn host_of(endpoint: &Endpoint, host: &str, port: u16) -> HostConfig {
 mod tests {
     use super::*;
     use crate::backend::config::Security;
+    use crate::backend::health::By;
+    use crate::observe::metrics::tests::exposed;
     use crate::protocol::Protocol;
 
     fn endpoint(host: &str, port: u16) -> Endpoint {
@@ -98,6 +100,26 @@ mod tests {
                 port,
             },
         }
+    }
+
+    #[test]
+    fn however_many_hosts_are_named_their_series_are_few() {
+        let lines = exposed(|| {
+            let answered = Answered::new(Surroundings::default());
+            for port in 1..=2000 {
+                let named = answered.get(&"http://lookup/auth".into(), &endpoint("10.0.0.1", port));
+                let host = named.unwrap().hosts()[0].clone();
+                let why = Failure::TimedOut { state: "connect" };
+                let _ = host.not_reached(Protocol::Imap, By::Login, &why);
+                drop(host.metrics.session());
+            }
+        });
+        let of = |name: &str| lines.iter().filter(|line| line.starts_with(name)).count();
+        assert_eq!(of("gatepost_host_up{"), 0);
+        assert_eq!(of("gatepost_host_sessions{"), 1);
+        let all =
+            r#"gatepost_host_logins_total{backend="http://lookup/auth",host="answered"} 2000"#;
+        assert!(lines.iter().any(|line| line == all), "{lines:#?}");
     }
 
     #[test]

@@ -77,3 +77,57 @@ impl Backends {
         self.0.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::config::{Endpoint, HostConfig, Security, Target};
+    use crate::backend::health::By;
+    use crate::observe::metrics::tests::exposed;
+    use crate::protocol::{Failure, Protocol};
+
+    fn settings(port: u16) -> Config {
+        let host = HostConfig {
+            name: "h".into(),
+            imap: Some(Endpoint {
+                protocol: Protocol::Imap,
+                security: Security::Clear,
+                target: Target::Network {
+                    host: "127.0.0.1".into(),
+                    port,
+                },
+            }),
+            pop3: None,
+            weight: 1,
+        };
+        Config {
+            health: None,
+            ..Config::new("refused", vec![host])
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_taken_change_no_metric() {
+        let around = Surroundings::default();
+        let up = |taken: &dyn Fn(&Backends)| {
+            let lines = exposed(|| {
+                let backends = Backends::new([&settings(1)], &around).unwrap();
+                backends.start();
+                let host = backends.get("refused").unwrap().hosts()[0].clone();
+                let why = Failure::TimedOut { state: "connect" };
+                let _ = host.not_reached(Protocol::Imap, By::Login, &why);
+                taken(&backends);
+            });
+            let mut lines = lines.into_iter();
+            lines
+                .find(|line| line.starts_with("gatepost_host_up"))
+                .unwrap()
+        };
+        let is_down = "gatepost_host_up{backend=\"refused\",host=\"h\"} 0";
+        let is_up = "gatepost_host_up{backend=\"refused\",host=\"h\"} 1";
+        assert_eq!(up(&|_| {}), is_down);
+        let built = |before: &Backends| before.succeeding([&settings(2)], &around).unwrap();
+        assert_eq!(up(&|before| drop(built(before))), is_down);
+        assert_eq!(up(&|before| built(before).start()), is_up);
+    }
+}

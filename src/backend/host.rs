@@ -96,7 +96,18 @@ struct Known {
 }
 
 impl Host {
+    /// A host of the settings, or one that was found by name.
     pub(super) fn new(config: HostConfig, backend: &Config) -> Self {
+        let metrics = metrics::Host::new(&backend.name, &config.name);
+        Host::counted(config, backend, metrics)
+    }
+
+    /// A host that a lookup service named: what it says is not bounded, so it has no series of its own.
+    pub(super) fn answered(config: HostConfig, backend: &Config) -> Self {
+        Host::counted(config, backend, metrics::Host::answered(&backend.name))
+    }
+
+    fn counted(config: HostConfig, backend: &Config, metrics: metrics::Host) -> Self {
         Host {
             weight: AtomicU32::new(config.weight),
             max_sessions: backend.max_sessions,
@@ -108,7 +119,7 @@ impl Host {
             losses: Mutex::default(),
             pool: Pool::default(),
             known: Arc::default(),
-            metrics: metrics::Host::new(&backend.name, &config.name),
+            metrics,
             config,
         }
     }
@@ -133,9 +144,6 @@ impl Host {
             if backend.health == earlier.health {
                 host.health = before.health.clone();
                 host.test_login = before.test_login.clone();
-            }
-            if host.state() == State::Down {
-                host.metrics.down();
             }
         }
         host
@@ -182,7 +190,8 @@ impl Host {
         self.health.last_failure()
     }
 
-    /// Sets its metric to what it is.
+    /// Sets its metric to what it is, once it is in use: what settings would make that are refused is told
+    /// nobody.
     pub(super) fn tell_state(&self) {
         match self.state() {
             State::Up => self.metrics.up(),

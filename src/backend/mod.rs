@@ -85,6 +85,19 @@ struct Beside {
 impl Backend {
     /// Reads the certificates that the settings name. The error is for the operator.
     pub fn new(config: Config, around: Surroundings) -> Result<Self, String> {
+        Backend::of(config, around, Host::new)
+    }
+
+    /// A host that a lookup service named, as a backend of its own; the error as above.
+    pub(crate) fn answered(config: Config, around: Surroundings) -> Result<Self, String> {
+        Backend::of(config, around, Host::answered)
+    }
+
+    fn of(
+        config: Config,
+        around: Surroundings,
+        host: impl Fn(HostConfig, &Config) -> Host,
+    ) -> Result<Self, String> {
         let secured = (config.hosts.iter())
             .flat_map(|host| [&host.imap, &host.pop3])
             .flatten()
@@ -100,7 +113,7 @@ impl Backend {
             },
             hosts: ArcSwap::from_pointee(
                 hosts
-                    .map(|host| Arc::new(Host::new(host, &config)))
+                    .map(|settings| Arc::new(host(settings, &config)))
                     .collect(),
             ),
             metrics: metrics::Backend::new(&config.name),
@@ -120,6 +133,7 @@ impl Backend {
 
     /// As [`start`](Self::start), with another name server.
     pub fn start_asking(self: &Arc<Self>, lookup: Arc<dyn Lookup>) {
+        self.hosts.load().iter().for_each(|host| host.tell_state());
         if !self.beside().tasks.is_empty() {
             return;
         }

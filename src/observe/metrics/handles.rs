@@ -1,5 +1,7 @@
 //! Counts of one listener, one backend, one host.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
@@ -88,18 +90,52 @@ pub struct Host {
     logins: Counter,
 }
 
+/// Most names of hosts of a backend that have series of their own while the process lives: a name server
+/// may go on naming others. Those beyond are counted together, as [`OTHER`].
+const MOST_HOSTS: usize = 1024;
+
+/// What hosts without series of their own are called.
+pub(super) const OTHER: &str = "other";
+
+/// What all hosts that lookup services name are called: their names are what a service says.
+const ANSWERED: &str = "answered";
+
+/// Whether a host has series of its own, which then stay.
+fn has_own(backend: &str, host: &str) -> bool {
+    static NAMED: Mutex<BTreeMap<String, HashSet<String>>> = Mutex::new(BTreeMap::new());
+    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let hosts = named.entry(backend.to_owned()).or_default();
+    hosts.contains(host) || (hosts.len() < MOST_HOSTS && hosts.insert(host.to_owned()))
+}
+
 impl Host {
-    /// Of this host of this backend. It counts as up until shown otherwise.
+    /// Of this host of this backend. Whether it is up is not told before it is known to be in use.
     pub fn new(backend: &str, host: &str) -> Self {
+        match has_own(backend, host) {
+            true => Host {
+                up: metrics::gauge!(
+                    "gatepost_host_up", "backend" => backend.to_owned(), "host" => host.to_owned()
+                ),
+                ..Host::together(backend, host)
+            },
+            false => Host::together(backend, OTHER),
+        }
+    }
+
+    /// Of all hosts that lookup services name: sessions and logins are counted together, and none of
+    /// them is up or down by itself.
+    pub fn answered(backend: &str) -> Self {
+        Host::together(backend, ANSWERED)
+    }
+
+    fn together(backend: &str, host: &str) -> Self {
         let labels = [("backend", backend.to_owned()), ("host", host.to_owned())];
-        let up = metrics::gauge!("gatepost_host_up", &labels);
-        up.set(1.0);
         let sessions = metrics::gauge!("gatepost_host_sessions", &labels);
         sessions.increment(0.0);
         let logins = metrics::counter!("gatepost_host_logins_total", &labels);
         logins.absolute(0);
         Host {
-            up,
+            up: Gauge::noop(),
             sessions,
             logins,
         }

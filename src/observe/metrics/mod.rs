@@ -328,12 +328,12 @@ fn of<T>(all: &[T; PROTOCOLS], protocol: Protocol) -> Option<&T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::protocol::Code;
 
     /// What is exposed after `act`, by lines without comments.
-    fn exposed(act: impl FnOnce()) -> Vec<String> {
+    pub(crate) fn exposed(act: impl FnOnce()) -> Vec<String> {
         let recorder = recorder().unwrap();
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
@@ -415,6 +415,22 @@ mod tests {
         ] {
             assert!(lines.iter().any(|line| line.starts_with(start)), "{start}");
         }
+    }
+
+    #[test]
+    fn a_name_server_makes_a_bounded_number_of_series() {
+        let lines = exposed(|| {
+            for n in 0..2000 {
+                let host = Host::new("bounded", &format!("10.0.{}.{}", n / 250, n % 250));
+                host.up();
+                drop(host.session());
+            }
+        });
+        let of = |name: &str| lines.iter().filter(|line| line.starts_with(name)).count();
+        assert_eq!(of("gatepost_host_up{"), 1024);
+        assert_eq!(of("gatepost_host_sessions{"), 1025);
+        let other = r#"gatepost_host_logins_total{backend="bounded",host="other"} 976"#;
+        assert!(lines.iter().any(|line| line == other));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Which series are shown: those whose names are in the settings of the moment.
+//! Which series are shown: those whose names are in the settings of the moment, and of hosts that are
+//! found by name those that are in use.
 //!
 //! A series lives as long as the process, since its handles do. Of a listener, backend, host or
 //! certificate that a reload took out nothing is shown any more, but for gauges that still count
@@ -6,6 +7,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+
+use super::handles::OTHER;
 
 /// The names that may stand in labels.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +18,7 @@ pub struct Present {
     /// Backends.
     pub backends: HashSet<String>,
     /// Hosts, each with its backend: `(backend, host)`. A backend that is not the first of any pair
-    /// has its hosts from elsewhere, and all of them are shown.
+    /// has its hosts from elsewhere: those are shown that are up or down, not those that have gone.
     pub hosts: HashSet<(String, String)>,
     /// Certificates.
     pub certificates: HashSet<String>,
@@ -25,15 +28,16 @@ impl Present {
     /// The lines of an exposition without those of names that are gone.
     pub(super) fn keep(&self, text: &str) -> String {
         let mut kept = String::with_capacity(text.len());
+        let gone: HashSet<_> = text.lines().filter_map(gone).collect();
         for line in text.split_inclusive('\n') {
-            if self.shows(line) {
+            if self.shows(line, &gone) {
                 kept.push_str(line);
             }
         }
         kept
     }
 
-    fn shows(&self, line: &str) -> bool {
+    fn shows(&self, line: &str, gone: &HashSet<(String, String)>) -> bool {
         let Some((name, rest)) = line.split_once('{') else {
             return true;
         };
@@ -53,7 +57,10 @@ impl Present {
                 of("listener").is_none_or(|it| self.listeners.contains(it))
                     && of("backend").is_none_or(|backend| {
                         self.backends.contains(backend)
-                            && of("host").is_none_or(|host| self.has_host(backend, host))
+                            && of("host").is_none_or(|host| {
+                                self.has_host(backend, host)
+                                    && !gone.contains(&(backend.to_owned(), host.to_owned()))
+                            })
                     })
             }
         };
@@ -63,8 +70,20 @@ impl Present {
 
     fn has_host(&self, backend: &str, host: &str) -> bool {
         let found = |(of, name): &(String, String)| of == backend && name == host;
-        self.hosts.iter().any(found) || !self.hosts.iter().any(|(of, _)| of == backend)
+        host == OTHER
+            || self.hosts.iter().any(found)
+            || !self.hosts.iter().any(|(of, _)| of == backend)
     }
+}
+
+/// The backend and the host of a line that says that a host is neither up nor down.
+fn gone(line: &str) -> Option<(String, String)> {
+    let (labels, value) = labels(line.strip_prefix("gatepost_host_up{")?);
+    let of = |name: &str| {
+        let (_, value) = labels.iter().find(|(label, _)| *label == name)?;
+        Some(value.to_string())
+    };
+    (value.trim() == "NaN").then(|| Some((of("backend")?, of("host")?)))?
 }
 
 /// Labels up to the closing brace, and what follows it. The text is our own exporter's.
@@ -115,6 +134,31 @@ fn unescaped(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_were_found_by_name_are_shown_while_they_are_in_use() {
+        let present = Present {
+            backends: ["found".to_owned()].into(),
+            ..Present::default()
+        };
+        let series = |host: &str, up: &str, sessions: u32| {
+            let labels = format!("{{backend=\"found\",host=\"{host}\"}}");
+            format!(
+                "gatepost_host_up{labels} {up}\ngatepost_host_sessions{labels} {sessions}\n\
+                 gatepost_host_logins_total{labels} 7\n"
+            )
+        };
+        let (here, down) = (series("a", "1", 0), series("b", "0", 0));
+        let together = "gatepost_host_sessions{backend=\"found\",host=\"other\"} 0\n";
+        let text = format!("{here}{}{down}{together}", series("c", "NaN", 0));
+        assert_eq!(present.keep(&text), format!("{here}{down}{together}"));
+        // Sessions go on that began before.
+        let kept = present.keep(&series("d", "NaN", 2));
+        assert_eq!(
+            kept,
+            "gatepost_host_sessions{backend=\"found\",host=\"d\"} 2\n"
+        );
+    }
 
     #[test]
     fn series_of_names_that_are_gone_are_not_shown() {
