@@ -267,6 +267,15 @@ impl Host {
         }
     }
 
+    /// What its endpoint greeted with, as far as it was visited.
+    pub(super) fn greeting(&self, endpoint: Protocol) -> Vec<u8> {
+        let known = match endpoint {
+            Protocol::Imap => self.profile().map(|it| it.greeting().to_vec()),
+            Protocol::Pop3 => self.pop3_profile().map(|it| it.greeting().to_vec()),
+        };
+        known.unwrap_or_default()
+    }
+
     pub(super) fn pop3_profile(&self) -> Option<pop3::client::Profile> {
         lock(&self.known.pop3_profile).clone()
     }

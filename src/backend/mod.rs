@@ -27,6 +27,7 @@ mod probe;
 mod request;
 mod seat;
 pub(crate) mod tls;
+mod trial;
 mod visit;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -44,6 +45,7 @@ pub use request::{AfterAll, Answering, Connected, Dialogue, Nobody, Refusal, Req
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
+pub use trial::Tried;
 
 use self::attempt::Then;
 use self::config::{HostConfig, Security};

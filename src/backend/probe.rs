@@ -194,7 +194,7 @@ async fn watch(backend: Weak<Backend>, host: Arc<Host>, protocol: Protocol, sett
 }
 
 /// The test account's login, if there is one.
-fn login(endpoint: &Endpoint, settings: &Health) -> Result<Option<HostLogin>, Failure> {
+pub(super) fn login(endpoint: &Endpoint, settings: &Health) -> Result<Option<HostLogin>, Failure> {
     let Some((user, password)) = &settings.login else {
         return Ok(None);
     };
@@ -215,7 +215,7 @@ fn login(endpoint: &Endpoint, settings: &Health) -> Result<Option<HostLogin>, Fa
 }
 
 /// Says goodbye and lets the host close, so that it need not call the connection lost.
-async fn leave(mut stream: Stream, protocol: Protocol) {
+pub(super) async fn leave(mut stream: Stream, protocol: Protocol) {
     let leave = async {
         stream.write_all(protocol.leave()).await?;
         stream.flush().await?;

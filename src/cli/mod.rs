@@ -5,6 +5,7 @@
 
 mod banner;
 mod check;
+mod connect;
 mod explain;
 mod help;
 mod hosts;
@@ -68,6 +69,9 @@ enum Command {
     Run,
     /// Read the settings and report every problem in them; exit code 2 if there is one
     Check {
+        /// Then look at each host: connection, TLS, greeting; exit code 1 if one cannot be used
+        #[arg(long)]
+        connect: bool,
         /// The list of problems for editors and machines, on standard output
         #[arg(long)]
         json: bool,
@@ -191,8 +195,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
             Ok((config, warnings)) => run::run(&args.config, config, &warnings, serve),
             Err(code) => code,
         },
-        Command::Check { json: false } => check::check(&args.config),
-        Command::Check { json: true } => check::check_json(&args.config),
+        Command::Check {
+            connect: true,
+            json,
+        } => check::check_and_connect(&args.config, Form::of(json)),
+        Command::Check { json: false, .. } => check::check(&args.config),
+        Command::Check { json: true, .. } => check::check_json(&args.config),
         Command::Explain {
             user,
             protocol,

@@ -94,6 +94,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The greeting's line.
+    pub fn greeting(&self) -> &[u8] {
+        &self.greeting
+    }
+
     /// What the host can be logged in to by, if that is known.
     pub fn mechanisms(&self) -> Option<sasl::Mechanisms> {
         self.can.map(|can| can.sasl)

@@ -149,6 +149,11 @@ pub(super) enum Pipelining {
 }
 
 impl Profile {
+    /// The greeting's line.
+    pub fn greeting(&self) -> &[u8] {
+        &self.greeting
+    }
+
     /// What the host can be logged in to by, if that is known.
     pub fn mechanisms(&self) -> Option<Mechanisms> {
         self.before.as_ref().map(Capabilities::mechanisms)
