@@ -1,9 +1,10 @@
-//! Files that proxy.yaml names: whether they can be read and hold what they should.
+//! Files that proxy.yaml names: whether they can be read and hold what they should, or be written.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use rustix::fs::Access;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -48,6 +49,49 @@ pub(super) fn check(path: &Path, holds: Holds) -> Result<(), Wrong> {
             Err(_) => Err(unfit("expected a PEM private key, this one is damaged")),
         },
     }
+}
+
+/// Whether a file can be written, or made where it is not there. Nothing is written or made.
+pub(super) fn writable(path: &Path) -> Result<(), Wrong> {
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Err(unwritable("it is a directory")),
+        Ok(_) => may(path, Access::WRITE_OK),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => directory_of(path),
+        Err(error) => Err(unwritable(&reason(&error))),
+    }
+}
+
+/// Whether files can be made beside this one, as a file that is replaced whole needs it.
+pub(super) fn replaceable(path: &Path) -> Result<(), Wrong> {
+    writable(path)?;
+    directory_of(path)
+}
+
+fn directory_of(path: &Path) -> Result<(), Wrong> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let shown = directory.display();
+    match directory.metadata() {
+        Ok(meta) if meta.is_dir() => may(directory, Access::WRITE_OK | Access::EXEC_OK),
+        Ok(_) => Err(unwritable(&format!("{shown} is no directory"))),
+        Err(error) => Err(unwritable(&format!("{shown}: {}", reason(&error)))),
+    }
+}
+
+fn may(path: &Path, access: Access) -> Result<(), Wrong> {
+    rustix::fs::access(path, access).map_err(|error| {
+        let reason = reason(&io::Error::from(error));
+        unwritable(&format!("{}: {reason}", path.display()))
+    })
+}
+
+fn unwritable(reason: &str) -> Wrong {
+    Wrong::new(
+        Code::E042,
+        format!("expected a file that can be written: {reason}"),
+    )
 }
 
 /// Reads a secret from a file; one line end at its end is not part of it.

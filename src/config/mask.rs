@@ -246,6 +246,7 @@ mod tests {
             "listeners: ['imap://127.0.0.1:1']\nbackends: {b: imap://h}\nusers: {'*': b}\n";
         for (lines, what) in [
             ("state: redi://user:hunter2@host:6379", "E020"),
+            ("state: redis://user:hunter2@host:port", "E020"),
             (
                 "state: { url: redis://h, \"password\": hunter2, nono: 1 }",
                 "E010",

@@ -78,6 +78,7 @@ codes! {
     E034 "a capability the gateway cannot keep"
     E040 "a file that is named cannot be read"
     E041 "a file that is named does not hold what it should"
+    E042 "a file that is named cannot be written"
     E050 "two listeners want the same address and port"
     E051 "the same name twice"
     E052 "the admin port is off loopback and has no token"

@@ -1,6 +1,8 @@
 //! `tls:`, `limits:`, `timeouts:`, `admin:`, `log:` from the checked tree, and secrets with their
 //! twins.
 
+use std::path::Path;
+
 use super::check::Report;
 use super::files;
 use super::node::Mark;
@@ -230,7 +232,10 @@ pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
         }
     }
     match text.strip_prefix("file://") {
-        Some(path) => state::Config::File(path.into()),
+        Some(path) => {
+            writes(url, files::replaceable(Path::new(path)), report);
+            state::Config::File(path.into())
+        }
         None if !redis => state::Config::Memory,
         None => match Secret::new(text.as_bytes()) {
             Ok(url) => state::Config::Redis(state::config::Redis {
@@ -243,6 +248,14 @@ pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
             }),
             Err(_) => state::Config::Memory,
         },
+    }
+}
+
+/// Says it, where a file cannot be written.
+fn writes(named: Raw<'_>, can: Result<(), Wrong>, report: &mut Report<'_>) {
+    if let (Some(node), Err(wrong)) = (named.node(), can) {
+        let message = format!("{} cannot be written", quoted(node.shown()));
+        report.add(node.mark, wrong.code, message, wrong);
     }
 }
 
@@ -265,7 +278,11 @@ pub(super) fn log(root: Raw<'_>, report: &mut Report<'_>) -> observe::Config {
         output: match raw.get("output").text() {
             None | Some("stderr") => Output::Stderr,
             Some("syslog") => Output::Syslog,
-            Some(path) => Output::File(report.base.join(path)),
+            Some(path) => {
+                let path = report.base.join(path);
+                writes(raw.get("output"), files::writable(&path), report);
+                Output::File(path)
+            }
         },
         transcript: transcript(raw.get("transcript"), report),
     }

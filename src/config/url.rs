@@ -194,7 +194,11 @@ pub(super) fn state_url(text: &str) -> Result<bool, Wrong> {
     }
     match text.split_once("://") {
         Some(("file", path)) if path.starts_with('/') => Ok(false),
-        Some(("redis" | "rediss", rest)) if !rest.is_empty() => Ok(false),
+        Some(("redis" | "rediss", rest))
+            if !rest.is_empty() && crate::state::config::is_redis(text) =>
+        {
+            Ok(false)
+        }
         _ => Err(Wrong {
             help: did_you_mean(text, ["memory"]),
             ..wrong()
@@ -362,6 +366,22 @@ mod tests {
         assert!(http_url("https://").is_err());
         assert_eq!(state_url("memory"), Ok(true));
         assert_eq!(state_url("redis://a:6379/0"), Ok(false));
-        assert!(state_url("file:relative").is_err());
+        for good in [
+            "redis://host",
+            "rediss://user@host:6379/0",
+            "redis://user:p%40ss@[::1]:6379/2",
+        ] {
+            assert_eq!(state_url(good), Ok(false), "{good}");
+        }
+        for bad in [
+            "file:relative",
+            "redis://",
+            "redis://user@host:notaport/0",
+            "redis://user@host:99999/0",
+            "redis://host/nonumber",
+            "redis:///0",
+        ] {
+            assert!(state_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -31,3 +31,16 @@ impl Redis {
     /// What keys begin with unless the settings say otherwise.
     pub const PREFIX: &'static str = "gatepost";
 }
+
+/// Whether a URL is one of a Redis that can be asked; nothing is asked.
+pub fn is_redis(url: &str) -> bool {
+    let Ok(url) = Secret::new(url.as_bytes()) else {
+        return false;
+    };
+    super::redis::Redis::new(&Redis {
+        url,
+        password: None,
+        prefix: Redis::PREFIX.to_owned(),
+    })
+    .is_ok()
+}
