@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch as channel;
+use tokio::task::spawn_blocking;
 
 use crate::admin::Readiness;
 use crate::config::Config;
@@ -138,10 +139,13 @@ async fn serve(
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Reload => {
-                    log.reopen();
-                    let wishes = app.wishes.clone();
+                    let (log, wishes) = (log.clone(), app.wishes.clone());
                     // Told in the log; the next signal is not to wait for it.
-                    tokio::spawn(async move { wishes.reload(By::Signal).await });
+                    tokio::spawn(async move {
+                        // The file system may hang, or the queue be full of what it has not taken.
+                        let _ = spawn_blocking(move || log.reopen()).await;
+                        wishes.reload(By::Signal).await
+                    });
                 }
                 Wish::Upgrade => {
                     let app = app.clone();

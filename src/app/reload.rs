@@ -174,7 +174,10 @@ impl Reloader {
             .open(&after.config, &app.legacy.sockets)
             .map_err(|errors| cannot(&file, places, &errors))?;
         if after.config.log != before.config.log {
-            let changed = self.log.reconfigure(&after.config.log);
+            let (log, settings) = (self.log.clone(), after.config.log.clone());
+            // The new place may hang when it is opened, the old one when it is left.
+            let changed = spawn_blocking(move || log.reconfigure(&settings)).await;
+            let changed = changed.unwrap_or_else(|error| Err(error.to_string()));
             let told = |error| StartError::new("open the log", error).at("log");
             changed.map_err(|error| cannot(&file, places, &[told(error)]))?;
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -18,7 +19,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::reload::{Play, host_of, replace, to};
 use super::upgrade::Last;
-use crate::support::gateway::{Settings, cli};
+use crate::support::gateway::{Settings, admin_ask, cli};
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::process::wait_for;
@@ -234,4 +235,33 @@ fn files_that_a_backend_names_are_read_anew() {
     put(&pki.client.0, &cert);
     put(&pki.client.1, &key);
     wait_for("a certificate that the host believes", works);
+}
+
+/// One thread serves everything, and the log's new place is a pipe that nobody reads yet: to open it takes
+/// as long as that.
+#[test]
+fn a_log_that_hangs_when_it_is_opened_holds_no_mail_up() {
+    let settings = |log: &str| Settings::to("demo://").top("threads: 1").log(log);
+    let play = Play::new(&settings("level: info"));
+    let pipe = play.file.with_file_name("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    play.write(&settings(&format!(
+        "level: info, output: \"{}\"",
+        pipe.display()
+    )));
+    let admin = play.gateway.ports.admin;
+    let reloading = std::thread::spawn(move || admin_ask(admin, "POST", "/api/v1/reload"));
+    for _ in 0..30 {
+        let mut imap = Imap::plain(play.gateway.ports.imap);
+        imap.login(Way::LoginQuoted, "demo", "demo").ok();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!reloading.is_finished(), "it did not wait for the pipe");
+    let mut log = BufReader::new(fs::File::open(&pipe).unwrap());
+    let (status, told) = reloading.join().unwrap().unwrap();
+    assert_eq!(status, 200, "{told}");
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    assert!(line.contains("event="), "{line}");
 }
