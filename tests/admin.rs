@@ -240,6 +240,79 @@ async fn idle_connections_give_their_places_back() {
     assert_eq!(port.get("/healthz").await.0, 200);
 }
 
+/// Where a token is asked for the port may be reached from afar: strangers must not keep the probes out.
+#[tokio::test]
+async fn strangers_do_not_keep_places() {
+    let port = Port::open(Some("t")).await;
+    // Whoever shows no token is answered and let go.
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/", 200),
+        ("/metrics", 401),
+        ("/x", 401),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut stream = TcpStream::connect(port.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(status_of(&answer), status, "{path}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    // With the token it is kept.
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n";
+    let mut kept = TcpStream::connect(port.address).await.unwrap();
+    for _ in 0..3 {
+        kept.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"gatepost_build_info 1\n") {
+            assert_ne!(kept.read_buf(&mut answer).await.unwrap(), 0);
+        }
+    }
+    // From one address there are sixteen: the rest is closed at once, and the places stay free for others.
+    let mut silent = Vec::new();
+    for _ in 0..15 {
+        silent.push(TcpStream::connect(port.address).await.unwrap());
+    }
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(port.address).await.unwrap();
+        let mut answer = Vec::new();
+        assert!(!matches!(stream.read_to_end(&mut answer).await, Ok(1..)));
+    }
+    let probe = tokio::net::TcpSocket::new_v4().unwrap();
+    probe.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut probe = probe.connect(port.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    probe.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    probe.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    // Given back, they are there again.
+    drop(silent);
+    while port
+        .status("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        != 200
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// An answer may take longer than a connection lives: it is waited for.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_long_is_given() {
+    let port = Port::open(None).await;
+    let host = port.address;
+    let request =
+        format!("POST /api/v1/upgrade HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+    let answer = port.ask(&request).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("4242"),
+        "{answer}"
+    );
+}
+
 #[tokio::test]
 async fn sessions_are_listed_and_ended() {
     let port = Port::open(None).await;

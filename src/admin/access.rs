@@ -53,6 +53,11 @@ impl Access {
         }
     }
 
+    /// Whether a token is asked for.
+    pub(super) fn is_by_token(&self) -> bool {
+        matches!(self, Access::Token(_))
+    }
+
     /// For what is open to all who reach the port, like `/healthz`.
     pub(super) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Reply> {
         match self {

@@ -195,7 +195,23 @@ const MOVES: usize = 16 * BODY;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
+/// Answers a request. A connection on which nobody has shown who they are ends with the answer: there are
+/// few, and a probe needs no second request on its own.
 pub(super) async fn answer(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    access: &Access,
+    gateway: Arc<dyn Gateway>,
+) -> Reply {
+    let known = access.check(request.uri(), request.headers()).is_ok();
+    let reply = judged(request, client, access, gateway).await;
+    match known {
+        true => reply,
+        false => reply.with("connection", "close"),
+    }
+}
+
+async fn judged(
     request: Request<Incoming>,
     client: SocketAddr,
     access: &Access,

@@ -2,7 +2,8 @@
 //!
 //! `POST /api/v1/move` answers when the work is done: `{"moved":n,"failed":[{"user","error"}]}`, with
 //! 409 where somebody could not be moved; nobody is if a name in the list is wrong. The work goes on
-//! if the asker goes away. With `?wait=false` it answers 202 `{"job":{…}}` at once, and
+//! if the asker goes away. With `?wait=false` it answers 202 `{"job":{…}}` at once, after four minutes in any
+//! case, and
 //! `GET /api/v1/moves?job=ID` tells how far it is: `{"job":{"id","total","moved","failed","since",
 //! "finished"}}`. `GET /api/v1/moves` answers `{"moves":[{"user","backend","host","since"}],
 //! "holds":[{"user","since"}],"jobs":[…]}`.
@@ -12,6 +13,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::api::{Call, bad_request};
 use super::http::Reply;
@@ -153,11 +155,14 @@ async fn work(call: &Call, wishes: Vec<Wish>) -> Reply {
         return not_serving();
     };
     let job = gateway.state.move_users(wishes);
+    let told = || Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
     match call.query.get("wait") {
-        None | Some("true") => job.finished().await,
-        Some("false") => {
-            return Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
+        None | Some("true") => {
+            if timeout(ANSWER, job.finished()).await.is_err() {
+                return told();
+            }
         }
+        Some("false") => return told(),
         Some(_) => return bad_request("expected true or false in `wait`"),
     }
     let failed = job.failed();

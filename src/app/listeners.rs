@@ -119,7 +119,8 @@ impl Listeners {
         }
     }
 
-    /// Ends the admin port once the answers that are due are given: another process has it now.
+    /// Ends the admin port once the answers that are due are given, some seconds later at the latest:
+    /// another process has it now.
     pub(super) fn end_admin(&mut self) -> Option<JoinHandle<()>> {
         self.admin.take().map(|(_, open, _)| open.leave())
     }

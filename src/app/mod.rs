@@ -171,7 +171,8 @@ async fn serve(
             let admin = app.listeners.lock().await.end_admin();
             let state = last.current.gateway.state.clone();
             let left = tokio::spawn(async move {
-                // Orders that were given here are carried out before the next process gives its own.
+                // Orders that were given here are answered before the next process gives its own; long moves
+                // go on beside them.
                 if let Some(answers) = admin {
                     let _ = answers.await;
                 }

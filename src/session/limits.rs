@@ -102,7 +102,7 @@ pub fn trusted(limits: &Limits, ip: IpAddr) -> bool {
 }
 
 /// What an address is counted as: IPv4 itself (also when mapped into IPv6), IPv6 its /64.
-fn bucket(ip: IpAddr) -> IpAddr {
+pub fn bucket(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

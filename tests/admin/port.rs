@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use gatepost::admin::{self, Backend, Gateway, Host, HostState, Readiness};
 use gatepost::protocol::{Protocol, Secret, UserName};
@@ -57,6 +58,14 @@ impl Gateway for Fake {
                 Readiness::Ready => Ok(json!({"changed": []})),
                 _ => Err(json!([{"code": "E070"}])),
             }
+        })
+    }
+
+    /// One that takes its time.
+    fn upgrade(&self) -> Pin<Box<dyn Future<Output = Result<u32, String>> + Send + '_>> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok(4242)
         })
     }
 
