@@ -31,6 +31,19 @@
 {{- if and .Values.test.enabled .Values.test.existingSecret (not (include "gatepost.testTlsName" .)) -}}
 {{- fail "test.existingSecret: no password is sent to a certificate that is not verified; set test.tlsName" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.extraEgress) -}}
+{{- range $name, $backend := $config.backends -}}
+{{- if kindIs "map" $backend -}}
+{{- with $backend.discover -}}
+{{- $own := dict "imap" "143" "imaps" "993" "pop3" "110" "pop3s" "995" -}}
+{{- $port := get $own (regexFind "^(imap|pop3)s?" .) -}}
+{{- if or (not (regexMatch ":[0-9]+/?$" .)) (hasSuffix (printf ":%s" $port) (trimSuffix "/" .)) -}}
+{{- fail (printf "config.backends.%s.discover: SRV records name the hosts' ports, and networkPolicy lets only %s out to them: name the ports they have in networkPolicy.extraEgress" $name $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $own := list "serviceAccountName" "automountServiceAccountToken" "enableServiceLinks" "imagePullSecrets" "priorityClassName" "terminationGracePeriodSeconds" "securityContext" "containers" "volumes" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" -}}
 {{- range $key, $_ := .Values.extraPodSpec -}}
 {{- if has $key $own -}}{{- fail (printf "extraPodSpec.%s: there is a value of its own for this" $key) -}}{{- end -}}
