@@ -124,7 +124,9 @@ def notes():
     # Helm 3 wants a cluster even for this.
     told = []
     secret = ["--set-json", 'config={"backends": {"a": {"hosts": ["imap://h"], "health": '
-              '{"login": {"user": "u", "password": "s3cret"}}}}, "users": {"*": "a"}}']
+              '{"login": {"user": "u", "password": "s3cret"}}}}, "users": {"*": "a"}, "users_from": [{"http": "http://l", '
+              '"headers": {"X-Open": "s3cret", "X-File": {"file": "/k"}, "X-Env": "${KEY}"}}]}',
+              "--set-json", 'extraEnv=[{"name": "KEY", "value": "v"}]']
     for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret):
         done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
         need(done.returncode == 0, done.stderr)
@@ -134,6 +136,8 @@ def notes():
         need(words in trial, f"the notes do not say {words!r}")
     need("config.backends.a.health.login.password" in open_secret and "s3cret" not in open_secret.split("NOTES")[-1],
          f"the notes do not name the password in the ConfigMap: {open_secret}")
+    need("config.users_from[0].headers.X-Open" in open_secret and "X-File" not in open_secret.split("NOTES")[-1]
+         and "X-Env" not in open_secret.split("NOTES")[-1], f"the notes name other headers than open ones: {open_secret}")
     need(real and "TRIAL" not in real and "NO CLIENT" not in real, f"the notes of no trial: {real}")
 
 

@@ -113,7 +113,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $path := .path -}}
 {{- if kindIs "map" .value -}}
 {{- range $key, $value := .value -}}
-{{- if and (kindIs "string" $value) (or (eq $key "password") (eq $key "state") (eq $key "url")) -}}
+{{- if and (eq $key "headers") (kindIs "map" $value) -}}
+{{- range $name, $text := $value -}}
+{{- if and (kindIs "string" $text) (not (contains "${" $text)) }}
+{{ $path }}.headers.{{ $name }}
+{{- end -}}
+{{- end -}}
+{{- else if and (kindIs "string" $value) (or (eq $key "password") (eq $key "state") (eq $key "url")) -}}
 {{- if and (not (contains "${" $value)) (or (eq $key "password") (regexMatch "^rediss?://[^/]*:[^/]+@" $value)) }}
 {{ $path }}.{{ $key }}
 {{- end -}}

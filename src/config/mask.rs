@@ -47,9 +47,11 @@ fn find(node: &Node, inside: Inside, found: &mut Vec<Range<usize>>) {
 
 fn find_in((key, value): &(Node, Node), inside: Inside, found: &mut Vec<Range<usize>>) {
     let name = key.scalar().unwrap_or_default();
-    let inside = match name == HEADERS || is_secret(name) {
-        true => Inside::Secret,
-        false => inside,
+    let inside = match name {
+        // Where a secret is read from is none.
+        "file" => Inside::Open,
+        name if name == HEADERS || is_secret(name) => Inside::Secret,
+        _ => inside,
     };
     find(value, inside, found);
 }

@@ -303,6 +303,41 @@ mod tests {
     }
 
     #[test]
+    fn a_header_may_be_in_a_file() {
+        let dir = std::env::temp_dir().join(format!("gatepost-header-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("key"), "k3y\n").unwrap();
+        std::fs::write(dir.join("lines"), "k3y\nmore\n").unwrap();
+        let with = |header: &str| {
+            let text = format!(
+                "listeners: ['imap://127.0.0.1:1']\nbackends: {{b: imap://h}}\n\
+                 users_from: [{{ http: http://l, headers: {{ X-A: text, X-Key: {header} }} }}]\n"
+            );
+            Config::parse(Path::new("proxy.yaml"), &text, &dir, &|_| None)
+        };
+        let (config, _) = with("{ file: key }").unwrap();
+        let headers = &config.routes.lookups[0].headers;
+        let sent: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        assert_eq!(sent, [("x-a", &b"text"[..]), ("x-key", b"k3y")]);
+        for (header, code) in [
+            ("{ file: none }", Code::E040),
+            ("{ file: lines }", Code::E041),
+            ("{ files: key }", Code::E010),
+            ("[key]", Code::E013),
+        ] {
+            let problems = with(header).unwrap_err().0;
+            assert!(
+                problems.iter().any(|it| it.code == code),
+                "{header}: {problems:?}"
+            );
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn keys_without_their_quotes_are_named_and_the_rest_is_checked() {
         let text = "listeners: ['imap://127.0.0.1:1']\nbackends: {b: imap://h}\n\
                     users:\n  @a.org: b\n  @*.b.org: {backend: c}\n  *: b\n";

@@ -13,6 +13,7 @@ use std::time::Duration;
 use hyper::Uri;
 
 use super::check::Report;
+use super::files;
 use super::map_file;
 use super::mask;
 use super::node::{Kind, Mark, Node};
@@ -131,8 +132,20 @@ fn lookup(
     }
     let mut headers = Vec::new();
     for (name, mark, value) in source.get("headers").entries() {
-        let Some(text) = value.text() else { continue };
-        match own_header(name, text) {
+        let secret;
+        let octets = match (value.text(), value.get("file").path(report.base)) {
+            (Some(text), _) => text.as_bytes(),
+            // A file that is none was reported where it is named.
+            (None, Some(file)) => match files::secret(&file) {
+                Ok(read) => {
+                    secret = read;
+                    secret.reveal()
+                }
+                Err(_) => continue,
+            },
+            (None, None) => continue,
+        };
+        match own_header(name, octets) {
             Ok(header) => headers.push(header),
             Err(expected) => {
                 let message = format!("{} cannot be sent as a header", quoted(name));

@@ -291,7 +291,17 @@ static HTTP_URLS: Shape = Shape {
     map: None,
 };
 static HTTP_URL: Shape = leaf("a URL", Leaf::Http);
-static HEADERS: Shape = map("a map of names to texts", Keys::Free(&LINE));
+static HEADERS: Shape = map("a map of names to texts", Keys::Free(&HEADER));
+static HEADER: Shape = Shape {
+    what: "text, or a map with `file`",
+    scalar: Some(Leaf::Line),
+    list: None,
+    map: Some(Keys::Known(&[must(
+        "file",
+        &SECRET_FILE,
+        "the file it is in",
+    )])),
+};
 static DOMAIN: Shape = leaf("a domain", Leaf::Domain);
 
 static POP3: Shape = map(

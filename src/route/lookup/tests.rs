@@ -78,7 +78,7 @@ fn lookup_for(urls: Vec<Uri>, timeout: Duration, cache: Duration) -> Lookup {
         urls,
         timeout,
         cache,
-        headers: vec![own_header("X-Key", "a b").unwrap()],
+        headers: vec![own_header("X-Key", b"a b").unwrap()],
         backends: ["store".to_owned()].into(),
         place: Place::default().at(9),
     })
