@@ -12,7 +12,7 @@ mod plain;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use self::pending::{Block, Held, Pending};
-use self::plain::{Plain, has_anchor, has_bare_cr, indentation, plain};
+use self::plain::{Plain, has_anchor, has_bare_cr, indentation, may_begin_block_scalar, plain};
 use super::node::{Kind, Mark, Node, show};
 use super::yaml::{self, Fault, MAX_MAP_FILE};
 
@@ -82,8 +82,10 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                 }
                 if let Some(before) = before {
                     // It may have been the first line of something larger.
-                    let inside = lines.line.get(so_far.indent..).unwrap_or_default();
-                    let inside = inside.starts_with(b" ") || inside.starts_with(b"\t");
+                    let blank = |c: &&u8| matches!(**c, b' ' | b'\t');
+                    let mut blanks = lines.line.iter().take_while(blank);
+                    let inside =
+                        blanks.any(|c| *c == b'\t') || lines.line.get(so_far.indent) == Some(&b' ');
                     match inside || before.is_block() {
                         true => before.unread(&mut piece),
                         false => so_far.give(before, &mut each),
@@ -97,6 +99,7 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                     && (piece.text.starts_with(b" ") || piece.text.starts_with(b"\t"));
                 let alone = !indented
                     && !has_anchor(&lines.line)
+                    && !may_begin_block_scalar(&lines.line)
                     && !marker.iter().any(|it| lines.line.starts_with(it))
                     && !has_bare_cr(&lines.line);
                 if !alone || more != More::Line || piece.text.len() > MAX_PIECE {

@@ -88,6 +88,19 @@ pub(super) fn has_anchor(line: &[u8]) -> bool {
         .any(|at| line.get(at + 1).is_some_and(|c| !c.is_ascii_whitespace()))
 }
 
+/// Whether a block scalar (`|`, `>+`) may begin at its end: where one without text stands depends on what
+/// follows it.
+pub(super) fn may_begin_block_scalar(line: &[u8]) -> bool {
+    let mut begins = memchr::memchr2_iter(b'|', b'>', line);
+    begins.any(|at| {
+        let behind = line.get(at + 1..).unwrap_or_default();
+        let indicators =
+            |c: &u8| matches!(c, b'+' | b'-' | b'0'..=b'9' | b' ' | b'\t' | b'\r' | b'\n');
+        let other = behind.iter().find(|c| !indicators(c));
+        matches!(other, None | Some(b'#'))
+    })
+}
+
 /// Of what a line is made.
 #[derive(Clone, Copy)]
 enum Letters {

@@ -184,6 +184,25 @@ fn a_bare_cr_ends_a_line_as_yaml_has_it() {
 fn an_empty_block_is_read_as_empty() {
     same_as_yaml(b"karl: >\nhost: x\n");
     same_as_yaml(b"true: ~\nkarl: >\nhost:   foldedy\ndy\nz: *anchor\n");
+    for indicators in ["|+", ">+", "|2+", "|+ # why", "|-", "?", "a|", "a>+"] {
+        for behind in [
+            "c: d\nx",
+            "c: d\ny: z\n",
+            "",
+            "\n\nc: d\nx\n",
+            " \n  e\nc: d\n",
+        ] {
+            same_as_yaml(format!("true: ~\nkarl: {indicators}\n\n{behind}").as_bytes());
+        }
+    }
+}
+
+/// Found by fuzzing: a tab where a key could stand.
+#[test]
+fn a_tab_is_found_where_yaml_finds_it() {
+    same_as_yaml(b"  reject: moved  elsewhere \n\ttab: x");
+    same_as_yaml(b"reject: moved  elsewhere \n\ttab: x\n");
+    same_as_yaml(b"a: b\n \ttab: x\nc: d\n");
 }
 
 #[test]
