@@ -31,8 +31,14 @@ impl Options {
     /// Sets them on a connection that may have come before.
     pub(super) fn see_to(&mut self, tcp: &TcpStream) {
         if let (1.., Some(keepalive)) = (self.older, self.keepalive) {
-            self.older -= 1;
-            set(&SockRef::from(tcp), keepalive);
+            let socket = SockRef::from(tcp);
+            if has(&socket, keepalive) {
+                // They come in order: those behind it have them, too.
+                self.older = 0;
+            } else {
+                self.older -= 1;
+                set(&socket, keepalive);
+            }
         }
     }
 }
@@ -41,8 +47,9 @@ impl Options {
 fn set(socket: &SockRef<'_>, keepalive: Duration) {
     // Commands and answers are small and waited for: never hold one back.
     let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_keepalive(!keepalive.is_zero());
-    if !keepalive.is_zero() {
+    if keepalive.is_zero() {
+        let _ = socket.set_keepalive(false);
+    } else {
         let probes = TcpKeepalive::new()
             .with_time(keepalive)
             .with_interval(keepalive);
@@ -50,12 +57,19 @@ fn set(socket: &SockRef<'_>, keepalive: Duration) {
     }
 }
 
+/// Whether they are set.
+fn has(socket: &SockRef<'_>, keepalive: Duration) -> bool {
+    socket.tcp_nodelay().is_ok_and(|it| it)
+        && socket.keepalive().is_ok_and(|it| it != keepalive.is_zero())
+        && (keepalive.is_zero() || socket.tcp_keepalive_time().is_ok_and(|it| it == keepalive))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// No delay, keepalive, and its time in seconds.
-    fn has(tcp: &TcpStream) -> (bool, bool, u64) {
+    fn seen(tcp: &TcpStream) -> (bool, bool, u64) {
         let socket = SockRef::from(tcp);
         let time = socket.tcp_keepalive_time().unwrap().as_secs();
         (
@@ -74,19 +88,21 @@ mod tests {
         options.hand_down(&socket, Duration::from_secs(60));
         let late = TcpStream::connect(to).await.unwrap();
         let (first, _) = socket.accept().await.unwrap();
-        assert_eq!((has(&first).0, has(&first).1), (false, false));
+        assert_eq!((seen(&first).0, seen(&first).1), (false, false));
         options.see_to(&first);
-        assert_eq!(has(&first), (true, true, 60));
+        assert_eq!(seen(&first), (true, true, 60));
         let (second, _) = socket.accept().await.unwrap();
-        assert_eq!(has(&second), (true, true, 60), "handed down");
+        assert_eq!(seen(&second), (true, true, 60), "handed down");
+        options.see_to(&second);
+        assert_eq!(options.older, 0, "nothing older comes behind it");
         options.hand_down(&socket, Duration::from_secs(7));
         let other = TcpStream::connect(to).await.unwrap();
         let (third, _) = socket.accept().await.unwrap();
-        assert_eq!(has(&third), (true, true, 7));
+        assert_eq!(seen(&third), (true, true, 7));
         options.hand_down(&socket, Duration::ZERO);
         let none = TcpStream::connect(to).await.unwrap();
         let (fourth, _) = socket.accept().await.unwrap();
-        assert_eq!((has(&fourth).0, has(&fourth).1), (true, false));
+        assert_eq!((seen(&fourth).0, seen(&fourth).1), (true, false));
         drop((early, late, other, none));
     }
 }
