@@ -34,7 +34,7 @@ pub(super) async fn play(
     upgrade: Upgrade<'_>,
     dialogue: &mut dyn Dialogue,
 ) -> Result<(Stream, Welcome), Failure> {
-    let mut chunk = vec![0; READ_CHUNK];
+    let mut chunk = Vec::with_capacity(READ_CHUNK);
     let mut deadline = patience.greeting;
     let mut greeted = false;
     loop {
@@ -46,7 +46,8 @@ pub(super) async fn play(
         let late = |state| Failure::TimedOut { state };
         match step {
             HostStep::Read => {
-                let read = timeout_at(deadline, stream.read(&mut chunk)).await;
+                chunk.clear();
+                let read = timeout_at(deadline, stream.read_buf(&mut chunk)).await;
                 match read.map_err(|_| late(client.state()))? {
                     Ok(0) => client.closed(),
                     // In TLS 1.3 a host refuses our certificate, or its lack, behind the handshake.
@@ -54,7 +55,7 @@ pub(super) async fn play(
                         failure @ Failure::HostTls { .. } => return Err(failure),
                         _ => client.closed(),
                     },
-                    Ok(n) => client.receive(chunk.get(..n).unwrap_or_default()),
+                    Ok(_) => client.receive(&chunk),
                 }
             }
             HostStep::Write(bytes) => {

@@ -41,6 +41,8 @@ pub struct Route {
     pub server: Option<Server>,
     /// The password that a lookup service gave, to log in with instead of what the client showed.
     pub password: Option<Secret>,
+    /// Who that is to the state, and by the name that was typed: as [`Decision::owners`] has them.
+    pub owners: (Owner, Owner),
 }
 
 /// Where logins of a listener can go, as far as is known before there is a name.
@@ -210,11 +212,12 @@ impl Router {
     /// asked, with [`Failure::Declined`] and [`Failure::MapUnavailable`].
     pub async fn route(&self, ask: Ask<'_>, visit: &Visit<'_>) -> Result<Route, Failure> {
         let mut decision = self.decide(ask);
+        let owners = decision.owners();
         if decision.next == Next::Lookups {
             for lookup in &self.lookups {
                 let sent = lookup.ask(&decision.user, ask.protocol, visit).await?;
                 if let Some(sent) = sent {
-                    return Ok(sent.route(lookup, decision.user));
+                    return Ok(sent.route(lookup, decision.user, owners));
                 }
             }
             decision = self.by_default(ask, decision.user);
@@ -234,6 +237,7 @@ impl Router {
                     entry,
                     server: None,
                     password: None,
+                    owners,
                 }),
                 Err(reason) => {
                     tracing::warn!(user = %ask.user, entry = %entry.key, line = entry.place.line, %reason, "no usable login");

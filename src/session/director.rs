@@ -133,15 +133,8 @@ impl Gateway {
     /// The key of a user by the name as it is typed, and that name with its domain.
     pub fn owner_of(&self, user: &UserName) -> (Owner, UserName) {
         let ask = Ask::of(user, Protocol::Imap);
-        let (owner, _, name) = self.owner(ask);
-        (owner, name)
-    }
-
-    /// The key of whoever logs in so, the key by the typed name, and that name with its domain.
-    pub(super) fn owner(&self, ask: Ask<'_>) -> (Owner, Owner, UserName) {
         let decision = self.router.decide(ask);
-        let (owner, named) = decision.owners();
-        (owner, named, decision.user)
+        (decision.owners().0, decision.user)
     }
 
     /// Whether there is such a backend, and such a host in it.

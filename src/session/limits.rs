@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
-pub use self::penalties::{Penalties, Try};
+pub use self::penalties::{Penalties, Try, Whose};
 pub use self::shared::share;
 use self::waiting::{Ticket, Waiting};
 use super::config::Limits;

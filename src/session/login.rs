@@ -145,17 +145,18 @@ impl Session<'_> {
         let met = |limit| Failure::TooMany { limit };
         let typed = self.gateway.router.full_name(&login.user).canonical();
         let penalties = &tables.penalties;
-        penalties.user(limits, &typed, self.ip()).map_err(met)?;
+        let whose = penalties.whose(&typed, self.ip());
+        penalties.user(limits, whose, self.ip()).map_err(met)?;
         let ask = self.ask(login, visit);
         let seen = self.seen(login, visit);
         let route = match self.gateway.router.route(ask, &seen).await {
             Err(Failure::NoRoute) => {
-                facts.tried = Some(self.admit(&typed, login)?);
+                facts.tried = Some(self.admit(&typed, whose, login)?);
                 return Err(self.nowhere(login).await);
             }
             // A lookup service may look at the password, too.
             Err(failure) if failure.is_credentials() => {
-                facts.tried = self.admit(&typed, login).ok();
+                facts.tried = self.admit(&typed, whose, login).ok();
                 return Err(failure);
             }
             route => route?,
@@ -168,13 +169,19 @@ impl Session<'_> {
             });
         }
         let canonical = route.login.canonical();
-        facts.tried = Some(self.admit(&canonical, login)?);
+        let whose = match canonical == typed {
+            true => whose,
+            false => penalties.whose(&canonical, self.ip()),
+        };
+        facts.tried = Some(self.admit(&canonical, whose, login)?);
         let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
         // The same for all replicas together, where they share a store.
         let (mut together, mut names) = (Vec::new(), Vec::new());
-        for (key, most, name) in limits::together(limits, &canonical, self.ip()) {
-            together.push((key, most));
-            names.push(name);
+        if self.gateway.state.is_shared() {
+            for (key, most, name) in limits::together(limits, &canonical, self.ip()) {
+                together.push((key, most));
+                names.push(name);
+            }
         }
         let entered = self.gateway.state.enter(together).await;
         let entered =
@@ -183,7 +190,7 @@ impl Session<'_> {
         let mut changes = self.gateway.state.changes();
         loop {
             changes.mark_unchanged();
-            let way = self.way(ask, &route, &mut patience).await?;
+            let way = self.way(&route, &mut patience).await?;
             facts.backend = Some(way.backend.clone());
             let connect = self.connect(login, visit, &route, &way, facts, client);
             match connect.await {
@@ -348,10 +355,15 @@ impl Session<'_> {
     }
 
     /// Whether this user's logins from here are still judged.
-    fn admit(&self, canonical: &str, login: &Login) -> Result<limits::Try, Failure> {
+    fn admit(
+        &self,
+        canonical: &str,
+        whose: limits::Whose,
+        login: &Login,
+    ) -> Result<limits::Try, Failure> {
         let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
         penalties
-            .admit(limits, canonical, self.ip(), &login.credentials)
+            .admit(limits, canonical, whose, self.ip(), &login.credentials)
             .map_err(|limit| Failure::TooMany { limit })
     }
 

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Session;
 use crate::protocol::Failure;
-use crate::route::{Ask, Route, Server};
+use crate::route::{Route, Server};
 use crate::state::{Lane, Pass};
 
 /// How long a login waits for a user that is held.
@@ -40,14 +40,9 @@ impl Patience {
 
 impl Session<'_> {
     /// The way of a login that the map sends by `route`.
-    pub(super) async fn way(
-        &self,
-        ask: Ask<'_>,
-        route: &Route,
-        patience: &mut Patience,
-    ) -> Result<Way, Failure> {
+    pub(super) async fn way(&self, route: &Route, patience: &mut Patience) -> Result<Way, Failure> {
         let state = &self.gateway.state;
-        let (owner, named, _) = self.gateway.owner(ask);
+        let (owner, named) = route.owners.clone();
         let mut pass = Pass {
             owner,
             named,

@@ -34,6 +34,7 @@ use super::Route;
 use super::config::{Entry, Place};
 use crate::backend::config::{Endpoint, Target};
 use crate::protocol::{Failure, Protocol, Secret, UserName};
+use crate::state::Owner;
 
 /// How long a service may let a login wait by `Auth-Status: WAIT`, all waits together.
 const MAX_WAITING: Duration = Duration::from_secs(30);
@@ -239,7 +240,7 @@ impl Lookup {
 
 impl Sent {
     /// The answer as a route: the entry it comes from is the source.
-    pub(super) fn route(self, lookup: &Lookup, user: UserName) -> Route {
+    pub(super) fn route(self, lookup: &Lookup, user: UserName, owners: (Owner, Owner)) -> Route {
         let (backend, server) = match self.to {
             Destination::Backend(name) => (name, None),
             Destination::Server(server) => (lookup.name.to_string(), Some(server)),
@@ -255,6 +256,7 @@ impl Sent {
             backend,
             server,
             password: self.password,
+            owners,
         }
     }
 }

@@ -40,6 +40,15 @@ const USERS: usize = 1 << 18;
 /// Passwords that were tried and were wrong, and logins that were good: of 8 octets each.
 const MARKS: usize = 1 << 20;
 
+/// A user at an address, as the tables know them: keyed hashes.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose {
+    address: u64,
+    user: u64,
+    /// The user at this address.
+    here: u64,
+}
+
 /// Failures of addresses and users, and who is known where.
 ///
 /// It is asked in three places: [`user`](Penalties::user) before anything is looked up,
@@ -79,29 +88,36 @@ impl Penalties {
         }
     }
 
+    /// A user, by the canonical name, at an address.
+    pub fn whose(&self, canonical: &str, ip: IpAddr) -> Whose {
+        let address = match bucket(ip) {
+            IpAddr::V4(v4) => self.hash("address", &[&v4.octets()]),
+            IpAddr::V6(v6) => self.hash("address", &[&v6.octets()]),
+        };
+        let user = self.hash("user", &[canonical.as_bytes()]);
+        let here = [user.to_be_bytes(), address.to_be_bytes()];
+        Whose {
+            address,
+            user,
+            here: self.hash("known", &[here.as_flattened()]),
+        }
+    }
+
     /// Whether logins of a user from an address are still judged; nothing is counted.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn user(&self, limits: &Limits, canonical: &str, ip: IpAddr) -> Result<(), Reached> {
-        self.address(limits, ip)?;
-        let (user, here) = self.hashes(canonical, self.hash_of_address(ip));
-        if trusted(limits, ip) || self.knows(here) {
-            return Ok(());
-        }
-        judge(self.users.get(user), limits.failed_per_user, self.now())
-    }
-
-    /// Whether logins from an address are still judged.
-    ///
-    /// # Errors
-    /// The limit that is reached.
-    fn address(&self, limits: &Limits, ip: IpAddr) -> Result<(), Reached> {
+    pub fn user(&self, limits: &Limits, whose: Whose, ip: IpAddr) -> Result<(), Reached> {
         if trusted(limits, ip) {
             return Ok(());
         }
-        let counter = self.addresses.get(self.hash_of_address(ip));
-        judge(counter, limits.failed_per_ip, self.now())
+        let now = self.now();
+        let of_address = self.addresses.get(whose.address);
+        judge(of_address, limits.failed_per_ip, now)?;
+        if self.knows(whose.here) {
+            return Ok(());
+        }
+        judge(self.users.get(whose.user), limits.failed_per_user, now)
     }
 
     /// Whether a login of a user is still judged: to be asked before the password is shown to
@@ -113,13 +129,17 @@ impl Penalties {
         &self,
         limits: &Limits,
         canonical: &str,
+        whose: Whose,
         ip: IpAddr,
         credentials: &Credentials,
     ) -> Result<Try, Reached> {
-        self.address(limits, ip)?;
+        self.user(limits, whose, ip)?;
         let now = self.now();
-        let address = self.hash_of_address(ip);
-        let (user, here) = self.hashes(canonical, address);
+        let Whose {
+            address,
+            user,
+            here,
+        } = whose;
         let from_anywhere = self.digest(canonical, credentials);
         let mut it = Try {
             trusted: trusted(limits, ip),
@@ -137,7 +157,6 @@ impl Penalties {
             return Ok(it);
         }
         let rate = limits.failed_per_user;
-        judge(self.users.get(user), rate, now)?;
         it.charged = match credentials {
             Credentials::Scram(_) => Charged::Later,
             _ => match self.charge(&self.users, user, from_anywhere, rate, now) {
@@ -154,20 +173,6 @@ impl Penalties {
         self.known
             .get(here)
             .is_some_and(|mark| mark.age(now) < KNOWN)
-    }
-
-    /// Of the user, and of the user at this address.
-    fn hashes(&self, canonical: &str, address: u64) -> (u64, u64) {
-        let user = self.hash("user", &[canonical.as_bytes()]);
-        let here = [user.to_be_bytes(), address.to_be_bytes()];
-        (user, self.hash("known", &[here.as_flattened()]))
-    }
-
-    fn hash_of_address(&self, ip: IpAddr) -> u64 {
-        match bucket(ip) {
-            IpAddr::V4(v4) => self.hash("address", &[&v4.octets()]),
-            IpAddr::V6(v6) => self.hash("address", &[&v6.octets()]),
-        }
     }
 
     /// What is kept of a password: enough to know it again, and only in this process.

@@ -43,7 +43,8 @@ impl Capabilities {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.words().any(|atom| atom == name)
+        let mut words = self.0.as_bytes().split(|octet| *octet == b' ');
+        words.any(|atom| atom == name.as_bytes())
     }
 
     /// The list without what has shown to be untrue.

@@ -53,8 +53,10 @@ impl Play {
     }
 
     fn admit(&self, user: &str, from: &str, secret: &str) -> Result<Try, Reached> {
+        let from = ip(from);
+        let whose = self.penalties.whose(user, from);
         self.penalties
-            .admit(&self.limits, user, ip(from), &password(secret))
+            .admit(&self.limits, user, whose, from, &password(secret))
     }
 
     /// A login where `right` is everybody's password.
@@ -165,8 +167,9 @@ async fn an_address_has_a_window_over_all_users() {
         assert!(matches!(came, Came::Wrong(_)), "{n}: {came:?}");
     }
     let of_network = ip("2001:db8:0:0:ffff::9");
+    let nobody = play.penalties.whose("nobody", of_network);
     assert_eq!(
-        play.penalties.address(&play.limits, of_network),
+        play.penalties.user(&play.limits, nobody, of_network),
         Err("failed_logins")
     );
     assert_eq!(play.log_in("bob", "2001:db8::1", "right"), Came::Limit);
@@ -300,7 +303,11 @@ async fn a_record_is_not_cleared_by_filling_the_tables() {
         );
         let user = format!("stranger{n}");
         let secret = password("x");
-        if let Ok(tried) = play.penalties.admit(&play.limits, &user, from, &secret) {
+        let whose = play.penalties.whose(&user, from);
+        if let Ok(tried) = play
+            .penalties
+            .admit(&play.limits, &user, whose, from, &secret)
+        {
             tried.failed(&play.penalties, &play.limits);
         }
     }
@@ -370,7 +377,7 @@ fn gateways_with_a_common_key_count_together() {
         // What is long past is not counted anew.
         two.log_in("bob", "203.0.113.9", "x");
         pass_on(3600);
-        let bob = one.penalties.hashes("bob", 0).0;
+        let bob = one.penalties.whose("bob", ip("192.0.2.1")).user;
         assert!(one.penalties.users.get(bob).is_none());
     });
 }
