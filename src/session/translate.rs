@@ -31,7 +31,7 @@ use crate::protocol::{Farewell, Welcome};
 use ends::{ReadEnd, WriteEnd};
 pub use guard::Guard;
 pub use open::{Opened, Opening, Pipelining, open, prepare};
-use serving::{Serving, Turn};
+use serving::{Removal, Serving, Turn};
 
 /// How long is waited for the host when the client is gone: for flags, no more.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -133,6 +133,7 @@ where
         pending: None,
         failed: None,
         redo: None,
+        removal: Removal::NotBegun,
         tries: 0,
         maildrop: Maildrop::new(settings, session, opened),
         mailbox,

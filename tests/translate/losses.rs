@@ -1,5 +1,7 @@
 //! The connection to the host is lost, and another one takes its place.
 
+use gatepost::protocol::pop3::config::Delete;
+
 use super::host::Host;
 use super::{Later, ONE, Play, Session, TWO};
 
@@ -180,6 +182,79 @@ async fn quit_is_repeated() {
         format!("+OK 3 57\n+OK message deleted\n{DONE}")
     );
     assert_eq!(session.later[0].uids(), [1, 2]);
+}
+
+/// Where deleted mail goes is found out on another connection, too, and nobody says that nothing was removed
+/// after something may have been.
+#[tokio::test(start_paused = true)]
+async fn quit_is_repeated_into_trash() {
+    const DONE: &str = "+OK bye, deleted messages removed\n";
+    const LIST: &str = "* LIST (\\Trash) \"/\" Bin\r\n$T OK\r\n";
+    let trash = |moves| {
+        let mut host = three().rule("LIST (SPECIAL-USE)", LIST);
+        host.moves = moves;
+        host
+    };
+    let delete = async |host: Host, later: Vec<Host>, commands: &str| {
+        let mut play = Play {
+            later: Later::of(later),
+            ..Play::default()
+        };
+        play.settings.delete = Delete::Trash;
+        play.run(host, commands).await.expect("opened")
+    };
+    let commands = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
+    for (moves, rule, answer) in [
+        (true, "UID MOVE", "$CLOSE"),
+        (true, "UID MOVE", "* 1 EXPUNGE\r\n$CLOSE"),
+        (false, "UID COPY", "$CLOSE"),
+        (false, "UID STORE", "$CLOSE"),
+        (false, "UID EXPUNGE", "* 1 EXPUNGE\r\n$CLOSE"),
+    ] {
+        let session = delete(
+            trash(moves).rule(rule, answer),
+            vec![trash(moves)],
+            commands,
+        )
+        .await;
+        assert!(session.text().ends_with(DONE), "{rule}: {}", session.text());
+        assert_eq!(session.later[0].uids(), [3], "{rule}");
+        assert_eq!(session.later[0].trash, [1, 2], "{rule}");
+    }
+    // Lost before QUIT: also where the host does not say what it can do.
+    let retr = "DELE 1\r\nDELE 2\r\nRETR 3\r\nQUIT\r\n";
+    let session = delete(
+        trash(true).rule("UID FETCH 3 (UID BODY", "$CLOSE"),
+        vec![trash(true)],
+        retr,
+    )
+    .await;
+    assert!(session.text().ends_with(DONE), "{}", session.text());
+    assert_eq!(session.later[0].trash, [1, 2]);
+    // Nowhere to put it any more: nothing was done, or nobody knows.
+    let nowhere = || {
+        let mut host = three();
+        host.moves = true;
+        host
+    };
+    let session = delete(
+        trash(true).rule("UID FETCH 3 (UID BODY", "$CLOSE"),
+        vec![nowhere()],
+        retr,
+    )
+    .await;
+    let text = session.text();
+    assert!(
+        text.ends_with("-ERR [SYS/TEMP] deleted messages not removed (S1)\n"),
+        "{text}"
+    );
+    assert_eq!(session.later[0].uids(), [1, 2, 3]);
+    let lost = trash(true).rule("UID MOVE", "* 1 EXPUNGE\r\n$CLOSE");
+    let text = delete(lost, vec![nowhere()], commands).await.text();
+    assert!(
+        text.contains("-ERR [SYS/TEMP] the mail server was lost, some deleted"),
+        "{text}"
+    );
 }
 
 /// The mailbox of the new connection is another one, wherever in a session the old one was lost:

@@ -197,7 +197,7 @@ impl Mailbox {
                 self.access_asked = true;
                 self.drop_ahead();
                 self.select();
-                if self.wanted.delete == Delete::Trash && self.trash == Trash::Unasked {
+                if self.misses_trash() {
                     self.find_trash();
                 }
                 self.tell_access();

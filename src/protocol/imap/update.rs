@@ -80,7 +80,7 @@ enum Trouble {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// CAPABILITY was asked.
+    /// CAPABILITY was asked, or where \Trash is.
     Asking,
     /// \Seen is being set.
     Seen,
@@ -176,16 +176,20 @@ impl Mailbox {
             return;
         }
         self.select();
-        let known = delete.is_empty() || self.facts.can.is_some();
-        let stage = match known {
-            true => Stage::Seen,
-            false => Stage::Asking,
-        };
-        self.updating = Some(Box::new(Updating::new(delete, messages, seen, stage)));
-        match known {
-            true => self.advance_update(),
-            false => self.send(What::Capability, |out| out.extend_from_slice(b"CAPABILITY")),
+        if !delete.is_empty() && self.facts.can.is_none() {
+            self.send(What::Capability, |out| out.extend_from_slice(b"CAPABILITY"));
         }
+        // DELE has asked already; but perhaps on a connection that was lost since.
+        let asking = self
+            .sent
+            .iter()
+            .any(|sent| matches!(sent.what, What::Trash(_)));
+        if !delete.is_empty() && self.misses_trash() && !asking {
+            self.find_trash();
+        }
+        let asking = Box::new(Updating::new(delete, messages, seen, Stage::Asking));
+        self.updating = Some(asking);
+        self.advance_update();
     }
 
     /// Puts marks back that a session before could not.

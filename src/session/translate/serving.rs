@@ -44,6 +44,14 @@ pub(super) enum Turn {
     Guard,
 }
 
+/// What is known of what QUIT did on connections that were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    NotBegun,
+    /// Whatever happens on another connection, nobody can say that nothing was removed.
+    Begun,
+}
+
 /// A session under way.
 pub(super) struct Serving<'a, C, H, A> {
     pub(super) client: &'a mut C,
@@ -59,6 +67,8 @@ pub(super) struct Serving<'a, C, H, A> {
     pub(super) failed: Option<Event<'static>>,
     /// What was asked and not answered: on another connection it is asked once more.
     pub(super) redo: Option<Ask>,
+    /// Whether QUIT may have removed messages on a connection that was lost.
+    pub(super) removal: Removal,
     /// Connections that were made in place of lost ones.
     pub(super) tries: u32,
     pub(super) maildrop: Maildrop,
@@ -172,6 +182,14 @@ where
                     }),
                     _ => None,
                 };
+                let event = match event {
+                    Event::Updated(Outcome::NotDone | Outcome::OthersDeleted)
+                        if self.removal == Removal::Begun =>
+                    {
+                        Event::Updated(Outcome::Unknown)
+                    }
+                    event => event,
+                };
                 let failed = match event {
                     Event::NoBody(NoBody::Lost) => Some(Event::NoBody(NoBody::Lost)),
                     Event::Access(Access::Lost) => Some(Event::Access(Access::Lost)),
@@ -180,6 +198,9 @@ where
                     }
                     _ => None,
                 };
+                if failed == Some(Event::Updated(Outcome::Unknown)) {
+                    self.removal = Removal::Begun;
+                }
                 if failed.is_some() && self.mailbox.is_dead() && self.may_reconnect() {
                     self.pending = self.redo.take();
                     self.failed = failed;

@@ -14,7 +14,13 @@ impl Mailbox {
     pub(super) fn advance(&mut self, up: &mut Updating) -> Turn {
         let can = self.facts.can.unwrap_or_default();
         match up.stage {
-            Stage::Asking => up.go(Stage::Seen),
+            Stage::Asking => {
+                let asks = self.facts.can.is_none() || self.misses_trash();
+                match asks && !up.delete.is_empty() {
+                    true => Turn::Wait,
+                    false => up.go(Stage::Seen),
+                }
+            }
             Stage::Seen => {
                 let seen = std::mem::take(&mut up.seen);
                 let step = self.store(up, &seen, " +FLAGS.SILENT (\\Seen)", Step::Optional);
@@ -25,6 +31,12 @@ impl Mailbox {
                 if up.delete.is_empty() {
                     return match up.in_flight {
                         0 => Turn::Over(Outcome::Done),
+                        _ => Turn::Wait,
+                    };
+                }
+                if self.wanted.delete == Delete::Trash && self.trash == Trash::None {
+                    return match up.in_flight {
+                        0 => Turn::Over(Outcome::NotDone),
                         _ => Turn::Wait,
                     };
                 }

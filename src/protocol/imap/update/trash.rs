@@ -16,6 +16,11 @@ pub(in crate::protocol::imap) enum Listing {
 }
 
 impl Mailbox {
+    /// Whether deleted mail goes to \Trash, and nobody knows yet where that is.
+    pub(in crate::protocol::imap) fn misses_trash(&self) -> bool {
+        self.wanted.delete == Delete::Trash && self.trash == Trash::Unasked
+    }
+
     /// Looks for \Trash.
     pub(in crate::protocol::imap) fn find_trash(&mut self) {
         self.send(What::Trash(Listing::SpecialUse), |out| {
@@ -83,5 +88,6 @@ impl Mailbox {
             _ => {}
         }
         self.tell_access();
+        self.advance_update();
     }
 }
