@@ -292,7 +292,8 @@ impl Terms {
             TlsMode::Upgrade => Stream::Tcp(tcp),
             TlsMode::Implicit => {
                 let mut greet = |server_name: Option<&str>| {
-                    let (session, words) = session::greet(&self.front, gateway, server_name);
+                    let ip = client.ip();
+                    let (session, words) = session::greet(&self.front, gateway, ip, server_name);
                     greeted = Some(session);
                     words
                 };

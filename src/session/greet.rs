@@ -1,6 +1,8 @@
 //! The protocol's core of a session, and its greeting: said once the session begins, or with the TLS handshake.
 
-use super::{Front, Gateway, offers};
+use std::net::IpAddr;
+
+use super::{Front, Gateway, limits, offers};
 use crate::net::Stream;
 use crate::protocol::{
     Channel, Farewell, FrontSettings, Protocol, Server, StartTls, Step, imap, pop3,
@@ -15,17 +17,30 @@ pub struct Greeted {
     pub(super) said: Vec<u8>,
 }
 
-/// Greets a client that asks for the server of this name, in TLS from the first octet and without a
-/// certificate of its own.
-pub fn greet(front: &Front, gateway: &Gateway, server_name: Option<&str>) -> (Greeted, Vec<u8>) {
+/// Greets a client at this address that asks for the server of this name, in TLS from the first octet and
+/// without a certificate of its own.
+pub fn greet(
+    front: &Front,
+    gateway: &Gateway,
+    client: IpAddr,
+    server_name: Option<&str>,
+) -> (Greeted, Vec<u8>) {
     let id = gateway.ids.next().to_string();
     let mut server = server(front, gateway, &id, Channel::Tls, server_name);
+    meet(gateway, client, &mut *server);
     let mut said = Vec::new();
     while let Step::Write(octets) = server.step() {
         said.extend(octets);
     }
     let words = said.clone();
     (Greeted { id, server, said }, words)
+}
+
+/// Tells the core what it must know of the client's address before it greets.
+pub(super) fn meet(gateway: &Gateway, client: IpAddr, server: &mut dyn Server) {
+    if limits::trusted(&gateway.limits, client) {
+        server.sender_trusted();
+    }
 }
 
 /// What a client may do here, as far as its stream goes.

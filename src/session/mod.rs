@@ -37,7 +37,7 @@ pub use config::{Limits, Rate, Timeouts};
 pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
 pub use greet::{Greeted, greet, no_room};
-use greet::{channel, server};
+use greet::{channel, meet, server};
 use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
@@ -201,12 +201,11 @@ impl Session<'_> {
         let mut server = greeted.unwrap_or_else(|| {
             let channel = channel(self.front, &stream);
             let name = stream.server_name();
-            server(self.front, self.gateway, &self.live.id, channel, name)
+            let mut server = server(self.front, self.gateway, &self.live.id, channel, name);
+            meet(self.gateway, self.ip(), &mut *server);
+            server
         });
         show_certificate(&stream, &mut *server);
-        if limits::trusted(&self.gateway.limits, self.ip()) {
-            server.sender_trusted();
-        }
         let mut failed = 0;
         let mut refused = |failure: &Failure| self.log_refused(failure);
         loop {

@@ -12,15 +12,25 @@ use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch};
 
 /// Two gateways, each the other's only host.
 fn circle(backend: impl Fn(u16, u16) -> String) -> ([Gateway; 2], [Scratch; 2]) {
+    circle_over("pop3", backend)
+}
+
+fn circle_over(
+    pop3_scheme: &str,
+    backend: impl Fn(u16, u16) -> String,
+) -> ([Gateway; 2], [Scratch; 2]) {
     let scratches = [Scratch::new(), Scratch::new()];
     let ports: [[u16; 2]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| free_port()));
     let gateway = |n: usize, other: usize| {
         let [imap, pop3] = ports[n];
         let mut settings = Settings::to(backend(ports[other][0], ports[other][1]));
-        for (scheme, port) in [("imap", imap), ("pop3", pop3)] {
-            settings = settings.listener(&format!(
-                "{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true }}"
-            ));
+        for (scheme, port) in [("imap", imap), (pop3_scheme, pop3)] {
+            settings = settings.listener(&match scheme.ends_with('s') {
+                true => format!("{scheme}://127.0.0.1:{port}"),
+                false => {
+                    format!("{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true }}")
+                }
+            });
         }
         settings.start(&scratches[n], &Pki::new(&scratches[n]))
     };
@@ -53,6 +63,35 @@ fn a_circle_of_gateways_is_found() {
             .map(|it| std::fs::read_to_string(it).unwrap());
         log.concat().contains("leads back here")
     });
+}
+
+/// The greeting leaves with the TLS handshake there, and must know by then who is let to tell where a login
+/// comes from.
+#[test]
+fn also_where_pop3_is_in_tls_from_the_first_octet() {
+    let (mut gateways, _scratches) = circle_over("pop3s", |imap, pop3| {
+        format!(
+            "{{ hosts: [{{ name: store, imap: \"imap://127.0.0.1:{imap}\", \
+             pop3: \"pop3s://127.0.0.1:{pop3}\" }}], tls: {{ verify: false }} }}"
+        )
+    });
+    for tls in [false, true] {
+        let ports = gateways[0].ports;
+        let mut pop3 = match tls {
+            false => Pop3::plain(ports.pop3),
+            true => Pop3::tls(ports.pop3s),
+        };
+        let answer = pop3.login(PopWay::UserPass, ALICE.name, ALICE.password);
+        assert!(answer.starts_with("-ERR [SYS/PERM]"), "{answer}");
+    }
+    for gateway in &mut gateways {
+        gateway.logged(&["event=login", "result=SERVERBUG", "protocol=pop3"]);
+        let log = gateway.log();
+        let logins = log.lines().filter(|line| line.contains("event=login "));
+        assert!(logins.count() <= 8, "it came around too often:\n{log}");
+    }
+    let last = gateways.each_ref().map(Gateway::log).concat();
+    assert!(last.contains("leads back here"), "{last}");
 }
 
 #[test]
