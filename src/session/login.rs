@@ -71,7 +71,7 @@ pub(super) struct Translated {
     pub(super) maildrop: maildrop_cache::Key,
     pub(super) remembered: Arc<maildrop_cache::MaildropCache>,
     /// Held to the session's end, where only one session may use a maildrop.
-    pub(super) _lease: Option<(maildrop_cache::Lease, Entered)>,
+    pub(super) lease: Option<(maildrop_cache::Lease, Entered)>,
     /// For another connection, if this one is lost.
     pub(super) ticket: Ticket,
 }
@@ -332,7 +332,7 @@ impl Session<'_> {
                     settings: settings.clone(),
                     maildrop,
                     remembered: self.gateway.maildrops.clone(),
-                    _lease: lease,
+                    lease,
                     ticket: Ticket {
                         backend: target.clone(),
                         host: host.clone(),

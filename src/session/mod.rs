@@ -364,7 +364,7 @@ async fn serve_maildrop(
         settings,
         maildrop,
         remembered,
-        _lease,
+        lease,
         ticket,
     } = translated;
     let first = translate::First {
@@ -380,6 +380,8 @@ async fn serve_maildrop(
     let stop = |heard| live.end_asked_beyond(heard);
     let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
     remembered.put(maildrop, served.remainder);
+    // Before the client is waited for: its next login need not wait for its old connection.
+    drop(lease);
     linger(client).await;
     live.bytes_in.fetch_add(served.bytes_in, Relaxed);
     live.bytes_out.fetch_add(served.bytes_out, Relaxed);

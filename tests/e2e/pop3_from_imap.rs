@@ -1,13 +1,16 @@
 //! POP3 made from Dovecot's IMAP, compared octet for octet with Dovecot's own POP3 on the same
 //! mailbox, and what QUIT deletes.
 
+use std::time::Duration;
+
 use crate::support::exchanges::Exchanges;
 use crate::support::gateway::Settings;
 use crate::support::mail::{crlf_ended, mailbox, samples};
 use crate::support::need::{DOVECOT, needs};
-use crate::support::pop3::unstuffed;
+use crate::support::pki::Pki;
+use crate::support::pop3::{Way, unstuffed};
 use crate::support::scratch::own;
-use crate::support::{ALICE, BOB, Dovecot, Pop3, Stage};
+use crate::support::{ALICE, BOB, Dovecot, Pop3, Scratch, Stage};
 
 /// Dovecot's own POP3 does not stuff a dot that is the very first octet of a message.
 fn first_octet_is_a_dot(message: &[u8]) -> bool {
@@ -369,4 +372,31 @@ fn same(got: &[u8], want: &[u8], what: &str) {
         around(got),
         around(want)
     );
+}
+
+/// A maildrop is free as soon as its session has left the host, also while the old connection is there.
+#[test]
+fn a_locked_maildrop_is_free_after_quit() {
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let gateway = Settings::to("demo://")
+        .top("pop3: { lock: true }")
+        .start(&scratch, &pki);
+    let login = || {
+        let mut pop3 = Pop3::plain(gateway.ports.pop3);
+        let answer = pop3.login(Way::UserPass, "demo", "demo");
+        (pop3, answer)
+    };
+    let (mut first, answer) = login();
+    assert!(answer.starts_with("+OK"), "{answer}");
+    assert!(login().1.starts_with("-ERR [IN-USE]"));
+    first.ok("QUIT");
+    // The client does not close, and the gateway waits for that a while. It says bye before it leaves the
+    // host.
+    let free = (0..20).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        login().1.starts_with("+OK")
+    });
+    assert!(free, "still in use");
+    drop(first);
 }
