@@ -237,7 +237,7 @@ mod tests {
             host.write_all(last).await.unwrap();
         })
         .await;
-        let cause = "it said goodbye: too busy".into();
+        let cause = "it said goodbye: 8 octets".into();
         assert_eq!(played.unwrap_err(), Failure::Unreachable { cause });
     }
 }

@@ -241,7 +241,7 @@ impl Client {
                 kind: Kind::Bye,
                 text,
                 ..
-            }) => self.bye = Some(self.words(text)),
+            }) => self.bye = Some(self.quote(text)),
             Some(Status {
                 kind: Kind::Preauth,
                 ..

@@ -148,11 +148,29 @@ impl Client {
         self.belief = Belief::Doubtful;
         self.fail(Failure::HostProtocol {
             expected,
-            got: self.words(response::chomp(got)),
+            got: self.quote(response::chomp(got)),
         });
     }
 
-    /// A host's words for a log or a user. Words that repeat the password (a server that quotes the
+    /// What a host said in place of an answer, for the log. Behind credentials it may be their echo, cut
+    /// short or spelt otherwise: then what kind of answer it was, and how long, is all that is told.
+    pub(super) fn quote(&self, text: &[u8]) -> String {
+        if self.secrecy == Secrecy::Kept {
+            return sanitise(text);
+        }
+        let mut words = text.split(|octet| *octet == b' ').take(2);
+        let kind = words.find_map(|word| {
+            let mut kinds = ["OK", "NO", "BAD", "BYE", "PREAUTH", "+"].into_iter();
+            kinds.find(|kind| word.eq_ignore_ascii_case(kind.as_bytes()))
+        });
+        let octets = text.len();
+        kind.map_or_else(
+            || format!("{octets} octets"),
+            |kind| format!("{kind}, {octets} octets"),
+        )
+    }
+
+    /// The words of a host's OK or ALERT, which users are to read. Words that repeat the password (a server that quotes the
     /// command it did not understand) are withheld.
     pub(super) fn words(&self, text: &[u8]) -> String {
         let (user, credentials) = (&self.login.user, &self.login.credentials);

@@ -139,7 +139,7 @@ pub(super) const TALKS: &[Talk] = &[
                 A: Yz1iaXdz
                 C: Yz1iaXdz
                 S: <1> OK in
-                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"<1> OK in\"",
+                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"OK, 14 octets\"",
     },
     Talk {
         name: "an exchange without an end",
@@ -151,7 +151,7 @@ pub(super) const TALKS: &[Talk] = &[
                 A: {{}}
                 C: {{}}
                 S: + e30=
-                = host broke the protocol: expected a challenge of the mechanism, got \"+ e30=\"",
+                = host broke the protocol: expected a challenge of the mechanism, got \"+, 6 octets\"",
     },
     Talk {
         name: "a challenge that is no base64",
@@ -159,7 +159,7 @@ pub(super) const TALKS: &[Talk] = &[
         lines: "S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready
                 C: <1> AUTHENTICATE XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgeAEB
                 S: + what?
-                = host broke the protocol: expected a challenge of the mechanism, got \"+ what?\"",
+                = host broke the protocol: expected a challenge of the mechanism, got \"+, 7 octets\"",
     },
     Talk {
         name: "a host older than ID bursts: one command at a time",
@@ -387,7 +387,24 @@ pub(super) const TALKS: &[Talk] = &[
         lines: "S: * OK [CAPABILITY IMAP4rev1] x
                 C: <1> LOGIN \"alice\" \"hunter2\"
                 S: <1> BAD unknown: LOGIN \"alice\" \"hunter2\"
-                = host broke the protocol: expected OK or NO to the login, got \"(withheld: it repeats the password)\"",
+                = host broke the protocol: expected OK or NO to the login, got \"BAD, 45 octets\"",
+    },
+    Talk {
+        name: "nor where it quotes but a part",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: <1> BAD no such command: LOGIN \"alice\" \"hunt
+                = host broke the protocol: expected OK or NO to the login, got \"BAD, 49 octets\"",
+    },
+    Talk {
+        name: "nor where it says goodbye with it",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE what is \"hunt
+                EOF
+                = host not reached: it said goodbye: 13 octets",
     },
     Talk {
         name: "LOGINDISABLED and no other way",
@@ -426,7 +443,7 @@ pub(super) const TALKS: &[Talk] = &[
                 C: <1> LOGIN \"alice\" \"hunter2\"
                 S: * BYE shutting down
                 EOF
-                = host not reached: it said goodbye: shutting down",
+                = host not reached: it said goodbye: 13 octets",
     },
     Talk {
         name: "a goodbye before the refusal does not hide it",
@@ -479,7 +496,7 @@ pub(super) const ATTACKS: &[Talk] = &[
                 S: + ready
                 C: alice {5}
                 S: <1> OK welcome whoever you are
-                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"<1> OK welcome whoever you are\"",
+                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"OK, 35 octets\"",
     },
     Talk {
         name: "NO before the password was asked for says nothing about it",
@@ -487,7 +504,7 @@ pub(super) const ATTACKS: &[Talk] = &[
         lines: "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hello
                 C: <1> AUTHENTICATE PLAIN
                 S: <1> NO not today
-                = host broke the protocol: expected a + for the credentials, got \"<1> NO not today\"",
+                = host broke the protocol: expected a + for the credentials, got \"NO, 21 octets\"",
     },
     Talk {
         name: "another tag",
@@ -495,7 +512,7 @@ pub(super) const ATTACKS: &[Talk] = &[
         lines: "S: * OK [CAPABILITY IMAP4rev1] hello
                 C: <1> LOGIN \"alice\" \"hunter2\"
                 S: A1 OK welcome
-                = host broke the protocol: expected the reply to our command, got \"A1 OK welcome\"",
+                = host broke the protocol: expected the reply to our command, got \"OK, 13 octets\"",
     },
     Talk {
         name: "a challenge too many",
@@ -503,7 +520,7 @@ pub(super) const ATTACKS: &[Talk] = &[
         lines: "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello
                 C: <1> AUTHENTICATE PLAIN AGFsaWNlAGh1bnRlcjI=
                 S: + tell me more
-                = host broke the protocol: expected a tagged reply, got \"+ tell me more\"",
+                = host broke the protocol: expected a tagged reply, got \"+, 14 octets\"",
     },
     Talk {
         name: "OK behind BYE",
@@ -512,7 +529,7 @@ pub(super) const ATTACKS: &[Talk] = &[
                 C: <1> LOGIN \"alice\" \"hunter2\"
                 S: * BYE
                 S: <1> OK in
-                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"<1> OK in\"",
+                = host broke the protocol: expected no OK before the whole login was sent, or behind BYE, got \"OK, 14 octets\"",
     },
     Talk {
         name: "PREAUTH behind the greeting",
