@@ -238,6 +238,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn steps_show_how_much_there_is_and_not_what() {
+        use crate::protocol::{HostStep, Step, Welcome};
+        let octets = || b"a1 LOGIN alice hunter2\r\n".to_vec();
+        let welcome = Welcome {
+            text: "hunter2".into(),
+            untagged: octets(),
+            rest: octets(),
+            ..Welcome::default()
+        };
+        for shown in [
+            format!("{:?}", Step::Write(octets())),
+            format!("{:?}", HostStep::Write(octets())),
+            format!("{:?}", HostStep::Done(Box::new(welcome))),
+        ] {
+            assert!(shown.contains("24"), "{shown}");
+            for secret in ["hunter2", "104, 117, 110"] {
+                assert!(!shown.contains(secret), "{shown}");
+            }
+        }
+    }
+
+    #[test]
     fn names_hold_no_control_characters() {
         for (octets, want) in [
             (&b""[..], Err(Unfit::Empty)),

@@ -70,8 +70,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What a [`Server`] wants done next.
-#[derive(Debug)]
+/// What a [`Server`] wants done next. `Debug` shows how many octets there are, not which.
 pub enum Step {
     /// Bytes from the client are needed: read, then [`Server::receive`]. At the client's end of
     /// stream the driver closes.
@@ -90,6 +89,19 @@ pub enum Step {
     Exchange(sasl::Answer),
     /// The conversation is over: flush and close.
     Close,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Read => f.write_str("Read"),
+            Step::Write(octets) => f.debug_tuple("Write").field(&octets.len()).finish(),
+            Step::StartTls => f.write_str("StartTls"),
+            Step::Login(login) => f.debug_tuple("Login").field(login).finish(),
+            Step::Exchange(answer) => f.debug_tuple("Exchange").field(answer).finish(),
+            Step::Close => f.write_str("Close"),
+        }
+    }
 }
 
 /// Our side of a protocol towards a mail client, until login. No IO, no clock.
@@ -160,8 +172,7 @@ pub enum Farewell {
     Kicked,
 }
 
-/// What a [`Client`] wants done next.
-#[derive(Debug)]
+/// What a [`Client`] wants done next. `Debug` shows how many octets there are, not which.
 pub enum HostStep {
     /// Bytes from the host are needed: read, then [`Client::receive`]; at the host's end of stream
     /// call [`Client::closed`].
@@ -182,6 +193,19 @@ pub enum HostStep {
 /// Our side of a protocol towards a mail host, from its greeting until login. No IO, no clock.
 pub trait Client: Send {
     /// Takes bytes from the host.
+impl fmt::Debug for HostStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostStep::Read => f.write_str("Read"),
+            HostStep::Write(octets) => f.debug_tuple("Write").field(&octets.len()).finish(),
+            HostStep::StartTls => f.write_str("StartTls"),
+            HostStep::Exchange(message) => f.debug_tuple("Exchange").field(message).finish(),
+            HostStep::Done(welcome) => f.debug_tuple("Done").field(welcome).finish(),
+            HostStep::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+        }
+    }
+}
+
     fn receive(&mut self, bytes: &[u8]);
     /// The host closed the connection: the next `step` is `Failed` (or `Done`, if it already was).
     fn closed(&mut self);
@@ -200,8 +224,8 @@ pub trait Client: Send {
     fn credentials_sent(&self) -> bool;
 }
 
-/// A host's yes to a login.
-#[derive(Debug, Default)]
+/// A host's yes to a login. `Debug` shows how many octets there are, not which.
+#[derive(Default)]
 pub struct Welcome {
     /// The human text of the host's OK, sanitised (printable ASCII, cut to 200 octets).
     pub text: String,
@@ -224,6 +248,19 @@ pub struct Welcome {
 /// Whether a host offers UNAUTHENTICATE (RFC 8437) after login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnauthenticateOffer {
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("text", &self.text.len())
+            .field("capabilities", &self.capabilities)
+            .field("unauthenticate", &self.unauthenticate)
+            .field("untagged", &self.untagged.len())
+            .field("rest", &self.rest.len())
+            .field("behind", &self.behind)
+            .finish()
+    }
+}
+
     /// It has not said what it can do after login.
     #[default]
     Unknown,
