@@ -167,6 +167,8 @@ impl Snapshot {
                 builder.push(message.uid, Some(message.size), id);
             }
         }
+        // What is not shown is still there.
+        builder.hide(self.hidden.clone());
         builder
             .finish(self.uid_validity, None, self.complete)
             .with_next(self)
@@ -237,6 +239,20 @@ mod tests {
         }
         builder.hide(hidden.iter().copied().collect());
         builder.finish(9, Some(50), complete)
+    }
+
+    #[test]
+    fn what_is_hidden_stays_when_others_go() {
+        let rows = [(1, Some(1)), (3, Some(1)), (5, Some(1)), (7, Some(1))];
+        let before = snapshot(&rows, &[4], Complete::Yes);
+        let after = before.without(&[1].into_iter().collect());
+        let named = |of: &Snapshot, from: usize| {
+            let mut text = Vec::new();
+            of.set(from..from + 3).write_chunk(0, &mut text);
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(named(&before, 1), "3,5:7");
+        assert_eq!(named(&after, 0), "3,5:7");
     }
 
     #[test]
