@@ -32,6 +32,7 @@ use self::options::Options;
 use self::peer::Speaks;
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::{self, AcceptError};
+use crate::protocol::proxy_header;
 use crate::session::{self, Arrival, Front, Gateway, Upgrade};
 
 /// Connections the kernel keeps for us between two accepts.
@@ -239,8 +240,8 @@ impl Terms {
         let limits = &gateway.limits;
         let local = tcp.local_addr().ok()?;
         let itself = Peer {
-            client: peer::canonical(sender),
-            local: peer::canonical(local),
+            client: proxy_header::canonical(sender),
+            local: proxy_header::canonical(local),
         };
         let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
             gateway.metrics.refused(metrics::Refused::limit(limit));

@@ -4,7 +4,6 @@
 //! the mail protocol and stays in the socket.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -60,9 +59,4 @@ async fn read(tcp: &mut TcpStream) -> io::Result<Origin> {
             None => {}
         }
     }
-}
-
-/// An address as it is compared and logged: IPv4 as such, also when it came in IPv6's clothes.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -176,7 +176,8 @@ fn checksum(octets: &[u8], header: &ProxyHeader<'_>) -> Result<(), Malformed> {
     }
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
+/// An address as it is compared and logged: IPv4 as such, also when it came in IPv6's clothes.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

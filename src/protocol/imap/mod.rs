@@ -50,5 +50,6 @@ pub mod response;
 pub mod server;
 pub mod snapshot;
 pub mod status;
+mod tags;
 pub mod uid_set;
 mod update;

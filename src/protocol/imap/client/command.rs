@@ -5,10 +5,10 @@ use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zeroize::Zeroizing;
 
 use super::capability::{Capabilities, Extension};
+use crate::protocol::imap::tags;
 use crate::protocol::sasl::{Relayed, relayed};
 use crate::protocol::{Credentials, Failure, Origin, Secret, Transport, UserName};
 
@@ -30,9 +30,7 @@ impl Tag {
     }
 }
 
-/// Tags that nobody can tell beforehand: a host (or who sits on the line in clear) that answers a
-/// command before it was sent, in the hope that the answer is taken for the real one, has to guess
-/// 40 bits.
+/// The tags of one login, see [`tags`].
 #[derive(Debug)]
 pub(super) struct Tags {
     seed: u64,
@@ -45,15 +43,13 @@ impl Tags {
     }
 
     pub(super) fn next(&mut self) -> Tag {
-        let hash = xxh3_64_with_seed(&self.next.to_le_bytes(), self.seed);
+        let letters = tags::letters(self.seed, self.next);
         self.next = self.next.wrapping_add(1);
-        let letters = (0..8_u32).map(
-            |n| match hash.wrapping_shr(n.saturating_mul(5)) as u8 & 31 {
-                letter @ 0..26 => char::from(b'A'.saturating_add(letter)),
-                digit => char::from(b'2'.saturating_add(digit.saturating_sub(26))),
-            },
-        );
-        Tag(letters.collect())
+        Tag(letters
+            .to_ascii_uppercase()
+            .into_iter()
+            .map(char::from)
+            .collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::tags;
 use super::{Mailbox, Sent, What};
 
 /// What a command and its answer are known by.
@@ -60,19 +61,11 @@ impl Mailbox {
         self.sent.push_back(Sent { tag, what });
     }
 
-    /// An unpredictable tag: a host, or a message that a host does not quote well, cannot answer a
-    /// command before it was sent.
+    /// The next tag, see [`tags`].
     fn tag(&mut self) -> Tag {
         self.tags = self.tags.saturating_add(1);
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.tags.to_le_bytes(), self.seed);
-        let mut tag = *b"g00000000";
-        for (at, letter) in (0_u32..).zip(tag.iter_mut().skip(1)) {
-            let five = hash.wrapping_shr(at.saturating_mul(5)) as usize & 31;
-            *letter = *b"abcdefghijklmnopqrstuvwxyz234567"
-                .get(five)
-                .unwrap_or(&b'a');
-        }
-        tag
+        let [a, b, c, d, e, f, g, h] = tags::letters(self.seed, self.tags);
+        [b'g', a, b, c, d, e, f, g, h]
     }
 }
 
@@ -86,8 +79,18 @@ mod tests {
         let settings = Settings::default();
         let mut one = Mailbox::new(&settings, 1, None);
         let mut two = Mailbox::new(&settings, 2, None);
-        let tags: std::collections::HashSet<_> =
-            (0..1000).flat_map(|_| [one.tag(), two.tag()]).collect();
-        assert_eq!(tags.len(), 2000);
+        let tags: Vec<Tag> = (0..1000).flat_map(|_| [one.tag(), two.tag()]).collect();
+        let different: std::collections::HashSet<_> = tags.iter().collect();
+        assert_eq!(different.len(), 2000);
+        // Nor does one tell the next, of its own connection or of another one.
+        for apart in [1, 2] {
+            let pairs = tags.iter().zip(tags.iter().skip(apart));
+            let agree = |(one, next): (&Tag, &Tag)| {
+                let letters = one.iter().zip(next).skip(1);
+                letters.filter(|(a, b)| a == b).count()
+            };
+            let agreed: usize = pairs.map(agree).sum();
+            assert!(agreed < 2000, "{agreed} of 16000 letters agree");
+        }
     }
 }
