@@ -146,16 +146,19 @@ pub trait Server: Send {
     }
     /// Where the conversation stands, for logs: `greeting`, `tls`, `user`, `sasl`, …
     fn state(&self) -> &'static str;
-    /// Octets of memory held for what was received and is still to be said: at most 64 KiB whatever
+    /// Octets of memory held for what was received and is still to be said: at most [`HELD_MAX`] whatever
     /// the client sends.
     fn held(&self) -> usize;
 }
 
 /// How many octets a driver gives to [`Server::receive`] or [`Client::receive`] at a time.
 ///
-/// With the longest command of 32 KiB (a SASL line) this keeps a connection before login under the
-/// promised 64 KiB, whatever it sends.
+/// With the longest command of 32 KiB (a SASL line) this keeps a core within [`HELD_MAX`].
 pub const READ_CHUNK: usize = 8 * 1024;
+
+/// Most octets that a [`Server`] holds. With a TLS record that is not whole beside it a connection before
+/// login stays under the promised 64 KiB, whatever it sends.
+pub const HELD_MAX: usize = 45 * 1024;
 
 /// Why the gateway ends a conversation that the client did not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,9 +193,6 @@ pub enum HostStep {
     Failed(Failure),
 }
 
-/// Our side of a protocol towards a mail host, from its greeting until login. No IO, no clock.
-pub trait Client: Send {
-    /// Takes bytes from the host.
 impl fmt::Debug for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -206,6 +206,9 @@ impl fmt::Debug for HostStep {
     }
 }
 
+/// Our side of a protocol towards a mail host, from its greeting until login. No IO, no clock.
+pub trait Client: Send {
+    /// Takes bytes from the host.
     fn receive(&mut self, bytes: &[u8]);
     /// The host closed the connection: the next `step` is `Failed` (or `Done`, if it already was).
     fn closed(&mut self);
@@ -245,9 +248,6 @@ pub struct Welcome {
     pub behind: Behind,
 }
 
-/// Whether a host offers UNAUTHENTICATE (RFC 8437) after login.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnauthenticateOffer {
 impl fmt::Debug for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Welcome")
@@ -261,6 +261,9 @@ impl fmt::Debug for Welcome {
     }
 }
 
+/// Whether a host offers UNAUTHENTICATE (RFC 8437) after login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnauthenticateOffer {
     /// It has not said what it can do after login.
     #[default]
     Unknown,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
-use crate::protocol::{Failure, Login, READ_CHUNK, Server, Step, proxy_header};
+use crate::protocol::{Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
 use crate::tls::{self, FirstWords, FrontTls};
 
 /// How a stretch of conversation ended.
@@ -100,6 +100,8 @@ pub(super) async fn converse(
             Step::Read => {
                 let mut chunk = [0; 2048];
                 const { assert!(2048 <= READ_CHUNK) };
+                // What was promised of a connection before login.
+                const { assert!(HELD_MAX + tls::stream::HELD_MAX <= 64 * 1024) };
                 let n = stream.read(&mut chunk).await?;
                 if n == 0 {
                     return Ok(Said::Left);

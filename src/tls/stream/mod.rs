@@ -34,6 +34,10 @@ const BATCH: usize = 4 * PLAIN_MAX;
 /// What a record may have beside its data, and more.
 const BESIDE: usize = 2048 + HEADER;
 
+/// Most octets kept for a reader that has little room: a record that is not whole, or what it left of one
+/// that is.
+pub const HELD_MAX: usize = PLAIN_MAX + BESIDE;
+
 /// Octets received for a reader that has little room: enough for commands.
 const SMALL: usize = 4096;
 

@@ -378,7 +378,7 @@ async fn a_reader_with_little_room_gets_all_and_little_is_kept() {
         let n = ours.read(&mut room).await.unwrap();
         heard.extend(&room[..n]);
         let kept = ours.received.capacity() + ours.data.capacity();
-        assert!(kept <= 2 * (PLAIN_MAX + BESIDE), "{kept}");
+        assert!(kept <= HELD_MAX, "{kept}");
     }
     assert!(heard == all);
     talk.await.unwrap();

@@ -9,7 +9,7 @@ use gatepost::protocol::{
 use super::{Choice, Cut, holds, sasl};
 
 /// The promise of a connection before login.
-const MOST_HELD: usize = 64 * 1024;
+const MOST_HELD: usize = gatepost::protocol::HELD_MAX;
 
 /// The session's id, which every failure names.
 const SESSION: &str = "S7";

@@ -154,7 +154,7 @@ impl Play {
     fn talk(&mut self, mut server: Box<dyn Server>) -> bool {
         let step = server.step();
         let _ = server.refused();
-        assert!(server.held() <= 64 * 1024);
+        assert!(server.held() <= gatepost::protocol::HELD_MAX);
         let moved = match step {
             Step::Read if self.from_client.is_empty() => false,
             Step::Read => {

@@ -12,7 +12,7 @@ use crate::play::{Random, server};
 use crate::script::{Event, Script};
 
 /// The promise of a connection before login.
-const MOST_HELD: usize = 64 * 1024;
+const MOST_HELD: usize = gatepost::protocol::HELD_MAX;
 
 /// How many octets are played for a transcript, about: of a long one only some places are tried.
 const MANY: usize = 80_000;
