@@ -88,10 +88,16 @@ pub(super) struct TestLogin {
     pub(super) refused: Option<Instant>,
 }
 
+/// How long a host that seems to lose commands is given one at a time. Then one login tries it otherwise:
+/// what looked so may have been a slow disk, and the host another program by now.
+const SUSPECTED: Duration = Duration::from_secs(24 * 3600);
+
 /// What was learned about the server behind the endpoints: good for as long as they are the same.
 #[derive(Default)]
 struct Known {
     profile: Mutex<Option<Profile>>,
+    /// Since when it is given one command at a time, if it is.
+    suspected: Mutex<Option<Instant>>,
     pop3_profile: Mutex<Option<pop3::client::Profile>>,
 }
 
@@ -288,14 +294,29 @@ impl Host {
     }
 
     pub(super) fn profile(&self) -> Option<Profile> {
-        lock(&self.known.profile).clone()
+        let mut profile = lock(&self.known.profile).clone();
+        if let Some(profile) = profile.as_mut().filter(|it| it.loses_pipelining()) {
+            let (mut suspected, now) = (lock(&self.known.suspected), Instant::now());
+            let since = suspected.get_or_insert(now);
+            if now.duration_since(*since) >= SUSPECTED {
+                *since = now;
+                profile.try_pipelining();
+            }
+        }
+        profile
     }
 
     /// Remembers what a login learned; of a login that learned nothing, the old stays.
     pub(super) fn learn(&self, learned: Option<Profile>) {
-        if learned.is_some() {
-            *lock(&self.known.profile) = learned;
+        let Some(mut learned) = learned else { return };
+        let mut known = lock(&self.known.profile);
+        if let Some(known) = &*known {
+            learned.heed(known);
         }
+        if !learned.loses_pipelining() {
+            *lock(&self.known.suspected) = None;
+        }
+        *known = Some(learned);
     }
 
     /// Whether it is sent one command at a time.
@@ -305,8 +326,8 @@ impl Host {
             .is_some_and(Profile::loses_pipelining)
     }
 
-    /// For whoever sent commands behind a login and never got an answer: on this host they are sent
-    /// one at a time from now on.
+    /// For whoever sent commands in a burst and never got an answer to the later ones: on this host they
+    /// are sent one at a time from now on.
     pub fn lost_burst(&self) {
         if let Some(profile) = &mut *lock(&self.known.profile) {
             profile.lose_pipelining();
@@ -354,6 +375,42 @@ pub(super) mod tests {
             ..Config::new("b", vec![config.clone()])
         };
         Arc::new(Host::new(config, &backend))
+    }
+
+    /// What a look at a host learns that greets as always.
+    fn looked(remembered: Option<Profile>) -> Option<Profile> {
+        use crate::protocol::{Client as _, StartTls, imap};
+        let mut client = imap::client::Client::look(StartTls::No, 1, remembered);
+        client.receive(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n");
+        let _ = client.step();
+        client.learned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_a_host_loses_commands_is_not_believed_for_ever() {
+        let host = host("a", 0);
+        host.learn(looked(host.profile()));
+        assert!(!host.loses_bursts());
+        host.lost_burst();
+        for _ in 0..3 {
+            tokio::time::sleep(SUSPECTED / 4).await;
+            host.learn(looked(host.profile()));
+            assert!(host.loses_bursts(), "others find out nothing new");
+        }
+        // One login tries; those beside it do not, and what it found out stands.
+        tokio::time::sleep(SUSPECTED / 2).await;
+        let beside = host.profile();
+        assert!(beside.as_ref().is_some_and(|it| !it.loses_pipelining()));
+        let also = host.profile();
+        assert!(also.as_ref().is_some_and(Profile::loses_pipelining));
+        host.learn(looked(beside));
+        assert!(!host.loses_bursts());
+        host.learn(looked(also));
+        assert!(!host.loses_bursts());
+        // If it was right, for as long again.
+        host.lost_burst();
+        host.learn(looked(host.profile()));
+        assert!(host.loses_bursts());
     }
 
     #[tokio::test(start_paused = true)]

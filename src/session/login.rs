@@ -319,9 +319,8 @@ impl Session<'_> {
                 let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
                 let opened = translate::open(connected.stream, welcome, opening, wait).await;
-                if matches!(opened, Err(Failure::TimedOut { .. })) {
-                    // The host may throw away what comes behind a command: the next time it is given
-                    // one at a time.
+                if matches!(opened, Err(Failure::TimedOut { state }) if state == translate::BURST) {
+                    // The next time it is given one command at a time.
                     connected.seat.host().lost_burst();
                 }
                 let opened = opened.map_err(refused)?;

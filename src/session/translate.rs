@@ -30,7 +30,7 @@ use crate::protocol::pop3::maildrop::{Counts, Maildrop, Progress};
 use crate::protocol::{Farewell, Welcome};
 use ends::{ReadEnd, WriteEnd};
 pub use guard::Guard;
-pub use open::{Opened, Opening, Pipelining, open, prepare};
+pub use open::{BURST, Opened, Opening, Pipelining, open, prepare};
 use serving::{Removal, Serving, Turn};
 
 /// How long is waited for the host when the client is gone: for flags, no more.

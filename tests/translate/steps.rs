@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gatepost::protocol::Failure;
 use gatepost::protocol::imap::snapshot::Snapshot;
-use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings};
-use gatepost::session::translate::Pipelining;
+use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings, Sizes};
+use gatepost::session::translate::{BURST, Pipelining};
 
 use super::host::Host;
 use super::{Play, Session};
@@ -235,6 +236,40 @@ async fn an_expunge_in_the_middle_of_fetches() {
         session.unwrap().text(),
         "+OK 3 messages (18 octets)\n1 5\n2 7\n3 6\n.\n+OK 7 octets\nthree\n.\n+OK bye\n"
     );
+}
+
+/// Only a host that answers some of a burst and then nothing looks as if it lost the others: not one that
+/// is slow, nor one that was not sent a burst.
+#[tokio::test(start_paused = true)]
+async fn a_slow_host_is_not_taken_for_one_that_loses_bursts() {
+    const SOME: &str = "* 1 FETCH (UID 1 RFC822.SIZE 5)\r\n";
+    for (rule, answer, pipelining, want) in [
+        ("SELECT", "", Pipelining::Kept, "select"),
+        ("UID FETCH 1:*", "", Pipelining::Kept, BURST),
+        ("UID FETCH 1:*", SOME, Pipelining::Kept, "select"),
+        ("UID FETCH 1:*", "", Pipelining::Lost, "select"),
+        ("SELECT", "", Pipelining::Lost, "select"),
+    ] {
+        let play = Play {
+            pipelining,
+            ..Play::default()
+        };
+        let session = play
+            .run(Host::with(MAILS).rule(rule, answer), COMMANDS)
+            .await;
+        let failure = session.err().unwrap();
+        assert_eq!(
+            failure,
+            Failure::TimedOut { state: want },
+            "{rule} {answer}"
+        );
+    }
+    // Nor is one that has opened the mailbox, and is slow with what comes then.
+    let mut exact = Play::default();
+    exact.settings.sizes = Sizes::Exact;
+    let host = Host::with(MAILS).rule("UID FETCH 2 ", "");
+    let failure = exact.run(host, COMMANDS).await.err().unwrap();
+    assert_eq!(failure, Failure::TimedOut { state: "select" });
 }
 
 /// A host that loses what is sent ahead is given one command at a time, whatever is done with it.

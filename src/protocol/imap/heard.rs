@@ -17,6 +17,7 @@ impl Mailbox {
         let Some(rest) = line.strip_prefix(b"*") else {
             return self.tagged(line);
         };
+        self.bursts.moved();
         let rest = rest.trim_ascii_start();
         if rest.first().is_some_and(u8::is_ascii_digit) {
             return match fetch::row(line) {
@@ -128,9 +129,10 @@ impl Mailbox {
         let Some(said) = Said::read(rest) else {
             return self.die(Loss::Protocol("OK, NO or BAD behind a tag"));
         };
-        let Some(Sent { what, .. }) = self.sent.remove(at) else {
+        let Some(Sent { what, number, .. }) = self.sent.remove(at) else {
             return;
         };
+        self.answered(number);
         self.next_command();
         if said.has("CAPABILITY") {
             self.facts.can = Some(Can::of(said.argument.split(|&b| b == b' ')));

@@ -25,8 +25,8 @@ use super::update::Updating;
 use crate::protocol::Failure;
 use crate::protocol::pop3::config::{Delete, HideDeleted, Settings};
 use crate::protocol::pop3::unique_id::Needs;
-use sending::Pace;
 pub(super) use sending::Tag;
+use sending::{Bursts, Pace};
 
 /// A mailbox on a connection that is logged in, or about to be.
 pub struct Mailbox {
@@ -36,6 +36,7 @@ pub struct Mailbox {
     /// To be written to the host.
     out: Vec<u8>,
     pace: Pace,
+    pub(super) bursts: Bursts,
     /// Commands without their tagged answer, oldest first.
     pub(super) sent: VecDeque<Sent>,
     pub(super) events: VecDeque<Event<'static>>,
@@ -68,6 +69,8 @@ pub(super) struct Wanted {
 pub(super) struct Sent {
     pub(super) tag: Tag,
     pub(super) what: What,
+    /// Which command of this connection it is, from 1.
+    pub(super) number: u64,
 }
 
 /// What a command was for.
@@ -147,6 +150,7 @@ impl Mailbox {
             tags: 0,
             out: Vec::new(),
             pace: Pace::Together,
+            bursts: Bursts::default(),
             sent: VecDeque::new(),
             events: VecDeque::new(),
             reader: Reader::default(),

@@ -20,6 +20,10 @@ use crate::protocol::{Behind, Failure, Welcome};
 /// Octets read at a time.
 pub(super) const CHUNK: usize = 16 * 1024;
 
+/// Where an opening stands whose commands went out together, when the host has answered some of them and
+/// fallen silent: it may throw away what comes behind a command.
+pub const BURST: &str = "select, in one burst";
+
 /// A mailbox about to be opened.
 pub struct Opening {
     mailbox: Mailbox,
@@ -150,6 +154,7 @@ where
             expected: "one UIDVALIDITY",
             got: "another one".into(),
         }),
+        Err(_) if mailbox.is_stuck_in_burst() => Err(Failure::TimedOut { state: BURST }),
         Err(_) => Err(Failure::TimedOut { state: "select" }),
     }
 }
@@ -171,11 +176,10 @@ pub(super) fn welcomed(
     if let Some(capabilities) = &welcome.capabilities {
         mailbox.can(capabilities);
     }
-    if welcome.behind == Behind::NotSent {
-        match pipelining {
-            Pipelining::Kept => drop(mailbox.output().splice(0..0, commands)),
-            Pipelining::Lost => mailbox.one_by_one(&commands),
-        }
+    match (welcome.behind, pipelining) {
+        (Behind::Sent, _) => mailbox.sent_behind_login(),
+        (Behind::NotSent, Pipelining::Kept) => drop(mailbox.output().splice(0..0, commands)),
+        (Behind::NotSent, Pipelining::Lost) => mailbox.one_by_one(&commands),
     }
     welcome.untagged = Vec::new();
     std::mem::take(&mut welcome.rest)

@@ -147,6 +147,8 @@ pub(super) enum Pipelining {
     Kept,
     /// A burst ended in silence, a closed connection or BAD: one command at a time from now on.
     Lost,
+    /// So it was with an earlier login, and this one has tried nothing else.
+    Avoided,
 }
 
 impl Profile {
@@ -162,12 +164,24 @@ impl Profile {
 
     /// Whether it is sent one command at a time.
     pub fn loses_pipelining(&self) -> bool {
-        self.pipelining == Pipelining::Lost
+        self.pipelining != Pipelining::Kept
     }
 
-    /// Several commands in one burst came to grief with this host: none are sent that way again.
+    /// Several commands in one burst came to grief with this host: none are sent that way.
     pub fn lose_pipelining(&mut self) {
         self.pipelining = Pipelining::Lost;
+    }
+
+    /// The suspicion is old: the next login finds out anew.
+    pub fn try_pipelining(&mut self) {
+        self.pipelining = Pipelining::Kept;
+    }
+
+    /// What was found out on `others`' connections meanwhile stands where this one tried nothing itself.
+    pub fn heed(&mut self, others: &Profile) {
+        if self.pipelining == Pipelining::Avoided && self.greeting == others.greeting {
+            self.pipelining = others.pipelining;
+        }
     }
 }
 

@@ -112,7 +112,11 @@ impl Client {
             _ => return self.broken("a greeting of OK", response),
         }
         if let Some(known) = self.known() {
-            (self.pipelining, self.untrue) = (known.pipelining, known.untrue.clone());
+            let pipelining = match known.pipelining {
+                Pipelining::Kept => Pipelining::Kept,
+                Pipelining::Lost | Pipelining::Avoided => Pipelining::Avoided,
+            };
+            (self.pipelining, self.untrue) = (pipelining, known.untrue.clone());
         } else {
             self.pipelining = Pipelining::default();
         }

@@ -331,7 +331,7 @@ fn a_host_that_loses_bursts_gets_none() {
     };
     let learned = play(&burst, None, &|_| Vec::new()).learned();
     let learned = play(&single, learned, &|_| Vec::new()).learned();
-    assert!(learned.is_some_and(|profile| profile.pipelining == Pipelining::Lost));
+    assert!(learned.is_some_and(|profile| profile.pipelining == Pipelining::Avoided));
 }
 
 #[test]

@@ -15,7 +15,42 @@ pub(super) enum Pace {
     OneByOne(VecDeque<Vec<u8>>),
 }
 
+/// The last answer, where nothing has come since: the commands behind it that were under way by then.
+#[derive(Debug, Default)]
+pub(in crate::protocol::imap) struct Bursts(Option<std::ops::RangeInclusive<u64>>);
+
+impl Bursts {
+    /// The host says something else: it is at work.
+    pub(in crate::protocol::imap) fn moved(&mut self) {
+        self.0 = None;
+    }
+}
+
 impl Mailbox {
+    /// The commands of [`Mailbox::opening`] went out in one burst with a login that was accepted.
+    pub fn sent_behind_login(&mut self) {
+        self.answered(0);
+    }
+
+    /// A command was answered.
+    pub(in crate::protocol::imap) fn answered(&mut self, number: u64) {
+        self.bursts = Bursts(Some(number.saturating_add(1)..=self.tags));
+    }
+
+    /// Whether it looks as if the host lost commands while the mailbox was opened: it answered one of
+    /// several that went together, and fell silent with later ones to be answered. A host that answers
+    /// nothing is slow or gone, which says nothing about bursts.
+    pub fn is_stuck_in_burst(&self) -> bool {
+        let behind = |number: u64| {
+            self.bursts
+                .0
+                .as_ref()
+                .is_some_and(|it| it.contains(&number))
+        };
+        let stuck = |sent: &Sent| behind(sent.number);
+        matches!(self.pace, Pace::Together) && self.opening.is_some() && self.sent.iter().any(stuck)
+    }
+
     /// The host loses commands that come before its answer to the last one (none was sent yet;
     /// `commands` are those of [`Mailbox::opening`]).
     pub fn one_by_one(&mut self, commands: &[u8]) {
@@ -58,7 +93,8 @@ impl Mailbox {
         if let (false, Pace::OneByOne(waiting)) = (alone, &mut self.pace) {
             waiting.push_back(line);
         }
-        self.sent.push_back(Sent { tag, what });
+        let number = self.tags;
+        self.sent.push_back(Sent { tag, what, number });
     }
 
     /// The next tag, see [`tags`].

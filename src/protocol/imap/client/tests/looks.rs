@@ -71,7 +71,7 @@ fn a_look_refreshes_what_is_remembered() {
     let learned = client.learned().unwrap();
     assert_eq!(
         (learned.after, learned.pipelining, learned.untrue),
-        (remembered.after, remembered.pipelining, remembered.untrue)
+        (remembered.after, Pipelining::Avoided, remembered.untrue)
     );
     assert_eq!(learned.belief, capability::Belief::Sure);
     assert!(learned.before.is_some());
