@@ -3,8 +3,10 @@
 //! has.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::gateway::Settings;
 use crate::support::imap::Way;
@@ -219,7 +221,7 @@ fn ask(port: u16, request: &str) -> String {
 fn hostile_requests_are_refused_and_mail_does_not_notice() {
     let scratch = Scratch::new();
     let pki = Pki::new(&scratch);
-    let gateway = Settings::to("demo://")
+    let mut gateway = Settings::to("demo://")
         .token(TOKEN)
         .log("level: info")
         .start(&scratch, &pki);
@@ -271,17 +273,26 @@ fn hostile_requests_are_refused_and_mail_does_not_notice() {
             "GET /healthz HTTP/1.1\r\nX: y\r\n",
             "POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
         ];
-        stream.write_all(part[n % part.len()].as_bytes()).unwrap();
+        // What is too much from one address is closed.
+        hung_up(stream.write_all(part[n % part.len()].as_bytes()));
         held.push(stream);
         if n % 16 == 0 {
             mail_goes_on("slow requests");
         }
     }
-    // The port itself comes back when they are given up.
-    let answer = ask(
-        ports.admin,
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    );
+    // Who asks from elsewhere has an answer meanwhile, and their own address when they are given up.
+    let probe = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let elsewhere = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let of = |ip: [u8; 4], port| SockAddr::from(SocketAddr::from((ip, port)));
+    elsewhere.bind(&of([127, 0, 0, 2], 0)).unwrap();
+    elsewhere.connect(&of([127, 0, 0, 1], ports.admin)).unwrap();
+    let mut elsewhere = TcpStream::from(elsewhere);
+    elsewhere.write_all(probe.as_bytes()).unwrap();
+    let mut answer = String::new();
+    elsewhere.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    gateway.wait_until("the port to come back", || {
+        ask(ports.admin, probe).starts_with("HTTP/1.1 200")
+    });
     mail_goes_on("the end");
 }
