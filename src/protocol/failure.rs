@@ -123,15 +123,18 @@ pub enum Code {
 
 impl Code {
     /// Each of them once, in the order they are declared in.
-    #[allow(clippy::indexing_slicing, reason = "out of bounds it does not compile")]
     pub const ALL: [Code; 9] = {
         let mut all = [Code::AuthenticationFailed; 9];
-        let mut at = 0;
-        while let Some(next) = all[at].entry().1 {
-            at += 1;
-            all[at] = next;
+        let mut places: &mut [Code] = &mut all;
+        let mut next = Some(Code::AuthenticationFailed);
+        // Too few places or too many do not compile.
+        while let Some(code) = next {
+            let (place, others) = places.split_first_mut().expect("a place for each");
+            *place = code;
+            places = others;
+            next = code.entry().1;
         }
-        assert!(at + 1 == all.len());
+        assert!(places.is_empty());
         all
     };
 
