@@ -7,8 +7,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use serde_json::json;
-
 use crate::support::gateway::{Gateway, Ports, Settings, admin_get};
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
