@@ -71,7 +71,7 @@ const BUFFER: usize = 16 * 1024;
 const BACK_OFF: Duration = Duration::from_millis(200);
 
 /// Serves the admin port until `stop` changes; then lets go of the socket and returns when the answers
-/// that are due are given, at most [`LAST_ANSWER`] later. Drop the future to end at once.
+/// that are due are given, at most ten seconds later. Drop the future to end at once.
 pub async fn serve(
     listener: impl Into<Arc<TcpListener>>,
     door: Arc<Door>,
