@@ -31,12 +31,12 @@ fn is_test(attribute: &str) -> bool {
 #[test]
 fn only_what_stands_right_above_a_function_makes_it_a_test() {
     let code =
-        "#[test]\nfn one() {}\nfn two() {}\n#[test]\n// Slow.\n#[ignore]\nasync fn three() {}\n";
+        "#[test]\nfn one() {}\nfn two() {}\n#[test]\n// Never.\n#[cfg(any())]\nfn three() {}\n";
     assert_eq!(attributes(code, "one"), Some(vec!["#[test]"]));
     assert_eq!(attributes(code, "two"), Some(vec![]));
     assert_eq!(
         attributes(code, "three"),
-        Some(vec!["#[ignore]", "#[test]"])
+        Some(vec!["#[cfg(any())]", "#[test]"])
     );
     assert_eq!(attributes(code, "four"), None);
 }
@@ -58,13 +58,10 @@ fn each_promise_is_held_by_tests_that_are_there() {
             let code = fs::read_to_string(&path).unwrap_or_else(|_| panic!("{class}: no {file}"));
             let attributes = attributes(&code, name);
             let attributes = attributes.unwrap_or_else(|| panic!("{class}: no {name} in {file}"));
+            // Whatever else stands there could keep it from being run.
             assert!(
-                attributes.iter().any(|it| is_test(it)),
-                "{class}: {name} is no test, it has {attributes:?}"
-            );
-            assert!(
-                !attributes.iter().any(|it| it.starts_with("#[ignore")),
-                "{class}: {name} is not run"
+                !attributes.is_empty() && attributes.iter().all(|it| is_test(it)),
+                "{class}: {name} is no test, or not always: {attributes:?}"
             );
         }
     }
