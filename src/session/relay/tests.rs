@@ -65,6 +65,14 @@ fn play(to_client: &[u8], to_host: &[u8], pipe: usize) -> Play {
     }
 }
 
+/// The host is in the middle of a line, and the client has read what there is of it.
+async fn play_in_a_line() -> Play {
+    let mut play = play(b"", b"", 1024);
+    play.host.write_all(b"half ").await.unwrap();
+    play.client.read_exact(&mut [0; 5]).await.unwrap();
+    play
+}
+
 async fn all(mut from: impl AsyncRead + Unpin) -> Vec<u8> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).await.unwrap();
@@ -175,13 +183,11 @@ async fn without_a_boundary_the_session_ends_without_words() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_its_boundary_as_long_as_it_takes() {
     let Play {
-        mut client,
+        client,
         mut host,
         entry,
         relay,
-    } = play(b"", b"", 1024);
-    host.write_all(b"half ").await.unwrap();
-    client.read_exact(&mut [0; 5]).await.unwrap();
+    } = play_in_a_line().await;
     entry.end(Farewell::Shutdown);
     tokio::time::sleep(Duration::from_secs(600)).await;
     host.write_all(b"a line\n").await.unwrap();
@@ -311,13 +317,11 @@ async fn the_client_of_a_session_lost_out_of_the_blue_is_kept_for_a_while() {
 #[tokio::test(start_paused = true)]
 async fn who_drains_is_kicked_all_the_same() {
     let Play {
-        mut client,
-        mut host,
+        client,
+        host: _open,
         entry,
         relay,
-    } = play(b"", b"", 1024);
-    host.write_all(b"half ").await.unwrap();
-    client.read_exact(&mut [0; 5]).await.unwrap();
+    } = play_in_a_line().await;
     entry.end(Farewell::Shutdown);
     tokio::time::sleep(Duration::from_secs(600)).await;
     entry.end(Farewell::Kicked);
