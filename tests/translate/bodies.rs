@@ -175,6 +175,33 @@ fn answers() -> Vec<(&'static str, String, &'static str, String)> {
             "+OK 3 octets\nabc".into(),
         ),
         (
+            "UID 0 before",
+            row("UID 0 BODY[] {3}\r\nabc"),
+            gone,
+            then(ERR_UNREADABLE),
+        ),
+        (
+            "UID 0 behind",
+            row("BODY[] {3}\r\nabc UID 0"),
+            gone,
+            "+OK 3 octets\nabc".into(),
+        ),
+        (
+            "a UID of more than 32 bits in the other half",
+            format!(
+                "* 1 FETCH (UID 1)\r\n* 1 FETCH (UID 4294967297 BODY[] {{3}}\r\nabc)\r\n\
+                 $T OK done\r\n"
+            ),
+            gone,
+            then(ERR_UNREADABLE),
+        ),
+        (
+            "NIL, who knows whose",
+            row("UID 1 BODY[] NIL"),
+            "* 1 FETCH (UID 0)\r\n$T OK done\r\n",
+            then(ERR_UNREADABLE),
+        ),
+        (
             "no UID",
             row("BODY[] {3}\r\nabc"),
             gone,

@@ -8,7 +8,7 @@
 use std::io::Write as _;
 
 use super::ask::{Cut, Event, Fetch, Loss, NoBody, Span, When};
-use super::fetch::{self, Body, Row, Section};
+use super::fetch::{self, Body, Row, Section, Uid};
 use super::mailbox::{Mailbox, Probe, What};
 use super::status::{Said, Status};
 
@@ -153,7 +153,7 @@ impl Mailbox {
             Demand::Ahead => State::Held,
             Demand::Dropped => State::Skipped,
         };
-        let named = row.uid.is_some() || fetching.sequence == Some(row.sequence);
+        let named = row.uid != Uid::Unsaid || fetching.sequence == Some(row.sequence);
         self.open = Some(Open {
             uid: fetching.fetch.uid,
             named,
@@ -190,9 +190,10 @@ impl Mailbox {
         let mut open = open.peekable();
         let first = open.peek().map(|(at, _)| *at);
         let found = match row.uid {
-            Some(uid) => open.find(|(_, fetching)| fetching.fetch.uid == uid),
+            Uid::Is(uid) => open.find(|(_, fetching)| fetching.fetch.uid == uid),
+            Uid::Unreadable => None,
             // No name yet: the other half of a row, or the first body still to come.
-            None => {
+            Uid::Unsaid => {
                 let mut all: Vec<_> = open.collect();
                 let half = all
                     .iter()
@@ -228,10 +229,9 @@ impl Mailbox {
         if self.opening.is_some() {
             return self.opening_row(row);
         }
-        if let (Some(probe), Some(uid)) = (&mut self.probe, row.uid)
-            && probe.uid == uid
-        {
-            probe.seen = true;
+        if let Some(probe) = &mut self.probe {
+            // A row that may be any message's is no evidence that this one is gone.
+            probe.seen |= row.uid == Uid::Is(probe.uid) || row.uid == Uid::Unreadable;
         }
         if let Some(Body::Quoted(section, text)) = row.body {
             let octets = fetch::unquoted(text);
@@ -248,7 +248,7 @@ impl Mailbox {
         let (Some(row), Some(open)) = (row, self.open.take()) else {
             return self.die(Loss::Protocol("the rest of a row"));
         };
-        if row.uid.is_some_and(|uid| uid != open.uid) {
+        if row.uid != Uid::Unsaid && row.uid != Uid::Is(open.uid) {
             // Another message's octets, or a literal of a wrong length.
             if matches!(open.state, State::Flowing | State::Complete) {
                 self.finish_fetch(open.uid, Got::All);
@@ -256,7 +256,7 @@ impl Mailbox {
             }
             return self.die(Loss::Protocol("the UID that was asked for"));
         }
-        match row.uid.is_some() || open.named {
+        match row.uid == Uid::Is(open.uid) || open.named {
             true if open.state == State::Complete => self.body_whole(open.uid),
             true => self.finish_fetch(open.uid, Got::All),
             false => self.unnamed(open.uid, row.sequence),
@@ -323,10 +323,12 @@ impl Mailbox {
                 _ => None,
             });
         let mut fetches: Vec<_> = fetches.collect();
-        let Some(uid) = row.uid else { return };
+        if row.uid == Uid::Unsaid {
+            return;
+        }
         let ours = fetches
             .iter_mut()
-            .find(|fetching| fetching.fetch.uid == uid);
+            .find(|fetching| row.uid == Uid::Is(fetching.fetch.uid));
         let Some(fetching) = ours else {
             if row.body.is_some()
                 && let Some(first) = fetches.first_mut()
@@ -338,6 +340,7 @@ impl Mailbox {
         };
         if fetching.got == Got::Unnamed && fetching.sequence == Some(row.sequence) {
             // The half of the row that names the octets already there.
+            let uid = fetching.fetch.uid;
             return self.body_whole(uid);
         }
         fetching.sequence = Some(row.sequence);

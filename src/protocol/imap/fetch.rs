@@ -13,7 +13,7 @@ pub struct Row<'a> {
     /// The message's sequence number: only good for telling two halves of one row from two rows.
     pub sequence: u32,
     /// `UID`.
-    pub uid: Option<u32>,
+    pub uid: Uid,
     /// `RFC822.SIZE`.
     pub size: Option<u64>,
     /// `EMAILID` (RFC 8474 §5.1).
@@ -22,6 +22,28 @@ pub struct Row<'a> {
     pub body: Option<Body<'a>>,
     /// The item a literal is about to be the value of: set only in the beginning of a row.
     pub awaits: Option<Section>,
+}
+
+/// What a row says of its message's UID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Uid {
+    /// Nothing, or not yet: another half of the row may.
+    #[default]
+    Unsaid,
+    /// This one.
+    Is(u32),
+    /// One that no message can have (RFC 9051 §9 `uniqueid`): 0, more than 32 bits, no number.
+    Unreadable,
+}
+
+impl Uid {
+    /// The UID, where there is one.
+    pub fn get(self) -> Option<u32> {
+        match self {
+            Uid::Is(uid) => Some(uid),
+            Uid::Unsaid | Uid::Unreadable => None,
+        }
+    }
 }
 
 /// The value of `BODY[]`.
@@ -80,7 +102,11 @@ pub fn row(line: &[u8]) -> Option<Row<'_>> {
             Some(Section::Other) => {}
             Some(section) if row.body.is_none() => row.body = Some(body(section, value)),
             Some(_) => {}
-            None if name.eq_ignore_ascii_case(b"UID") => row.uid = row.uid.or(number(value)),
+            None if name.eq_ignore_ascii_case(b"UID") => {
+                if row.uid == Uid::Unsaid {
+                    row.uid = number(value).map_or(Uid::Unreadable, Uid::Is);
+                }
+            }
             None if name.eq_ignore_ascii_case(b"RFC822.SIZE") => row.size = size(value),
             None if name.eq_ignore_ascii_case(b"EMAILID") => {
                 row.email_id = value
@@ -200,7 +226,11 @@ mod tests {
             ..Row::default()
         };
         let uid = Row {
-            uid: Some(7),
+            uid: Uid::Is(7),
+            ..base
+        };
+        let unreadable = Row {
+            uid: Uid::Unreadable,
             ..base
         };
         for (line, want) in [
@@ -244,10 +274,11 @@ mod tests {
                 "* 3 FETCH (UID 0 RFC822.SIZE 1)",
                 Some(Row {
                     size: Some(1),
-                    ..base
+                    ..unreadable
                 }),
             ),
-            ("* 3 FETCH (UID 4294967296)", Some(base)),
+            ("* 3 FETCH (UID 4294967296)", Some(unreadable)),
+            ("* 3 FETCH (UID 0 UID 7)", Some(unreadable)),
             (
                 "* 3 FETCH (UID 7 MODSEQ (5) EMAILID (M1))",
                 Some(Row {

@@ -272,7 +272,7 @@ impl Mailbox {
         let Some(opening) = &mut self.opening else {
             return;
         };
-        let Some(uid) = row.uid else { return };
+        let Some(uid) = row.uid.get() else { return };
         match opening.stage {
             // `n:*` names the last message even where that is below n (RFC 9051 §9 `seq-range`).
             Stage::From(next) | Stage::Left(next) | Stage::Resync(next)
