@@ -95,8 +95,7 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                 // What begins or ends a document, or is all of it: a map in braces, a tagged one.
                 let marker = [&b"---"[..], b"...", b"%", b"\xEF\xBB\xBF", b"{", b"!"];
                 // A map that is indented as a whole: what its next line means depends on this one.
-                let indented = so_far.given == Given::Nothing
-                    && (piece.text.starts_with(b" ") || piece.text.starts_with(b"\t"));
+                let indented = so_far.given == Given::Nothing && piece.is_indented();
                 let alone = !indented
                     && !has_anchor(&lines.line)
                     && !may_begin_block_scalar(&lines.line)
@@ -330,6 +329,15 @@ impl Piece {
 
     fn push(&mut self, line: &[u8]) {
         self.text.extend_from_slice(line);
+    }
+
+    /// Whether its first line that says anything begins with a blank.
+    fn is_indented(&self) -> bool {
+        let says = |line: &&[u8]| !matches!(line.trim_ascii_start().first(), None | Some(b'#'));
+        let mut lines = self.text.split_inclusive(|c| *c == b'\n');
+        lines
+            .find(says)
+            .is_some_and(|line| matches!(line.first(), Some(b' ' | b'\t')))
     }
 }
 

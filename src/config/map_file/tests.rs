@@ -205,6 +205,25 @@ fn a_tab_is_found_where_yaml_finds_it() {
     same_as_yaml(b"a: b\n \ttab: x\nc: d\n");
 }
 
+/// Found by fuzzing: a map that ends where a line is indented by less than its first.
+#[test]
+fn a_first_entry_that_is_indented_is_the_measure() {
+    for before in [
+        "#\t\n",
+        "# why\n",
+        "\n#\t\n",
+        " \t\n",
+        "#\t\n \t# why\n",
+        "",
+    ] {
+        for first in ["  \tt:  \n", "  t: 1\n", " t: {\n a: b}\n", "  t: x\n"] {
+            for rest in ["ve:\nis: x\n", "ve: x\n", "  ve: x\n", " ve: x\n"] {
+                same_as_yaml(format!("{before}{first}{rest}").as_bytes());
+            }
+        }
+    }
+}
+
 #[test]
 fn plain_lines() {
     for (line, want) in [
