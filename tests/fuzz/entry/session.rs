@@ -335,8 +335,10 @@ impl Play {
                     if self.protocol == Protocol::Imap && to_host.contains(&b'\r') {
                         let upper = self.to_host.to_ascii_uppercase();
                         let bare = upper.split(|octet| *octet == b'\n');
+                        // The tag may be anything; a third word would make it an argument.
+                        let words = |line: &[u8]| line.split(|octet| *octet == b' ').count();
                         let slipped = bare
-                            .filter(|line| line.ends_with(b" UNAUTHENTICATE\r"))
+                            .filter(|line| line.ends_with(b" UNAUTHENTICATE\r") && words(line) == 2)
                             .count();
                         // Only inside a literal, or a line too long to be one.
                         assert!(
