@@ -51,6 +51,8 @@ pub struct Mailbox {
     pub(super) probe: Option<Probe>,
     pub(super) updating: Option<Box<Updating>>,
     pub(super) trash: Trash,
+    /// Messages that QUIT removes and that are in \Trash by now.
+    pub(super) copied: UidSet,
     pub(super) guard: Guard,
     /// Whether the maildrop waits for [`Event::Access`].
     access_asked: bool,
@@ -158,6 +160,7 @@ impl Mailbox {
             facts: Facts::default(),
             opening: Some(Box::new(opening)),
             found: UidSet::new(),
+            copied: UidSet::new(),
             open: None,
             probe: None,
             updating: None,
@@ -165,6 +168,11 @@ impl Mailbox {
             guard: Guard::Impossible,
             access_asked: false,
         }
+    }
+
+    /// What was copied to \Trash on the connection that was lost is not copied again.
+    pub fn goes_on_from(&mut self, lost: &mut Self) {
+        self.copied = std::mem::take(&mut lost.copied);
     }
 
     /// There is somebody who answers [`Event::Guard`].

@@ -35,8 +35,8 @@ pub(super) struct Updating {
     next: usize,
     in_flight: usize,
     trouble: Trouble,
-    /// Messages that were copied to \Trash, of those to be removed.
-    copied: UidSet,
+    /// Of those to be removed, the messages to be copied to \Trash: none that was before.
+    uncopied: UidSet,
     /// Messages that carried \Deleted before we marked ours.
     marked_before: UidSet,
     /// Others' messages, whose marks were taken away, or are about to be.
@@ -274,12 +274,19 @@ impl Mailbox {
         }
     }
 
-    fn store(&mut self, up: &mut Updating, set: &UidSet, flags: &str, step: Step) -> Turn {
-        if up.next >= set.ranges().len() {
-            return Turn::Wait;
+    /// What is removed here.
+    fn doomed<'a>(&'a self, up: &'a Updating) -> &'a UidSet {
+        match self.copies() {
+            Copies::Yes => &self.copied,
+            Copies::No => &up.delete,
         }
-        let mut text = Vec::new();
-        up.next = set.write_chunk(up.next, &mut text);
+    }
+
+    fn store(&mut self, up: &mut Updating, set: &UidSet, flags: &str, step: Step) -> Turn {
+        let Some((text, next)) = text_of(set, up.next) else {
+            return Turn::Wait;
+        };
+        up.next = next;
         self.send_step(up, step, &[b"UID STORE ", &text, flags.as_bytes()]);
         Turn::More
     }
@@ -302,9 +309,9 @@ impl Mailbox {
             (Step::Search, _) => up.search = Search::Refused,
             (Step::Copy(set), Status::Ok) => {
                 for &(first, last) in set.ranges() {
-                    up.copied.push(first, last);
+                    self.copied.push(first, last);
                 }
-                up.copied.normalise();
+                self.copied.normalise();
             }
             (Step::Needed | Step::Copy(_), _) => up.trouble = Trouble::Yes,
         }
@@ -340,7 +347,7 @@ impl Updating {
             next: 0,
             in_flight: 0,
             trouble: Trouble::No,
-            copied: UidSet::new(),
+            uncopied: UidSet::new(),
             marked_before: UidSet::new(),
             spared: UidSet::new(),
             guarded: 0,
@@ -362,22 +369,10 @@ impl Updating {
     /// The next part of a set, as text and as a set.
     fn chunk(&mut self, of: impl Fn(&Self) -> &UidSet) -> Option<(Vec<u8>, UidSet)> {
         let set = of(self);
-        if self.next >= set.ranges().len() {
-            return None;
-        }
-        let mut text = Vec::new();
-        let next = set.write_chunk(self.next, &mut text);
+        let (text, next) = text_of(set, self.next)?;
         let part = set.part(self.next, next);
         self.next = next;
         Some((text, part))
-    }
-
-    /// What is removed here.
-    fn doomed(&self, copies: Copies) -> &UidSet {
-        match copies {
-            Copies::Yes => &self.copied,
-            Copies::No => &self.delete,
-        }
     }
 
     /// All commands of a stage that removes were sent.
@@ -389,4 +384,14 @@ impl Updating {
             _ => Turn::Wait,
         }
     }
+}
+
+/// As many ranges of a set as one command takes, from one on; and the first behind them.
+fn text_of(set: &UidSet, from: usize) -> Option<(Vec<u8>, usize)> {
+    if from >= set.ranges().len() {
+        return None;
+    }
+    let mut text = Vec::new();
+    let next = set.write_chunk(from, &mut text);
+    Some((text, next))
 }

@@ -81,6 +81,7 @@ where
         let from_host = welcomed(&mut mailbox, &mut welcome, commands, pipelining);
         let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
         self.host = host;
+        mailbox.goes_on_from(&mut self.mailbox);
         self.mailbox = mailbox;
         self.from_host = ReadEnd::new(from_host);
         self.to_host = WriteEnd::default();

@@ -6,7 +6,7 @@ use super::super::ask::Outcome;
 use super::super::facts::Trash;
 use super::super::mailbox::Mailbox;
 use super::super::uid_set::UidSet;
-use super::{Round, Search, Stage, Step, Then, Trouble, Turn, Updating};
+use super::{Round, Search, Stage, Step, Then, Trouble, Turn, Updating, text_of};
 use crate::protocol::pop3::config::Delete;
 
 impl Mailbox {
@@ -41,6 +41,7 @@ impl Mailbox {
                     };
                 }
                 up.acted = true;
+                up.uncopied = up.delete.minus(&self.copied);
                 up.go(match (self.wanted.delete, can.moves, can.uid_plus) {
                     (Delete::Trash, true, _) => Stage::Moving,
                     (Delete::Trash, false, _) => Stage::Copying,
@@ -61,12 +62,12 @@ impl Mailbox {
                 Turn::More
             }
             Stage::Copying => {
-                let Some(set) = up.chunk(|up| &up.delete) else {
+                let Some(set) = up.chunk(|up| &up.uncopied) else {
                     if up.in_flight > 0 {
                         return Turn::Wait;
                     }
                     // Only what is safe in \Trash is removed here.
-                    if up.copied != up.delete {
+                    if !up.delete.minus(&self.copied).is_empty() {
                         up.trouble = Trouble::Yes;
                     }
                     return match can.uid_plus {
@@ -83,10 +84,10 @@ impl Mailbox {
                 Turn::More
             }
             Stage::Removing => {
-                let copying = self.copies();
-                let Some((set, _)) = up.chunk(|up| up.doomed(copying)) else {
+                let Some((set, next)) = text_of(self.doomed(up), up.next) else {
                     return up.finished();
                 };
+                up.next = next;
                 let flags = b" +FLAGS.SILENT (\\Deleted)";
                 self.send_step(up, Step::Needed, &[b"UID STORE ", &set, flags]);
                 self.send_step(up, Step::Needed, &[b"UID EXPUNGE ", &set]);
@@ -106,7 +107,7 @@ impl Mailbox {
                 if up.search == Search::Refused {
                     return Turn::Over(Outcome::NotDone);
                 }
-                let others = found.minus(up.doomed(self.copies()));
+                let others = found.minus(self.doomed(up));
                 up.marked_before = found.minus(&others);
                 if others.is_empty() {
                     return up.go(Stage::Marking);
@@ -154,7 +155,7 @@ impl Mailbox {
                 }
             }
             Stage::Marking => {
-                let doomed = up.doomed(self.copies()).clone();
+                let doomed = self.doomed(up).clone();
                 let flags = " +FLAGS.SILENT (\\Deleted)";
                 if self.store(up, &doomed, flags, Step::Needed) == Turn::More {
                     return Turn::More;
@@ -176,7 +177,7 @@ impl Mailbox {
                 if up.search == Search::Refused {
                     return up.go(Stage::Unmarking);
                 }
-                let others = found.minus(up.doomed(self.copies()));
+                let others = found.minus(self.doomed(up));
                 if others.is_empty() {
                     up.go(Stage::Expunging)
                 } else if self.guard(up, others) {
@@ -186,7 +187,7 @@ impl Mailbox {
                 }
             }
             Stage::Unmarking => {
-                let ours = up.doomed(self.copies()).minus(&up.marked_before);
+                let ours = self.doomed(up).minus(&up.marked_before);
                 let flags = " -FLAGS.SILENT (\\Deleted)";
                 if self.store(up, &ours, flags, Step::Optional) == Turn::More {
                     return Turn::More;
