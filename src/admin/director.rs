@@ -154,16 +154,14 @@ async fn work(call: &Call, wishes: Vec<Wish>) -> Reply {
     let Some(gateway) = call.gateway.serving() else {
         return not_serving();
     };
-    let job = gateway.state.move_users(wishes);
-    let told = || Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
-    match call.query.get("wait") {
-        None | Some("true") => {
-            if timeout(ANSWER, job.finished()).await.is_err() {
-                return told();
-            }
-        }
-        Some("false") => return told(),
+    let patience = match call.query.get("wait") {
+        None | Some("true") => ANSWER,
+        Some("false") => Duration::ZERO,
         Some(_) => return bad_request("expected true or false in `wait`"),
+    };
+    let job = gateway.state.move_users(wishes);
+    if patience.is_zero() || timeout(patience, job.finished()).await.is_err() {
+        return Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
     }
     let failed = job.failed();
     let mut body = json!({

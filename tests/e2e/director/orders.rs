@@ -241,6 +241,11 @@ fn a_long_list_of_moves_is_one_call() {
     let list: Vec<Value> = (0..count)
         .map(|n| moved(&format!("user{n}@example.org")))
         .collect();
+    // Nothing is moved by a question that is not understood.
+    let one = Value::Array(vec![moved("user0@example.org")]);
+    let (status, _) = ask(admin, "POST", "/api/v1/move?wait=perhaps", &one);
+    assert_eq!(status, 400);
+    assert_eq!(get(admin, "/api/v1/moves")["moves"], json!([]));
     let begun = Instant::now();
     let (status, answer) = ask(admin, "POST", "/api/v1/move", &Value::Array(list));
     println!("{count} users moved in {:?}", begun.elapsed());
