@@ -84,8 +84,9 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                     // It may have been the first line of something larger.
                     let blank = |c: &&u8| matches!(**c, b' ' | b'\t');
                     let mut blanks = lines.line.iter().take_while(blank);
-                    let inside =
-                        blanks.any(|c| *c == b'\t') || lines.line.get(so_far.indent) == Some(&b' ');
+                    let inside = blanks.any(|c| *c == b'\t')
+                        || lines.line.get(so_far.indent) == Some(&b' ')
+                        || has_bare_cr(&lines.line);
                     match inside || before.is_block() {
                         true => before.unread(&mut piece),
                         false => so_far.give(before, &mut each),

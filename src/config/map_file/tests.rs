@@ -174,6 +174,8 @@ fn a_bare_cr_ends_a_line_as_yaml_has_it() {
         "a: b\n# c\rd: e\nf: g\n",
         "a: b\r",
         "a: b\r\r\nc: d\n",
+        "a: b c\n\r mob\nd: e\n",
+        "  a: b c\n\r  mob\n  d: e\n",
     ] {
         same_as_yaml(text.as_bytes());
     }
