@@ -30,6 +30,7 @@ mod faults;
 mod forward;
 mod hosts;
 mod kernel;
+mod log_file;
 mod lookup;
 mod lookup_nginx;
 mod loops;
