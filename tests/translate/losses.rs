@@ -71,6 +71,59 @@ async fn a_lost_connection_is_replaced() {
     assert_eq!(session.later[0].log, ["SELECT \"INBOX\""]);
 }
 
+/// What an answer was given to, be it a refusal, is not asked again when a later command loses its host.
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_is_not_asked_again() {
+    const UNREADABLE: &str =
+        "-ERR [SYS/TEMP] the message cannot be read now, try again later (S1)\n";
+    const SECOND: &str = "+OK 25 octets\n..\nSubject: two\n\nno end\n.\n";
+    for (later, want) in [
+        (
+            vec![three().rule("UID FETCH 2 (UID BODY", "$CLOSE"), three()],
+            SECOND,
+        ),
+        (
+            vec![three().rule("SELECT", "$T NO [LIMIT] x\r\n"), three()],
+            LOST,
+        ),
+    ] {
+        let host = three().rule("UID FETCH 1 (UID BODY", "$T BAD x\r\n");
+        let session = play(host, later, "RETR 1\r\nRETR 2\r\nQUIT\r\n").await;
+        assert_eq!(session.text(), format!("{UNREADABLE}{want}+OK bye\n"));
+    }
+    // DELE has asked whether one may; QUIT is not taken for that question.
+    let first = play(three(), vec![], "QUIT\r\n").await;
+    let again = Play {
+        cached: first.served.remainder,
+        later: Later::of(vec![three().rule("SELECT", "$T NO x\r\n")]),
+        ..Play::default()
+    };
+    let host = three().rule("UID FETCH 2 (UID BODY", "$T BAD x\r\n");
+    let session = again.run(host, "DELE 1\r\nRETR 2\r\nQUIT\r\n").await;
+    assert_eq!(
+        session.expect("opened").text(),
+        format!(
+            "+OK message deleted\n{UNREADABLE}-ERR [SYS/TEMP] deleted messages not removed (S1)\n"
+        )
+    );
+}
+
+/// Every command has an answer while there is no host at all, QUIT too.
+#[tokio::test(start_paused = true)]
+async fn without_a_host_every_command_is_answered() {
+    let commands = "DELE 3\r\nRETR 1\r\nRETR 2\r\nRETR 2\r\nNOOP\r\nQUIT\r\n";
+    let host = three().rule("UID FETCH 1 (UID BODY", "$MODEL$CLOSE");
+    let session = play(host, vec![], commands).await;
+    assert_eq!(
+        session.text(),
+        format!(
+            "+OK message deleted\n{GOT}{LOST}{LOST}+OK\n\
+             -ERR [SYS/TEMP] deleted messages not removed (S1)\n"
+        )
+    );
+    assert_eq!(session.host.uids(), [1, 2, 3]);
+}
+
 /// A body that broke off goes on where it stopped, if what comes is certainly the rest.
 #[tokio::test(start_paused = true)]
 async fn a_body_is_resumed() {

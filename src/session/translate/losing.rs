@@ -47,6 +47,7 @@ where
             Ok(Ok(())) => {
                 self.host_moved = Instant::now();
                 self.maildrop.found();
+                self.redo = Some(ask.clone());
                 self.mailbox.ask(ask);
                 return;
             }
@@ -56,6 +57,7 @@ where
             }
             Ok(Err(NotOpen::Failed(_))) | Err(_) => {}
         }
+        self.redo = None;
         match failed {
             Some(event) => self.maildrop.event(event, self.to_client.buffer()),
             None => self.mailbox.ask(ask),

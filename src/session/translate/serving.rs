@@ -63,7 +63,7 @@ pub(super) struct Serving<'a, C, H, A> {
     pub(super) to_guard: Option<Event<'static>>,
     /// Waits for another connection to the host.
     pub(super) pending: Option<Ask>,
-    /// What is told of it if there is none.
+    /// What is told of it if there is none: only where the loss came after it was asked.
     pub(super) failed: Option<Event<'static>>,
     /// What was asked and not answered: on another connection it is asked once more.
     pub(super) redo: Option<Ask>,
@@ -201,12 +201,14 @@ where
                 if failed == Some(Event::Updated(Outcome::Unknown)) {
                     self.removal = Removal::Begun;
                 }
+                // Whatever it is an answer to is not asked again, but for what a loss has cut off.
+                let asked = match is_answer(&event) {
+                    true => self.redo.take(),
+                    false => None,
+                };
                 if failed.is_some() && self.mailbox.is_dead() && self.may_reconnect() {
-                    self.pending = self.redo.take();
-                    self.failed = failed;
-                }
-                if matches!(event, Event::BodyStart { .. }) {
-                    self.redo = None;
+                    self.failed = failed.filter(|_| asked.is_some());
+                    self.pending = asked;
                 }
                 if self.pending.is_none() {
                     self.maildrop.event(event, self.to_client.buffer());
@@ -373,6 +375,14 @@ fn wants_answer(ask: &Ask) -> bool {
         Ask::Access | Ask::Update(_) | Ask::Restore(_) => true,
         Ask::Enough | Ask::Guarded(_) => false,
     }
+}
+
+/// Whether this is what somebody waited for, or its beginning.
+fn is_answer(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::BodyStart { .. } | Event::NoBody(_) | Event::Access(_) | Event::Updated(_)
+    )
 }
 
 fn ended(why: Why) -> Ended {
