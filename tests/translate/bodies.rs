@@ -188,10 +188,8 @@ fn answers() -> Vec<(&'static str, String, &'static str, String)> {
         ),
         (
             "a UID of more than 32 bits in the other half",
-            format!(
-                "* 1 FETCH (UID 1)\r\n* 1 FETCH (UID 4294967297 BODY[] {{3}}\r\nabc)\r\n\
-                 $T OK done\r\n"
-            ),
+            "* 1 FETCH (UID 1)\r\n* 1 FETCH (UID 4294967297 BODY[] {3}\r\nabc)\r\n$T OK done\r\n"
+                .into(),
             gone,
             then(ERR_UNREADABLE),
         ),

@@ -103,9 +103,10 @@ pub fn row(line: &[u8]) -> Option<Row<'_>> {
             Some(section) if row.body.is_none() => row.body = Some(body(section, value)),
             Some(_) => {}
             None if name.eq_ignore_ascii_case(b"UID") => {
-                if row.uid == Uid::Unsaid {
-                    row.uid = number(value).map_or(Uid::Unreadable, Uid::Is);
-                }
+                row.uid = match row.uid {
+                    Uid::Unsaid => number(value).map_or(Uid::Unreadable, Uid::Is),
+                    said => said,
+                };
             }
             None if name.eq_ignore_ascii_case(b"RFC822.SIZE") => row.size = size(value),
             None if name.eq_ignore_ascii_case(b"EMAILID") => {
