@@ -16,6 +16,7 @@ mod octets;
 mod polls;
 mod pooled;
 mod quit;
+mod sizes;
 mod steps;
 
 use std::collections::VecDeque;

@@ -41,15 +41,15 @@ pub(super) struct Opening {
     sizes_asked: bool,
     /// Rows that contradict what was cached.
     anomaly: bool,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// The numbers of a STATUS.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     messages: Option<u64>,
-    uid_next: Option<u64>,
-    uid_validity: Option<u64>,
+    pub(super) uid_next: Option<u64>,
+    pub(super) uid_validity: Option<u64>,
 }
 
 /// How SELECT was sent.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::uid_set::UidSet;
 pub use builder::Builder;
+use builder::PLACEHOLDER;
 
 /// Most messages a maildrop may have: 8 octets each, 64 MiB.
 pub const MOST_MESSAGES: usize = 8 * 1024 * 1024;
@@ -189,6 +190,24 @@ impl Snapshot {
             }
         }
         self.total = self.sum();
+    }
+
+    /// Takes over what was learned or measured of the same messages before: the host, asked for all
+    /// of them again, has told its own sizes again.
+    pub fn recall(&mut self, known: &Snapshot) {
+        if self.uid_validity != known.uid_validity {
+            return;
+        }
+        let mut rows = self.rows.iter().peekable();
+        let mut others = Vec::new();
+        for &(uid, size) in &known.rows {
+            while rows.next_if(|row| row.0 < uid).is_some() {}
+            let here = rows.next_if(|row| row.0 == uid);
+            if here.is_some_and(|row| row.1 != size) && size != small(PLACEHOLDER) {
+                others.push((uid, known.message((uid, size)).size));
+            }
+        }
+        self.learn(others);
     }
 
     /// Octets of memory it takes.

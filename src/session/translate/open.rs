@@ -126,6 +126,11 @@ where
                 .restore(&mut host, &mut mailbox, rest, uid_validity)
                 .await;
         }
+        if let Some(cached) = cached.as_ref().filter(|_| sizes != Sizes::Trust)
+            && !Arc::ptr_eq(cached, &opened.snapshot)
+        {
+            Arc::make_mut(&mut opened.snapshot).recall(cached);
+        }
         let rest = match sizes {
             Sizes::Exact => {
                 measure(

@@ -113,7 +113,13 @@ impl Mailbox {
         let mut builder = opening.builder;
         builder.hide(opening.hidden);
         let uid_validity = self.facts.uid_validity.unwrap_or_default();
-        let mut snapshot = builder.finish(uid_validity, self.facts.uid_next, complete);
+        // Some hosts (Courier) tell UIDNEXT to STATUS only; it came before the list.
+        let counts = opening.counts;
+        let of_status = counts
+            .uid_next
+            .filter(|_| counts.uid_validity == Some(uid_validity));
+        let uid_next = self.facts.uid_next.or(of_status);
+        let mut snapshot = builder.finish(uid_validity, uid_next, complete);
         snapshot.mod_seq = self.facts.mod_seq;
         self.events.push_back(Event::Opened(Opened {
             snapshot: Arc::new(snapshot),

@@ -9,7 +9,7 @@ use super::{BIG, Complete, MOST_MESSAGES, Measured, Snapshot, small};
 const FIRST_ROOM: usize = 128 * 1024;
 
 /// Shown for a message whose size the host would not tell; wrong, but the message is there.
-const PLACEHOLDER: u64 = 1;
+pub(super) const PLACEHOLDER: u64 = 1;
 
 /// Gathers the rows of a snapshot, in whatever order they come and however often.
 #[derive(Debug, Default)]
