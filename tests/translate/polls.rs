@@ -168,6 +168,34 @@ async fn emailids_stay_with_their_messages() {
     assert!(with.text().contains("\n3 M3\n"), "{}", with.text());
 }
 
+/// Ids that nobody asked for, and what is no id (RFC 8474 §7), take no room.
+#[tokio::test(start_paused = true)]
+async fn emailids_are_kept_only_where_they_are_wanted() {
+    let long = "x".repeat(256);
+    for (uidl, id, kept) in [
+        ("{uid}", "M1", None),
+        ("{emailid}", "M1", Some(&b"M1"[..])),
+        ("{emailid}", &long[1..], Some(&long.as_bytes()[1..])),
+        ("{emailid}", &long, None),
+        ("{emailid}", "M.1", None),
+    ] {
+        let settings = Settings {
+            uidl: UidlFormat::parse(uidl).expect("a format"),
+            ..Settings::default()
+        };
+        let rows = format!("* 1 FETCH (UID 1 RFC822.SIZE 29 EMAILID ({id}))\r\n$T OK\r\n");
+        let host = Host::with(&[ONE]).rule("UID FETCH 1:*", &rows);
+        let play = Play {
+            settings,
+            ..Play::default()
+        };
+        let session = play.run(host, "QUIT\r\n").await.expect("opened");
+        let left = session.served.remainder.expect("a list that is kept");
+        assert_eq!(left.email_id(0), kept, "{uidl} {id}");
+        assert_eq!(left.has_email_ids(), kept.is_some(), "{uidl} {id}");
+    }
+}
+
 /// Where the host keeps QRESYNC it names what is gone, and nothing is searched for.
 #[tokio::test(start_paused = true)]
 async fn a_host_that_resyncs_names_the_gone() {

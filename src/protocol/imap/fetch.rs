@@ -7,6 +7,9 @@
 use super::response::MARK;
 use super::uid_set::{number, number64};
 
+/// Longest id of a message in octets (RFC 8474 §7).
+pub const OBJECT_ID_MAX: usize = 255;
+
 /// A row, or the beginning of one up to a literal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -16,7 +19,7 @@ pub struct Row<'a> {
     pub uid: Uid,
     /// `RFC822.SIZE`.
     pub size: Option<u64>,
-    /// `EMAILID` (RFC 8474 §5.1).
+    /// `EMAILID` (RFC 8474 §5.1): at most [`OBJECT_ID_MAX`] octets.
     pub email_id: Option<&'a [u8]>,
     /// `BODY[]`.
     pub body: Option<Body<'a>>,
@@ -110,10 +113,7 @@ pub fn row(line: &[u8]) -> Option<Row<'_>> {
             }
             None if name.eq_ignore_ascii_case(b"RFC822.SIZE") => row.size = size(value),
             None if name.eq_ignore_ascii_case(b"EMAILID") => {
-                row.email_id = value
-                    .strip_prefix(b"(")
-                    .and_then(|value| value.strip_suffix(b")"))
-                    .map(<[u8]>::trim_ascii);
+                row.email_id = object_id(value);
             }
             None => {}
         }
@@ -202,6 +202,14 @@ fn body(section: Section, value: &[u8]) -> Body<'_> {
         [b'"', text @ .., b'"'] => Body::Quoted(section, text),
         _ => Body::Nil,
     }
+}
+
+/// The id in `"(" objectid ")"`, where `objectid = 1*255(ALPHA / DIGIT / "_" / "-")` (RFC 8474 §7).
+/// What is none is as if it were not there: a line has room for ids that nobody has.
+fn object_id(value: &[u8]) -> Option<&[u8]> {
+    let id = value.strip_prefix(b"(")?.strip_suffix(b")")?.trim_ascii();
+    let may = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-');
+    ((1..=OBJECT_ID_MAX).contains(&id.len()) && id.iter().all(may)).then_some(id)
 }
 
 /// A size: a host was seen to send `9.3736e+06`, others -1.
@@ -376,6 +384,34 @@ mod tests {
             assert_eq!(row(line.as_bytes()), want, "{line:?}");
         }
         assert_eq!(unquoted(b"a\\\"\\\\b\\"), b"a\"\\b");
+    }
+
+    #[test]
+    fn ids_are_those_of_the_grammar() {
+        let longest = "x".repeat(255);
+        let longer = "x".repeat(256);
+        for (value, want) in [
+            ("(M1)", Some("M1")),
+            ("( M1 )", Some("M1")),
+            ("(-az_AZ09)", Some("-az_AZ09")),
+            (&format!("({longest})"), Some(&longest[..])),
+            (&format!("({longer})"), None),
+            (&format!("({})", "x".repeat(60_000)), None),
+            ("()", None),
+            ("( )", None),
+            ("(M1 M2)", None),
+            ("(M.1)", None),
+            ("(M\u{fc})", None),
+            ("((M1))", None),
+            ("(\"M1\")", None),
+            ("M1", None),
+            ("NIL", None),
+            ("(M1", None),
+        ] {
+            let line = format!("* 3 FETCH (EMAILID {value} UID 7)");
+            let got = row(line.as_bytes()).unwrap();
+            assert_eq!(got.email_id, want.map(str::as_bytes), "{value}");
+        }
     }
 
     #[test]

@@ -284,7 +284,11 @@ impl Mailbox {
                 });
                 opening.anomaly |= known.is_none();
             }
-            _ => opening.builder.push(uid, row.size, row.email_id),
+            _ => {
+                let wanted = self.wanted.needs == Needs::EmailId;
+                let id = row.email_id.filter(|_| wanted);
+                opening.builder.push(uid, row.size, id);
+            }
         }
     }
 

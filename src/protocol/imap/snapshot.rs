@@ -249,6 +249,7 @@ fn small(size: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fetch::OBJECT_ID_MAX;
     use super::*;
 
     fn snapshot(rows: &[(u32, Option<u64>)], hidden: &[u32], complete: Complete) -> Snapshot {
@@ -337,6 +338,28 @@ mod tests {
         let got = builder.finish(1, None, Complete::Yes);
         let ids: Vec<_> = (0..4).map(|at| got.email_id(at)).collect();
         assert_eq!(ids, [Some(&b"three"[..]), None, Some(b"nine"), None]);
+    }
+
+    #[test]
+    fn emailids_have_a_bound_together() {
+        let id = [b'x'; OBJECT_ID_MAX];
+        let most = builder::MOST_ID_OCTETS / (OBJECT_ID_MAX + 1);
+        let mut builder = Builder::default();
+        for uid in 1..=most as u32 {
+            builder.push(uid, Some(1), Some(&id));
+        }
+        assert!(!builder.overflowed());
+        builder.push(u32::MAX, Some(1), Some(b"M1"));
+        assert!(builder.overflowed(), "{most} and one more");
+        let got = builder.finish(1, None, Complete::Yes);
+        assert_eq!(got.email_id(most - 1), Some(&id[..]));
+        assert!(got.memory() < builder::MOST_ID_OCTETS + 13 * (most + 64));
+        // One that is too long is none.
+        let mut builder = Builder::default();
+        builder.push(1, Some(1), Some(&[b'x'; OBJECT_ID_MAX + 1]));
+        builder.push(2, Some(1), Some(&id));
+        let got = builder.finish(1, None, Complete::Yes);
+        assert_eq!((got.email_id(0), got.email_id(1)), (None, Some(&id[..])));
     }
 
     #[test]

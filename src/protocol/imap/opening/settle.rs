@@ -22,7 +22,8 @@ impl Mailbox {
         };
         if opening.builder.overflowed() {
             return self.refuse(Failure::HostSetup {
-                cause: "the mailbox has more messages than a maildrop may have".into(),
+                cause: "the mailbox has more messages, or EMAILIDs, than a maildrop may have"
+                    .into(),
             });
         }
         if opening.anomaly && !matches!(opening.stage, Stage::Compare | Stage::Missing) {

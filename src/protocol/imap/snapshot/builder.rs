@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use super::super::uid_set::UidSet;
 use super::{BIG, Complete, MOST_MESSAGES, Measured, Snapshot, small};
 
+/// Octets that all EMAILIDs of a maildrop may have: as many as the rows of the largest one, 64 MiB. That is
+/// two million ids of 32 octets, the longest in use.
+pub(super) const MOST_ID_OCTETS: usize = 64 * 1024 * 1024;
+
 /// Rows there is room for before the first row came, whatever the host announces: 1 MiB.
 const FIRST_ROOM: usize = 128 * 1024;
 
@@ -20,7 +24,10 @@ pub struct Builder {
     big: BTreeMap<u32, u64>,
     /// Rows that came without a size.
     sizeless: Vec<u32>,
-    ids: Vec<(u32, Box<[u8]>)>,
+    /// UIDs, and where in `id_octets` the EMAILID of each begins.
+    ids: Vec<(u32, u32)>,
+    /// EMAILIDs, each behind its length.
+    id_octets: Vec<u8>,
     ascending: Ascending,
     hidden: UidSet,
     overflow: bool,
@@ -66,16 +73,7 @@ impl Builder {
         if self.rows.last().is_some_and(|&(last, _)| last >= uid) {
             self.ascending = Ascending::No;
         }
-        if self.rows.len() == self.rows.capacity() {
-            // Up to what was announced at most twice what came; beyond it by a quarter, because
-            // doubling a list of a million would waste 8 MiB.
-            let rows = self.rows.len();
-            let room = match self.expected.checked_sub(rows) {
-                Some(left @ 1..) => left.min(rows.max(64)),
-                _ => (rows / 4).max(64),
-            };
-            self.rows.reserve_exact(room);
-        }
+        make_room(&mut self.rows, self.expected);
         let known = match size {
             Some(size) => {
                 if small(size) == BIG {
@@ -90,8 +88,29 @@ impl Builder {
         };
         self.rows.push((uid, known));
         if let Some(id) = email_id {
-            self.ids.push((uid, id.into()));
+            self.push_id(uid, id);
         }
+    }
+
+    fn push_id(&mut self, uid: u32, id: &[u8]) {
+        let start = self.id_octets.len();
+        let (Ok(length), Ok(at)) = (u8::try_from(id.len()), u32::try_from(start)) else {
+            return;
+        };
+        if start.saturating_add(id.len()) >= MOST_ID_OCTETS {
+            self.overflow = true;
+            return;
+        }
+        make_room(&mut self.ids, self.expected);
+        self.ids.push((uid, at));
+        self.id_octets.push(length);
+        self.id_octets.extend_from_slice(id);
+    }
+
+    /// The EMAILID that begins there.
+    fn id_at(&self, start: u32) -> Option<&[u8]> {
+        let (&length, rest) = self.id_octets.get(start as usize..)?.split_first()?;
+        rest.get(..usize::from(length))
     }
 
     /// These are there but not to be shown.
@@ -99,7 +118,7 @@ impl Builder {
         self.hidden = hidden;
     }
 
-    /// Whether the host sent more than [`MOST_MESSAGES`].
+    /// Whether the host sent more than [`MOST_MESSAGES`], or more EMAILIDs than [`MOST_ID_OCTETS`] hold.
     pub fn overflowed(&self) -> bool {
         self.overflow
     }
@@ -177,16 +196,19 @@ impl Builder {
             self.rows.shrink_to_fit();
         }
         let email_ids = (!self.ids.is_empty()).then(|| {
-            self.ids.sort_by_key(|id| id.0);
-            let (mut octets, mut ends) = (Vec::new(), Vec::with_capacity(self.rows.len()));
+            self.ids.sort_unstable();
+            let mut octets = Vec::with_capacity(self.id_octets.len());
+            let mut ends = Vec::with_capacity(self.rows.len());
             for row in &self.rows {
                 if let Ok(at) = self.ids.binary_search_by_key(&row.0, |id| id.0)
-                    && let Some((_, id)) = self.ids.get(at)
+                    && let Some(&(_, start)) = self.ids.get(at)
+                    && let Some(id) = self.id_at(start)
                 {
                     octets.extend_from_slice(id);
                 }
                 ends.push(u32::try_from(octets.len()).unwrap_or(u32::MAX));
             }
+            octets.shrink_to_fit();
             (octets, ends)
         });
         let mut snapshot = Snapshot {
@@ -205,4 +227,18 @@ impl Builder {
         snapshot.total = snapshot.sum();
         snapshot
     }
+}
+
+/// Makes room for one more: up to what was announced at most twice what came; beyond it by a quarter,
+/// because doubling a list of a million would waste 8 MiB.
+fn make_room(list: &mut Vec<(u32, u32)>, expected: usize) {
+    if list.len() < list.capacity() {
+        return;
+    }
+    let have = list.len();
+    let room = match expected.checked_sub(have) {
+        Some(left @ 1..) => left.min(have.max(64)),
+        _ => (have / 4).max(64),
+    };
+    list.reserve_exact(room);
 }
