@@ -14,7 +14,7 @@ mod tail;
 mod tests;
 
 use self::answering::{Answering, Said, Status};
-use self::asking::{Asking, Body, Found, Head, Verb};
+use self::asking::{Answer, Asking, Body, Found, Head, Verb};
 use self::listing::Listing;
 use super::grammar::{Literal, LiteralKind};
 use super::reply;
@@ -136,7 +136,7 @@ impl Framing {
 
     /// The client sent a whole command.
     fn client_command(&mut self) {
-        let (verb, tag) = (self.client.verb, self.client.tag);
+        let (verb, tag, answer) = (self.client.verb, self.client.tag, self.client.answer);
         self.client.next_command();
         match verb {
             Verb::Done if self.idle == Idle::Yes => {
@@ -151,7 +151,9 @@ impl Framing {
             Verb::Compress => self.compress = Some(tag),
             Verb::Done | Verb::Unread | Verb::Other => {}
         }
-        self.outstanding = self.outstanding.saturating_add(1);
+        if answer == Answer::ToCome {
+            self.outstanding = self.outstanding.saturating_add(1);
+        }
     }
 
     /// `+`: the host wants more. That it wants *this* literal is certain only while no other command
@@ -171,7 +173,10 @@ impl Framing {
         if self.client.is_refused_by(tag) {
             return;
         }
-        self.outstanding = self.outstanding.saturating_sub(1);
+        // One tag for two commands: the one takes the other's place, and the count stays right.
+        if !self.client.is_answered_by(tag) {
+            self.outstanding = self.outstanding.saturating_sub(1);
+        }
         if self.open == Some(tag) {
             self.open = None;
             self.idle = Idle::No;

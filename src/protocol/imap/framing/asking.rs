@@ -12,6 +12,8 @@ pub(super) struct Asking {
     /// The command's tag and verb.
     pub(super) tag: Hash,
     pub(super) verb: Verb,
+    /// Whether the host has answered the command that has begun.
+    pub(super) answer: Answer,
     /// Where in a line we are that may be a command's first.
     pub(super) head: Head,
     word: Word,
@@ -28,6 +30,14 @@ pub(super) enum Body {
     Literal(u64),
     /// As many, which the host may take for commands.
     Doubtful(u64),
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Answer {
+    #[default]
+    ToCome,
+    /// Before the command's end: it will not be answered then.
+    Given,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +78,7 @@ impl Asking {
     pub(super) fn next_command(&mut self) {
         self.within = false;
         self.verb = Verb::Unread;
+        self.answer = Answer::ToCome;
         self.head = Head::Start;
     }
 
@@ -83,6 +94,17 @@ impl Asking {
         self.next_command();
         self.head = head;
         self.within = !between;
+        true
+    }
+
+    /// Whether this answers the command that has begun: a host that takes a literal may refuse what it is
+    /// for before the literal is whole, and reads on to the command's end (RFC 7888 §4).
+    pub(super) fn is_answered_by(&mut self, tag: Hash) -> bool {
+        let known = self.within && !matches!(self.verb, Verb::Unread | Verb::Done);
+        if !known || self.tag != tag || self.answer == Answer::Given {
+            return false;
+        }
+        self.answer = Answer::Given;
         true
     }
 

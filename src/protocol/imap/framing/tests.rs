@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod early;
+
 /// `c` is fed from the client, `h` from the host; behind each: may a BYE be said? `blind` and
 /// `end` are the other outcomes.
 type Script<'a> = &'a [(char, &'a [u8], &'a str)];
