@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::asked::Asked;
+use super::protect::HEADER;
 use super::records::Records;
 use super::{FirstWords, FrontTls};
 
@@ -30,6 +31,44 @@ enum Want {
     Data,
 }
 
+/// What the client has sent and rustls is not done with. It is given one record at a time: behind the
+/// client's Finished may come more in the same write (data, a new key), which rustls would go on to read,
+/// and answer in words that are lost when its part ends here.
+#[derive(Default)]
+struct Received {
+    octets: Vec<u8>,
+    /// How many of them rustls has been given.
+    given: usize,
+    /// The end of the record that those end with.
+    end: usize,
+}
+
+impl Received {
+    fn given(&mut self) -> &mut [u8] {
+        self.octets.get_mut(..self.given).unwrap_or_default()
+    }
+
+    fn discard(&mut self, octets: usize) {
+        let octets = octets.min(self.given);
+        self.octets.drain(..octets);
+        self.given -= octets;
+        self.end -= octets;
+    }
+
+    /// Gives rustls the rest of a record, or what there is of the next one. Whether there was any.
+    fn give(&mut self) -> bool {
+        let header = self.octets.get(self.end..).unwrap_or_default();
+        if self.given == self.end
+            && let [_, _, _, high, low, ..] = *header
+        {
+            self.end += HEADER + usize::from(u16::from_be_bytes([high, low]));
+        }
+        let before = self.given;
+        self.given = self.end.min(self.octets.len());
+        self.given > before
+    }
+}
+
 /// Shakes hands. What is said last stays with the stream and leaves with its first data.
 pub(super) async fn accept(
     mut tcp: TcpStream,
@@ -38,13 +77,13 @@ pub(super) async fn accept(
 ) -> io::Result<FrontTls> {
     let (config, asked) = Asked::in_one_handshake(&config);
     let mut rustls = UnbufferedServerConnection::new(config).map_err(failed)?;
-    let mut received = Vec::new();
+    let mut received = Received::default();
     let mut send = Vec::new();
-    let mut data = Vec::new();
     loop {
-        match advance(&mut rustls, &mut received, &mut send, &mut data) {
+        match advance(&mut rustls, &mut received, &mut send) {
             Ok(Want::Go) => {}
             Ok(Want::Data) if !rustls.is_handshaking() => break,
+            Ok(_) if received.give() => {}
             Ok(want) => {
                 if want == Want::Data
                     && let Some(first) = first.take()
@@ -56,14 +95,14 @@ pub(super) async fn accept(
                     tcp.write_all(&send).await?;
                     send.clear();
                 }
-                if received.len() >= RECEIVED_MAX {
+                if received.octets.len() >= RECEIVED_MAX {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
                         "a handshake without end",
                     ));
                 }
-                received.reserve(READ);
-                if tcp.read_buf(&mut received).await? == 0 {
+                received.octets.reserve(READ);
+                if tcp.read_buf(&mut received.octets).await? == 0 {
                     return Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
                         "tls handshake eof",
@@ -72,7 +111,7 @@ pub(super) async fn accept(
             }
             Err(error) => {
                 // Its alert is the last that rustls has to say.
-                let _ = advance(&mut rustls, &mut received, &mut send, &mut data);
+                let _ = advance(&mut rustls, &mut received, &mut send);
                 let _ = tcp.try_write(&send);
                 return Err(failed(error));
             }
@@ -103,8 +142,7 @@ pub(super) async fn accept(
             server_name: asked.name(),
         },
         super::Start {
-            received,
-            data,
+            received: received.octets,
             send,
         },
     ))
@@ -113,11 +151,10 @@ pub(super) async fn accept(
 /// One step of rustls.
 fn advance(
     rustls: &mut UnbufferedServerConnection,
-    received: &mut Vec<u8>,
+    received: &mut Received,
     send: &mut Vec<u8>,
-    data: &mut Vec<u8>,
 ) -> Result<Want, rustls::Error> {
-    let UnbufferedStatus { mut discard, state } = rustls.process_tls_records(received);
+    let UnbufferedStatus { discard, state } = rustls.process_tls_records(received.given());
     let want = match state {
         Ok(ConnectionState::EncodeTlsData(mut encode)) => {
             let start = send.len();
@@ -135,31 +172,23 @@ fn advance(
             transmit.done();
             Ok(Want::Go)
         }
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-            while let Some(record) = traffic.next_record() {
-                let record = record?;
-                discard += record.discard;
-                data.extend_from_slice(record.payload);
-            }
-            Ok(Want::Go)
-        }
         Ok(ConnectionState::BlockedHandshake) => Ok(Want::Octets),
         Ok(ConnectionState::WriteTraffic(_)) => Ok(Want::Data),
         Ok(_) => Err(rustls::Error::General("closed in the handshake".into())),
         Err(error) => Err(error),
     };
-    received.drain(..discard.min(received.len()));
+    received.discard(discard);
     want
 }
 
 /// Puts data behind what is to be sent. Nothing has come since rustls said that it may be sent.
 fn say(
     rustls: &mut UnbufferedServerConnection,
-    received: &mut Vec<u8>,
+    received: &mut Received,
     data: &[u8],
     send: &mut Vec<u8>,
 ) -> Result<(), rustls::Error> {
-    let UnbufferedStatus { discard, state } = rustls.process_tls_records(received);
+    let UnbufferedStatus { discard, state } = rustls.process_tls_records(received.given());
     if let ConnectionState::WriteTraffic(mut traffic) = state?
         && let Err(EncryptError::InsufficientSize(size)) = traffic.encrypt(data, &mut [])
     {
@@ -171,7 +200,7 @@ fn say(
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         send.truncate(start + written);
     }
-    received.drain(..discard.min(received.len()));
+    received.discard(discard);
     Ok(())
 }
 

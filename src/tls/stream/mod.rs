@@ -64,10 +64,8 @@ struct Facts {
 
 /// What the handshake left over.
 struct Start {
-    /// Received, not a whole record.
+    /// Received behind the client's last words.
     received: Vec<u8>,
-    /// Data that came with the client's last words.
-    data: Vec<u8>,
     /// Ours, not sent.
     send: Vec<u8>,
 }
@@ -133,7 +131,7 @@ impl FrontTls {
             records,
             facts,
             received: exact(start.received),
-            data: exact(start.data),
+            data: Vec::new(),
             taken: 0,
             sealed: exact(start.send),
             offered: Offered::NotYet,

@@ -21,6 +21,7 @@ use anybody::Anybody;
 use records::IDLE_MAX;
 
 mod ends;
+mod flight;
 mod floods;
 
 #[path = "../../../tests/support/anybody.rs"]
