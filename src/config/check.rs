@@ -29,8 +29,37 @@ pub(super) struct Report<'a> {
     pub backends: Vec<&'a str>,
     /// What was found.
     pub problems: Vec<Problem>,
-    /// The files that were looked at, as they were then.
-    pub files: Vec<(PathBuf, Option<Stamp>)>,
+    /// The files that were looked at.
+    pub files: Vec<Looked>,
+}
+
+/// A file that was looked at.
+pub(super) struct Looked {
+    /// Its name.
+    pub file: PathBuf,
+    /// As it was then; none: it was not there.
+    pub stamp: Option<Stamp>,
+    /// Who sees that it changes.
+    pub watch: Watch,
+}
+
+/// Who sees that a file changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Whoever watches the settings: they are read anew.
+    Settings,
+    /// Those who use it, and nobody else does.
+    Users,
+}
+
+impl Watch {
+    /// For what stands at a place of the description.
+    pub(super) fn of(place: &str) -> Self {
+        match place.starts_with("tls.") || place == "authenticate.passwords" {
+            true => Watch::Users,
+            false => Watch::Settings,
+        }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -47,10 +76,17 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A file is about to be looked at.
-    pub(super) fn looks_at(&mut self, file: &Path) {
-        if !self.files.iter().any(|(known, _)| known == file) {
-            self.files.push((file.into(), Stamp::of(file)));
+    /// A file is about to be looked at. One that is named at several places counts as the settings' if it
+    /// is at one of them.
+    pub(super) fn looks_at(&mut self, file: &Path, watch: Watch) {
+        match self.files.iter_mut().find(|known| known.file == file) {
+            Some(known) if watch == Watch::Settings => known.watch = watch,
+            Some(_) => {}
+            None => self.files.push(Looked {
+                file: file.into(),
+                stamp: Stamp::of(file),
+                watch,
+            }),
         }
     }
 
@@ -171,7 +207,7 @@ impl<'a> Report<'a> {
                     scalar: Some(leaf), ..
                 },
             ) => {
-                if let Err(wrong) = self.leaf(node, *leaf, shape) {
+                if let Err(wrong) = self.leaf(node, *leaf, shape, place) {
                     let message = message(node, wrong.code, key.0);
                     self.add(node.mark, wrong.code, message, wrong);
                 }

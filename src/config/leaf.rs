@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::Report;
+use super::check::{Report, Watch};
 use super::node::{Kind, Node};
 use super::problem::{Code, did_you_mean, quoted};
 use super::schema::{Holds, Leaf, Shape};
@@ -11,8 +11,14 @@ use super::value::{self, Wrong};
 use super::{files, pending};
 
 impl Report<'_> {
-    /// Checks a single value.
-    pub(super) fn leaf(&mut self, node: &Node, leaf: Leaf, shape: &Shape) -> Result<(), Wrong> {
+    /// Checks a single value; `place` is where the description has it.
+    pub(super) fn leaf(
+        &mut self,
+        node: &Node,
+        leaf: Leaf,
+        shape: &Shape,
+        place: &str,
+    ) -> Result<(), Wrong> {
         let wrong_type = |help: Option<&str>| {
             let wrong = Wrong::new(Code::E013, format!("expected {}", shape.what));
             match help {
@@ -109,7 +115,7 @@ impl Report<'_> {
             Leaf::Path => Ok(()),
             Leaf::File(holds) => {
                 let path = self.base.join(text);
-                self.looks_at(&path);
+                self.looks_at(&path, Watch::of(place));
                 files::check(&path, holds).map_err(|wrong| match path == Path::new(text) {
                     true => wrong,
                     false => {

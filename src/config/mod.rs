@@ -41,7 +41,7 @@ pub use schema_json::schema as json_schema;
 use crate::route::Pin;
 use crate::tls::Stamp;
 use crate::{admin, backend, listen, observe, route, session, state, tls};
-use check::Report;
+use check::{Looked, Report, Watch};
 use raw::Raw;
 
 /// proxy.yaml as meant: defaults filled in, every name resolved, everything checked.
@@ -75,8 +75,9 @@ pub struct Config {
     pub threads: Option<usize>,
 }
 
-/// Where settings were read from: their own file and those it names. Certificates, the ticket key and
-/// the file of passwords are not among them: who uses those watches them.
+/// Where settings were read from: their own file and those it names. Certificates towards clients, the
+/// ticket key and the file of passwords are not among them, unless something else uses the same file:
+/// who uses those watches them.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// proxy.yaml, as it was named.
@@ -130,16 +131,6 @@ impl Config {
         parse(path, text, base, env).0
     }
 
-    /// Whether this is a file whose user looks after its changes.
-    fn watches_itself(&self, file: &Path) -> bool {
-        let pairs = self.tls.certificates.iter();
-        let mut tls = pairs.flat_map(|pair| [&pair.cert, &pair.key]);
-        let passwords = self.authenticate.as_ref().map(|it| &it.passwords);
-        tls.any(|it| it == file)
-            || self.tls.ticket_key_file.as_deref() == Some(file)
-            || passwords.is_some_and(|it| it == file)
-    }
-
     /// The listeners that have a backend of their own, for the router.
     pub fn pins(&self) -> impl Iterator<Item = Pin> + '_ {
         listeners::pins(&self.listeners)
@@ -160,7 +151,7 @@ fn parse(
 ) -> (Read, Vec<(PathBuf, Option<Stamp>)>) {
     let mut report = Report::new(path.into(), text, base);
     let Some(mut tree) = tree::read(text, &mut report) else {
-        return (Err(Problems(report.problems)), report.files);
+        return (Err(Problems(report.problems)), seen(report.files));
     };
     let secrets = mask::secrets(&tree);
     report.secrets = Some(secrets.clone());
@@ -193,10 +184,15 @@ fn parse(
         .any(|p| p.code.severity() == Severity::Error)
     {
         // Who uses these has not seen them: that they got better is seen here.
-        return (Err(Problems(problems)), files);
+        return (Err(Problems(problems)), seen(files));
     }
-    files.retain(|(file, _)| !config.watches_itself(file));
-    (Ok((config, problems)), files)
+    files.retain(|looked| looked.watch == Watch::Settings);
+    (Ok((config, problems)), seen(files))
+}
+
+fn seen(files: Vec<Looked>) -> Vec<(PathBuf, Option<Stamp>)> {
+    let each = files.into_iter().map(|it| (it.file, it.stamp));
+    each.collect()
 }
 
 /// The readers, in the order in which they need each other.
@@ -334,6 +330,32 @@ mod tests {
                 "{header}: {problems:?}"
             );
         }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// A certificate that clients are shown, too, is watched for what else it is used for.
+    #[test]
+    fn a_file_is_left_to_its_users_only_where_nobody_else_uses_it() {
+        let dir = std::env::temp_dir().join(format!("gatepost-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pair = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        std::fs::write(dir.join("crt"), pair.cert.pem()).unwrap();
+        std::fs::write(dir.join("key"), pair.signing_key.serialize_pem()).unwrap();
+        let watched = |backend: &str, listener: &str| {
+            let text = format!(
+                "listeners: [{{ bind: 'imaps://127.0.0.1:1'{listener} }}]\n\
+                 tls: {{ cert: crt, key: key }}\nusers_from: [{{ http: http://l }}]\n\
+                 backends: {{ b: {{ hosts: ['imaps://127.0.0.1:2'], tls: {{ name: h{backend} }} }} }}\n"
+            );
+            let (read, files) = super::parse(Path::new("p"), &text, &dir, &|_| None);
+            read.unwrap();
+            let names = files.iter().map(|it| it.0.file_name().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert!(watched("", "").is_empty());
+        assert_eq!(watched(", cert: crt, key: key", ""), ["crt", "key"]);
+        assert_eq!(watched(", ca: crt", ""), ["crt"]);
+        assert_eq!(watched("", ", client_ca: crt"), ["crt"]);
         std::fs::remove_dir_all(dir).unwrap();
     }
 
