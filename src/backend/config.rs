@@ -71,6 +71,16 @@ impl Config {
             pop3: pop3::Settings::default(),
         }
     }
+
+    /// Whether TLS is spoken with any host.
+    pub fn uses_tls(&self) -> bool {
+        let hosts = self.hosts.iter();
+        let endpoints = hosts.flat_map(|host| [&host.imap, &host.pop3]).flatten();
+        endpoints
+            .map(|endpoint| endpoint.security)
+            .chain(self.discover.as_ref().map(|it| it.security))
+            .any(|security| security != Security::Clear)
+    }
 }
 
 /// A name by which hosts are found: its SRV records, or else its addresses.

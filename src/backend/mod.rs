@@ -48,7 +48,7 @@ use tokio::time::{Instant, sleep};
 pub use trial::Tried;
 
 use self::attempt::Then;
-use self::config::{HostConfig, Security};
+use self::config::HostConfig;
 use self::discover::Lookup;
 use self::dns::Dns;
 use self::health::PAUSE;
@@ -100,16 +100,10 @@ impl Backend {
         around: Surroundings,
         host: impl Fn(HostConfig, &Config) -> Host,
     ) -> Result<Self, String> {
-        let secured = (config.hosts.iter())
-            .flat_map(|host| [&host.imap, &host.pop3])
-            .flatten()
-            .map(|endpoint| endpoint.security)
-            .chain(config.discover.as_ref().map(|it| it.security))
-            .any(|security| security != Security::Clear);
         let hosts = config.hosts.iter().cloned();
         Ok(Backend {
             files: tls_files(&config),
-            tls: match secured {
+            tls: match config.uses_tls() {
                 true => Some(Arc::new(HostTls::new(&config.tls)?)),
                 false => None,
             },

@@ -6,6 +6,7 @@
 
 mod verifier;
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::config::TlsConfig;
+use super::config::{TlsConfig, Verify};
 use crate::protocol::Failure;
 pub(crate) use verifier::{Verifier, plainly};
 
@@ -27,30 +28,101 @@ pub(crate) struct HostTls {
     name: Option<ServerName<'static>>,
 }
 
+/// Which of the settings cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// `ca`, or the system's roots where there is none.
+    Authorities,
+    /// `cert`.
+    Certificate,
+    /// `key`.
+    Key,
+    /// `name`.
+    Name,
+}
+
+/// Why settings cannot be used: the part, and the reason with the name of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    pub(crate) part: Part,
+    pub(crate) text: String,
+}
+
+impl Unfit {
+    fn of<E: ToString>(part: Part) -> impl Fn(E) -> Unfit {
+        move |error| Unfit {
+            part,
+            text: error.to_string(),
+        }
+    }
+}
+
+impl From<Unfit> for String {
+    fn from(unfit: Unfit) -> String {
+        unfit.text
+    }
+}
+
+/// What keeps a backend from being made with these settings: all of it. Each part is made as for a
+/// backend, by itself.
+pub(crate) fn faults(config: &TlsConfig) -> Vec<Unfit> {
+    let bare = TlsConfig {
+        verify: Verify::No,
+        ..TlsConfig::default()
+    };
+    let authorities = TlsConfig {
+        verify: config.verify,
+        ca: config.ca.clone(),
+        ..bare.clone()
+    };
+    let pair = TlsConfig {
+        client: config.client.clone(),
+        ..bare.clone()
+    };
+    let name = TlsConfig {
+        name: config.name.clone(),
+        ..bare
+    };
+    let each = [authorities, pair, name].into_iter();
+    each.filter_map(|only| HostTls::new(&only).err()).collect()
+}
+
 impl HostTls {
     /// Reads the files that the settings name. The error says which one is wrong, and how.
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self, Unfit> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Arc::new(Verifier::new(config, &provider)?);
+        let verifier = Verifier::new(config, &provider).map_err(Unfit::of(Part::Authorities))?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
+            .map_err(Unfit::of(Part::Authorities))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let client = match &config.client {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
-                let chain = certificates(cert)?;
-                let key_der = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| format!("{}: {error}", key.display()))?;
-                builder
-                    .with_client_auth_cert(chain, key_der)
-                    .map_err(|error| format!("{}: {error}", key.display()))?
+                let chain = certificates(cert).map_err(Unfit::of(Part::Certificate))?;
+                let unfit = |error: &dyn fmt::Display| Unfit {
+                    part: Part::Key,
+                    text: format!("{}: {error}", key.display()),
+                };
+                let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unfit(&error))?;
+                let with_pair = builder.with_client_auth_cert(chain, key_der);
+                with_pair.map_err(|error| match error {
+                    Error::InconsistentKeys(_) => {
+                        unfit(&format_args!("not the key of {}", cert.display()))
+                    }
+                    Error::InvalidCertificate(why) => Unfit {
+                        part: Part::Certificate,
+                        text: format!("{}: the certificate cannot be read: {why}", cert.display()),
+                    },
+                    error => unfit(&error),
+                })?
             }
         };
+        let name = config.name.as_deref().map(server_name).transpose();
         Ok(HostTls {
             connector: TlsConnector::from(Arc::new(client)),
-            name: config.name.as_deref().map(server_name).transpose()?,
+            name: name.map_err(Unfit::of(Part::Name))?,
         })
     }
 

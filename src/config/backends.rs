@@ -15,6 +15,7 @@ use crate::backend::config::{
     Verify,
 };
 use crate::backend::master::{Format, Master};
+use crate::backend::tls::{Part, faults};
 use crate::protocol::Protocol;
 use crate::protocol::pop3::config::{Delete, HideDeleted, Lock, MarkSeen, Settings, Sizes};
 
@@ -23,6 +24,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
     let above = pop3(root.get("pop3"), &Settings::default());
     let authenticate = root.get("authenticate").is_there();
     let mut backends = BTreeMap::new();
+    let mut roots = Roots::NotTried;
     for (name, mark, raw) in root.get("backends").entries() {
         let hosts = hosts(name, mark, raw, report);
         let d = Config::new(name, hosts);
@@ -71,6 +73,9 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
             name: d.name,
             hosts: d.hosts,
         };
+        if config.uses_tls() {
+            tried(&config.tls, raw.get("tls"), mark, &mut roots, report);
+        }
         backends.insert(name.to_owned(), config);
     }
     backends
@@ -233,6 +238,42 @@ fn tls(raw: Raw<'_>, report: &mut Report<'_>) -> TlsConfig {
             .filter_map(|pin| value::pin(pin.text()?).ok())
             .collect(),
         client: cert.path(report.base).zip(key.path(report.base)),
+    }
+}
+
+/// Whether the system's roots were read: once is enough for all backends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Roots {
+    NotTried,
+    Tried,
+}
+
+/// TLS with the hosts is made once, as at a start: files that can be read may still not be of use.
+fn tried(tls: &TlsConfig, raw: Raw<'_>, name: Mark, roots: &mut Roots, report: &mut Report<'_>) {
+    let by_system = tls.ca.is_none() && tls.verify == Verify::Yes;
+    let mut wanted = tls.clone();
+    match (by_system, *roots) {
+        (true, Roots::NotTried) => *roots = Roots::Tried,
+        (true, Roots::Tried) => wanted.verify = Verify::No,
+        (false, _) => {}
+    }
+    for unfit in faults(&wanted) {
+        let (key, code, expected) = match unfit.part {
+            Part::Authorities => ("ca", Code::E041, "expected certificates of authorities"),
+            Part::Certificate => ("cert", Code::E041, "expected a certificate and its key"),
+            Part::Key => ("key", Code::E041, "expected a certificate and its key"),
+            Part::Name => (
+                "name",
+                Code::E032,
+                "expected a name as certificates have it, like `store.example.net`",
+            ),
+        };
+        let at = raw.get(key);
+        let mark = if at.is_there() { at.mark() } else { name };
+        // What a file does not hold at all is told already.
+        if !rest::has_errors_at(report, &[mark]) {
+            report.say(mark, code, unfit.text, expected);
+        }
     }
 }
 

@@ -67,6 +67,23 @@ pub(super) fn replaceable(path: &Path) -> Result<(), Wrong> {
     directory_of(path)
 }
 
+/// Whether files can be made and listed in a directory, or it can be made where it is not there.
+/// Nothing is made.
+pub(super) fn directory(path: &Path) -> Result<(), Wrong> {
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => {
+            may(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+        }
+        Ok(_) => Err(unwritable(&format!("{} is no directory", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => directory_of(path),
+        Err(error) => Err(unwritable(&format!(
+            "{}: {}",
+            path.display(),
+            reason(&error)
+        ))),
+    }
+}
+
 fn directory_of(path: &Path) -> Result<(), Wrong> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

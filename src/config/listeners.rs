@@ -4,15 +4,18 @@ use super::check::Report;
 use super::node::Mark;
 use super::problem::{Code, quoted};
 use super::raw::Raw;
+use super::rest;
 use super::url::{self, ListenUrl};
 use super::value::Wrong;
 use crate::backend;
 use crate::listen::{self, TlsMode};
 use crate::protocol::{ClearLogin, Protocol, sasl};
 use crate::route::Pin;
+use crate::tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// A listener with the places that later checks point at.
 pub(super) struct Listener {
@@ -67,7 +70,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             tls,
             cleartext_login,
             proxy_protocol: raw.get("proxy_protocol").networks(),
-            client_ca: raw.get("client_ca").path(report.base),
+            client_ca: client_ca(raw.get("client_ca"), report),
             backend: raw.get("backend").text().map(Into::into),
             server_names: server_names(raw, report),
             allow: raw.get("allow").networks(),
@@ -80,6 +83,23 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
         });
     }
     listeners
+}
+
+/// Authorities are tried once, as at a start: what is PEM may still be no certificate.
+fn client_ca(raw: Raw<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let file = raw.path(report.base)?;
+    if !rest::has_errors_at(report, &[raw.mark()])
+        && let Err(problem) = tls::try_authorities(&file)
+    {
+        let message = format!(
+            "{} {}",
+            quoted(raw.text().unwrap_or_default()),
+            problem.text
+        );
+        let expected = "expected certificates of authorities";
+        report.say(raw.mark(), Code::E041, message, expected);
+    }
+    Some(file)
 }
 
 /// Two sockets on one address and port, the admin port among them. A wildcard takes the port of every

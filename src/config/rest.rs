@@ -72,31 +72,32 @@ pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
     }
     let ticket_key_file = raw.get("ticket_key_file").path(report.base);
     if ticket_key_file.is_some() && !has_errors_at(report, &[raw.get("ticket_key_file").mark()]) {
-        // A self-signed pair would be made and warned of if no pair were given.
-        let trial = tls::Config {
-            certificates: pairs.clone(),
-            ticket_key_file: ticket_key_file.clone(),
-            ..tls::Config::default()
-        };
-        if let (false, Err(problems)) = (pairs.is_empty(), tls::Front::new(trial)) {
-            for problem in problems {
-                if Some(&problem.file) == ticket_key_file.as_ref() {
-                    let raw = raw.get("ticket_key_file");
-                    let message = format!(
-                        "{} {}",
-                        quoted(raw.text().unwrap_or_default()),
-                        problem.text
-                    );
-                    report.say(raw.mark(), Code::E041, message, "expected a ticket key");
-                }
-            }
+        let named = raw.get("ticket_key_file");
+        let tried = ticket_key_file.as_deref().map(tls::try_ticket_key);
+        if let Some(Err(problem)) = tried {
+            let message = format!(
+                "{} {}",
+                quoted(named.text().unwrap_or_default()),
+                problem.text
+            );
+            report.say(named.mark(), Code::E041, message, "expected a ticket key");
         }
     }
-    if !raw.is_there() && root.is_there() {
+    let no_pair = !alone && raw.get("certificates").items().next().is_none();
+    if no_pair && root.is_there() {
         let wrong = Wrong::new(Code::W002, "clients will not trust it")
             .help("tls: { cert: /etc/gatepost/tls.crt, key: /etc/gatepost/tls.key }");
-        let message = "no `tls:`: a self-signed certificate is made at start";
-        report.add(root.mark(), Code::W002, message, wrong);
+        let (mark, message) = match raw.is_there() {
+            true => (
+                raw.mark(),
+                "no certificate in `tls:`: a self-signed one is made at start",
+            ),
+            false => (
+                root.mark(),
+                "no `tls:`: a self-signed certificate is made at start",
+            ),
+        };
+        report.add(mark, Code::W002, message, wrong);
     }
     tls::Config {
         certificates: pairs,
@@ -108,7 +109,8 @@ pub(super) fn tls(root: Raw<'_>, report: &mut Report<'_>) -> tls::Config {
     }
 }
 
-fn has_errors_at(report: &Report<'_>, marks: &[Mark]) -> bool {
+/// Whether something at one of these places keeps the file from being used.
+pub(super) fn has_errors_at(report: &Report<'_>, marks: &[Mark]) -> bool {
     let at = |p: &Problem| {
         marks
             .iter()
@@ -233,7 +235,11 @@ pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
     }
     match text.strip_prefix("file://") {
         Some(path) => {
-            writes(url, files::replaceable(Path::new(path)), report);
+            let path = Path::new(path);
+            match files::replaceable(path).and_then(|()| beside_state(path)) {
+                Ok(()) => holds_state(url, path, report),
+                not => writes(url, not, report),
+            }
             state::Config::File(path.into())
         }
         None if !redis => state::Config::Memory,
@@ -248,6 +254,24 @@ pub(super) fn state(root: Raw<'_>, report: &mut Report<'_>) -> state::Config {
             }),
             Err(_) => state::Config::Memory,
         },
+    }
+}
+
+/// What is kept beside a file of the state: its lock and the notes.
+fn beside_state(path: &Path) -> Result<(), Wrong> {
+    let lock = state::lock_beside(path);
+    files::writable(&lock).map_err(|wrong| Wrong {
+        expected: format!("{}: {}", lock.display(), wrong.expected),
+        ..wrong
+    })?;
+    files::directory(&state::notes_beside(path))
+}
+
+/// Whether a file of the state is one, if it is there at all.
+fn holds_state(named: Raw<'_>, path: &Path, report: &mut Report<'_>) {
+    if let (Some(node), Err(damage)) = (named.node(), state::try_file(path)) {
+        let message = format!("{} does not hold what it should", quoted(node.shown()));
+        report.say(node.mark, Code::E041, message, &damage);
     }
 }
 
@@ -277,7 +301,16 @@ pub(super) fn log(root: Raw<'_>, report: &mut Report<'_>) -> observe::Config {
         },
         output: match raw.get("output").text() {
             None | Some("stderr") => Output::Stderr,
-            Some("syslog") => Output::Syslog,
+            Some("syslog") => {
+                let can = observe::try_syslog().map_err(|why| {
+                    Wrong::new(
+                        Code::E042,
+                        format!("expected a syslog on this machine: {why}"),
+                    )
+                });
+                writes(raw.get("output"), can, report);
+                Output::Syslog
+            }
             Some(path) => {
                 let path = report.base.join(path);
                 writes(raw.get("output"), files::writable(&path), report);

@@ -18,3 +18,4 @@ pub use config::{Config, Format, Level, Output};
 pub use log::{Handle, init};
 pub use session_id::{SessionId, SessionIds};
 pub use transcript::Transcript;
+pub use writer::try_syslog;

@@ -234,9 +234,7 @@ impl Sink {
     pub(super) fn open(output: &Output) -> Result<Self, String> {
         match output {
             Output::Stderr => Ok(Sink::Stderr),
-            Output::Syslog => Syslog::connect(Path::new("/dev/log"))
-                .map(Sink::Syslog)
-                .map_err(|e| format!("/dev/log: {e}")),
+            Output::Syslog => syslog().map(Sink::Syslog),
             Output::File(path) => append(path)
                 .map(|file| Sink::File(file, path.clone()))
                 .map_err(|e| format!("{}: {e}", path.display())),
@@ -250,6 +248,18 @@ impl Sink {
         }
         Ok(())
     }
+}
+
+fn syslog() -> Result<Syslog, String> {
+    Syslog::connect(Path::new("/dev/log")).map_err(|e| format!("/dev/log: {e}"))
+}
+
+/// Whether there is a syslog; nothing is sent.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn try_syslog() -> Result<(), String> {
+    syslog().map(drop)
 }
 
 fn append(path: &Path) -> io::Result<File> {

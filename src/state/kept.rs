@@ -34,17 +34,28 @@ pub(super) fn open(path: &Path) -> Result<(Orders, Turn), String> {
     Ok((orders, turn))
 }
 
+/// Whether a file of orders can be read, if it is there. Nothing is written. Blocks on the file system.
+///
+/// # Errors
+/// Why not, for the operator; without the file's name.
+pub fn try_file(path: &Path) -> Result<(), String> {
+    content(path).map(drop)
+}
+
 fn read(path: &Path) -> Result<Orders, String> {
-    let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-    let content = file::read(path).map_err(|error| told(&error))?;
+    content(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn content(path: &Path) -> Result<Orders, String> {
+    let content = file::read(path).map_err(|error| error.to_string())?;
     let Some(text) = content else {
         return Ok(Orders::default());
     };
     Orders::read(&text).map_err(|wrong| {
-        told(&format_args!(
+        format!(
             "the state is damaged: {wrong}; put a good copy in its place, or move it away to begin \
              without moves, drains and weights"
-        ))
+        )
     })
 }
 

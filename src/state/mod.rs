@@ -30,6 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use claims::{Claim, Claimed, Entered};
 pub use config::Config;
 pub use journal::Journal;
+pub use kept::try_file;
 pub use look::{Look, Places};
 pub use orders::{Change, Drain, Hold, Move, Orders};
 pub use owner::{Lane, Owner, Pass, Place};
@@ -37,6 +38,7 @@ pub use pins::Ask;
 use pins::Pins;
 pub use shared::Failures;
 use tokio::sync::watch;
+pub use turn::lock_beside;
 
 /// What is to be remembered.
 pub struct State {
@@ -221,7 +223,7 @@ impl State {
 }
 
 /// The directory of the journal of a state file.
-fn notes_beside(path: &Path) -> PathBuf {
+pub fn notes_beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".journal");
     name.into()

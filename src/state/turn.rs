@@ -56,6 +56,13 @@ impl From<Metadata> for Seen {
     }
 }
 
+/// The file that is locked by who writes a state file.
+pub fn lock_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
 impl Turn {
     /// Takes the turn, if nobody else has it. Blocks on the file system.
     ///
@@ -76,11 +83,9 @@ impl Turn {
 
     /// The lock, if nobody else has it. To be [kept](Self::keep). Blocks on the file system.
     pub(super) fn locked(&self) -> io::Result<Option<File>> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".lock");
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(PathBuf::from(name))?;
+        let lock = options.open(lock_beside(&self.path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => Ok(None),

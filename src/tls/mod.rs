@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
@@ -118,14 +119,7 @@ impl Front {
             .map_err(|e| Problem::new(client_ca.unwrap_or(Path::new("tls")), e))?;
         let builder = match client_ca {
             None => builder.with_no_client_auth(),
-            Some(file) => {
-                let roots = Arc::new(pem::authorities(file)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|e| Problem::new(file, e))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(file) => builder.with_client_cert_verifier(client_verifier(file)?),
         };
         let mut config = builder.with_cert_resolver(self.certificates.clone());
         // A greeting is in the same packet as our part of the handshake.
@@ -162,6 +156,24 @@ impl Front {
         changes.extend(self.tickets.refresh());
         changes
     }
+}
+
+fn client_verifier(authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
+    let roots = Arc::new(pem::authorities(authorities)?);
+    WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| Problem::new(authorities, e))
+}
+
+/// Whether [`Front::server_config`] can be made with this file of authorities.
+pub fn try_authorities(file: &Path) -> Result<(), Problem> {
+    client_verifier(file).map(drop)
+}
+
+/// Whether a front can be made with this `ticket_key_file`.
+pub fn try_ticket_key(file: &Path) -> Result<(), Problem> {
+    Tickets::new(Some(file), None).map(drop)
 }
 
 /// The cryptography of both legs: aws-lc-rs with X25519MLKEM768, AES-128-GCM-SHA256 first.

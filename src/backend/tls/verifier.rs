@@ -46,9 +46,9 @@ impl Verifier {
                 let trusted = certificates(path)?;
                 let mut roots = RootCertStore::empty();
                 for certificate in &trusted {
-                    roots
-                        .add(certificate.clone())
-                        .map_err(|error| format!("{}: {error}", path.display()))?;
+                    roots.add(certificate.clone()).map_err(|error| {
+                        format!("{}: holds a bad authority: {error}", path.display())
+                    })?;
                 }
                 let verifier =
                     WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))

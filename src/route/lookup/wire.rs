@@ -112,7 +112,7 @@ impl Target {
             port: port.unwrap_or(if secure { 443 } else { 80 }),
             authority: HeaderValue::from_str(&authority)
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
-            tls: secure.then(|| HostTls::new(&TlsConfig::default())),
+            tls: secure.then(|| HostTls::new(&TlsConfig::default()).map_err(String::from)),
             uri: uri.clone(),
             idle: Mutex::default(),
             failed: Mutex::default(),

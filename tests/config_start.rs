@@ -1,0 +1,179 @@
+//! What a start would fail with, `gatepost check` says before: at its place, with its code, exit code 2.
+//! And what it warns of.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory with two pairs that do not belong together, and files that hold what they should not.
+fn data(copy: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(copy);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    for name in ["a", "b"] {
+        let pair = rcgen::generate_simple_self_signed([format!("{name}.test")]).unwrap();
+        fs::write(dir.join(format!("{name}.crt")), pair.cert.pem()).unwrap();
+        let key = pair.signing_key.serialize_pem();
+        fs::write(dir.join(format!("{name}.key")), key).unwrap();
+    }
+    // PEM around what is no certificate.
+    let broken = "-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(dir.join("broken.crt"), broken).unwrap();
+    fs::write(dir.join("short"), "12345678").unwrap();
+    fs::write(dir.join("long"), "0123456789abcdef0123456789abcdef").unwrap();
+    for name in ["empty", "garbage", "locked", "noted"] {
+        let content = if name == "garbage" { "{\"x\": 1}" } else { "" };
+        match name {
+            "locked" => fs::create_dir(dir.join("locked.lock")).unwrap(),
+            "noted" => fs::write(dir.join("noted.journal"), content).unwrap(),
+            _ => fs::write(dir.join(name), content).unwrap(),
+        }
+    }
+    dir
+}
+
+/// Whether the settings are fine, and all that is said of them.
+fn check(dir: &Path, settings: &str) -> (bool, String) {
+    fs::write(dir.join("proxy.yaml"), settings).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .arg("check")
+        .current_dir(dir)
+        .env_remove("GATEPOST_CONFIG")
+        .output()
+        .unwrap();
+    let fine = match output.status.code() {
+        Some(0) => true,
+        Some(2) => false,
+        other => panic!("exit code {other:?}"),
+    };
+    (fine, String::from_utf8(output.stderr).unwrap())
+}
+
+/// Settings with a backend and one line more, the fourth.
+fn with(backend: &str, line: &str) -> String {
+    format!("listeners: [imap://127.0.0.1:1143]\nusers: {{ \"*\": b }}\n{backend}\n{line}\n")
+}
+
+const PLAIN: &str = "backends: { b: imap://10.0.0.5 }";
+
+fn secured(tls: &str) -> String {
+    format!("backends: {{ b: {{ hosts: [imaps://10.0.0.5], tls: {{ verify: false, {tls} }} }} }}")
+}
+
+#[test]
+fn what_a_start_refuses_check_refuses() {
+    let dir = data("start-refused");
+    let state = |name: &str| format!("state: «file://{}»", dir.join(name).display());
+    let ca = "users_from: [{ http: http://l }]";
+    let client_ca = "{ bind: imaps://127.0.0.1:1, client_ca: «broken.crt» }";
+    for (settings, said) in [
+        (
+            with(&secured("cert: a.crt, key: «b.key»"), ""),
+            "error[E041]: b.key: not the key of a.crt",
+        ),
+        (
+            with(&secured("cert: «broken.crt», key: b.key"), ""),
+            "error[E041]: broken.crt: the certificate cannot be read",
+        ),
+        (
+            with(&secured("ca: «broken.crt»"), "").replace("verify: false, ", ""),
+            "error[E041]: broken.crt: holds a bad authority",
+        ),
+        (
+            with(&secured("name: «-x.y.»"), ""),
+            "error[E032]: -x.y. cannot be in a certificate",
+        ),
+        (
+            with(PLAIN, "tls: { ticket_key_file: «short» }"),
+            "error[E041]: `short` expected at least 32 random octets",
+        ),
+        (with(PLAIN, &state("empty")), "the state is damaged"),
+        (with(PLAIN, &state("garbage")), "the state is damaged"),
+        (with(PLAIN, &state("locked")), "locked.lock"),
+        (with(PLAIN, &state("noted")), "noted.journal"),
+        (
+            with(PLAIN, ca).replace("imap://127.0.0.1:1143", client_ca),
+            "error[E041]: `broken.crt` holds a bad authority",
+        ),
+    ] {
+        let (place, settings) = marked(&settings);
+        let (fine, told) = check(&dir, &settings);
+        assert!(!fine, "{settings}\n{told}");
+        let errors: Vec<_> = told
+            .split("\n\n")
+            .filter(|it| it.starts_with("error["))
+            .collect();
+        assert_eq!(errors.len(), 1, "{settings}\n{told}");
+        assert!(errors[0].contains(&place), "{place}\n{told}");
+        assert!(errors[0].contains(said), "{settings}\n{told}");
+    }
+}
+
+/// Where `«` stands, and the settings without it and its like.
+fn marked(settings: &str) -> (String, String) {
+    let before = settings.split('«').next().unwrap();
+    let line = before.split('\n').next_back().unwrap();
+    let place = format!("proxy.yaml:{}:{}\n", before.lines().count(), line.len() + 1);
+    (place, settings.replace(['«', '»'], ""))
+}
+
+#[test]
+fn what_a_start_takes_check_takes_and_makes_nothing() {
+    let dir = data("start-taken");
+    let before = names(&dir);
+    for settings in [
+        with(&secured("cert: a.crt, key: a.key, name: store.test"), ""),
+        // No TLS is spoken with it: a start does not make it.
+        with(&secured("cert: a.crt, key: b.key"), "").replace("imaps://10", "imap://10"),
+        with(PLAIN, "tls: { ticket_key_file: long }"),
+        with(
+            PLAIN,
+            &format!("state: file://{}", dir.join("new").display()),
+        ),
+    ] {
+        let (fine, told) = check(&dir, &settings);
+        assert!(fine, "{settings}\n{told}");
+    }
+    assert_eq!(names(&dir), before);
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "proxy.yaml").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_syslog_that_is_not_there_is_told() {
+    let dir = data("start-syslog");
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let is_there = socket.connect("/dev/log").is_ok();
+    let (fine, told) = check(&dir, &with(PLAIN, "log: { output: syslog }"));
+    assert_eq!(fine, is_there, "{told}");
+    assert_eq!(
+        told.contains("error[E042]: `syslog` cannot be written"),
+        !is_there,
+        "{told}"
+    );
+    assert_eq!(told.contains("/dev/log"), !is_there, "{told}");
+}
+
+#[test]
+fn tls_without_a_certificate_is_warned_of() {
+    let dir = data("start-warned");
+    for tls in [
+        "min_version: TLSv1.3",
+        "certificates: []",
+        "ticket_key_file: long",
+    ] {
+        let (fine, told) = check(&dir, &with(PLAIN, &format!("tls: {{ {tls} }}")));
+        assert!(fine && told.contains("warning[W002]"), "{tls}: {told}");
+        assert!(told.contains("proxy.yaml:4:6\n"), "{tls}: {told}");
+    }
+    let (fine, told) = check(&dir, &with(PLAIN, "tls: { cert: a.crt, key: a.key }"));
+    assert!(fine && !told.contains("W002"), "{told}");
+}
