@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::config::{Endpoint, ForwardClient, Security};
@@ -47,10 +48,6 @@ impl Backend {
         dialogue: &mut dyn Dialogue,
         patience: &mut Instant,
     ) -> Result<Connected, Failed> {
-        let mut dialogue = Heard {
-            dialogue,
-            heard: Challenges::None,
-        };
         let endpoint = endpoint(host, request.protocol)?;
         let shown = self.shown(request);
         let (user, credentials) = shown.map_err(|failure| (failure, Then::GiveUp))?;
@@ -62,7 +59,11 @@ impl Backend {
         let queued = Instant::now();
         let turn = timeout(self.config.login_timeout, host.turn(endpoint.protocol)).await;
         let turn = turn.map_err(|_| (Failure::TimedOut { state: "queue" }, Then::Elsewhere))?;
-        let _turn = turn.map_err(|failure| (failure, Then::Skipped))?;
+        let mut dialogue = Heard {
+            dialogue,
+            heard: Challenges::None,
+            turn: Some(turn.map_err(|failure| (failure, Then::Skipped))?),
+        };
         // That others were before is nothing this host is blamed for.
         *patience += queued.elapsed();
 
@@ -269,10 +270,12 @@ impl Backend {
     }
 }
 
-/// Notes whether the client has heard anything of this host.
+/// Notes whether the client has heard anything of this host, and gives the turn back when it does: from
+/// then on how long the login takes is the client's to say, and others are not to wait for that.
 struct Heard<'a> {
     dialogue: &'a mut dyn Dialogue,
     heard: Challenges,
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 #[derive(Clone, Copy)]
@@ -284,6 +287,7 @@ enum Challenges {
 impl Dialogue for Heard<'_> {
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_> {
         self.heard = Challenges::Some;
+        self.turn = None;
         self.dialogue.exchange(challenge)
     }
 }

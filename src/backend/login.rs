@@ -1,18 +1,24 @@
 //! Plays a [`Client`] over a real stream: the one place where a host's login meets time and bytes.
 //!
 //! Two deadlines, and nothing a host says extends them: one until its greeting, one from there to
-//! the accepted login. A challenge of the host's goes to whoever holds the mail client. Knows no protocol; what is read and written is the client's business.
+//! the accepted login. A challenge of the host's goes to whoever holds the mail client, who has a while
+//! to answer. Knows no protocol; what is read and written is the client's business.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::Dialogue;
 use super::tls::{self, HostTls};
 use crate::net::Stream;
+use crate::protocol::sasl::Answer;
 use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
+
+/// Longest wait for a mail client's answer to a challenge: programs answer those, not people, and at once.
+/// What takes longer is a slow network at most, or somebody who only wants to keep a host busy.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a login may take.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +91,11 @@ pub(super) async fn play(
                 client.tls_started();
             }
             HostStep::Exchange(challenge) => {
-                // The client's time to think is the login's.
-                let answer = timeout_at(deadline, dialogue.exchange(challenge)).await;
-                client.answer(answer.map_err(|_| late("exchange"))?);
+                // Never more than half of what is left: whoever answers at the last moment does not
+                // make the host late. Silence is the client's no, not the host's failure.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let answer = timeout(ANSWER.min(left / 2), dialogue.exchange(challenge)).await;
+                client.answer(answer.unwrap_or(Answer::Abort));
             }
             HostStep::Done(welcome) => return Ok((stream, *welcome)),
             HostStep::Failed(failure) => return Err(failure),
@@ -100,23 +108,27 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tokio::time::sleep;
 
-    use super::super::Nobody;
+    use super::super::{Answering, Nobody};
     use super::*;
     use crate::protocol::imap::client;
+    use crate::protocol::sasl::{self, Mechanism, Message};
     use crate::protocol::{Credentials, HostLogin, Secret, StartTls, UserName};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn alice() -> client::Client {
-        let login = HostLogin {
+        client::Client::new(alice_login(), None)
+    }
+
+    fn alice_login() -> HostLogin {
+        HostLogin {
             user: UserName::new(b"alice").unwrap(),
             credentials: Credentials::Password(Secret::new(b"hunter2").unwrap()),
             starttls: StartTls::No,
             seed: 1,
             origin: None,
             behind: Vec::new(),
-        };
-        client::Client::new(login, None)
+        }
     }
 
     /// Plays against a scripted host; says how it ended and after how many seconds.
@@ -228,6 +240,70 @@ mod tests {
             }
         );
         hold.abort();
+    }
+
+    /// A mail client that thinks for so long before each answer.
+    struct Thinks(Duration);
+
+    impl Dialogue for Thinks {
+        fn exchange(&mut self, _: Message) -> Answering<'_> {
+            Box::pin(async {
+                sleep(self.0).await;
+                Message::from_base64(b"AQ==").map_or(Answer::Abort, Answer::Message)
+            })
+        }
+    }
+
+    /// A login by SCRAM where the host asks on; how it ended, after how many seconds, and how many
+    /// answers the host heard.
+    async fn exchanged(thinks: Duration, login: Duration) -> (Failure, u64, usize) {
+        // `n,,n=alice,r=a`
+        let first = b"biwsbj1hbGljZSxyPWE=";
+        let turn = sasl::Server::new(Mechanism::ScramSha256).start(Some(first));
+        let sasl::Turn::Login(shown) = turn else {
+            panic!("no login")
+        };
+        let login_of = HostLogin {
+            credentials: shown.credentials,
+            ..alice_login()
+        };
+        let (ours, mut theirs) = duplex(1024);
+        let host = tokio::spawn(async move {
+            let greeting = b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-256] hi\r\n";
+            theirs.write_all(greeting).await.unwrap();
+            let mut heard = Vec::with_capacity(1024);
+            while theirs.read_buf(&mut heard).await.is_ok_and(|n| n > 0) {
+                let _ = theirs.write_all(b"+ cj1hYg==\r\n").await;
+            }
+            let heard = String::from_utf8(heard).unwrap();
+            assert!(heard.ends_with("\r\n*\r\n"), "{heard}");
+            heard.matches("AQ==\r\n").count()
+        });
+        let begin = Instant::now();
+        let patience = Patience {
+            greeting: begin + 5 * SECOND,
+            login,
+        };
+        let mut client = client::Client::new(login_of, None);
+        let stream = Stream::Memory(ours);
+        let played = play(stream, &mut client, patience, None, &mut Thinks(thinks)).await;
+        let failure = played.map(drop).unwrap_err();
+        let took = begin.elapsed().as_secs();
+        (failure, took, host.await.unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_thinks_too_long_has_given_up() {
+        for (thinks, login, took, answers) in [
+            (100, 30, 10, 0),
+            // Each answer has its own time, and all of them less than the login's.
+            (9, 24, 16, 1),
+            // No host is late because its client was.
+            (4, 6, 3, 0),
+        ] {
+            let came = exchanged(thinks * SECOND, login * SECOND).await;
+            assert_eq!(came, (Failure::Aborted, took, answers), "{thinks} {login}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

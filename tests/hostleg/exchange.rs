@@ -1,12 +1,15 @@
 //! A host's questions during a login: they reach the mail client and its answers the host, nothing
 //! lasts for ever, and what a host offers is known once it was seen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::backend::config::{Config, HostConfig, Security};
 use gatepost::backend::{Answering, Dialogue, Nobody};
 use gatepost::protocol::sasl::{self, Answer, Mechanism, Mechanisms, Message};
 use gatepost::protocol::{Failure, Protocol};
+
+use tokio::sync::Notify;
 
 use super::scripted::{
     Alice, Host, Script, backend, config, endpoint, first_then, good, imap, login, login_answered,
@@ -49,11 +52,15 @@ impl Dialogue for Says {
     }
 }
 
-/// A mail client that thinks for ever.
-struct Thinks;
+/// A mail client that thinks for ever; it tells when it was asked.
+#[derive(Default)]
+struct Thinks {
+    asked: Arc<Notify>,
+}
 
 impl Dialogue for Thinks {
     fn exchange(&mut self, _: Message) -> Answering<'_> {
+        self.asked.notify_one();
         Box::pin(std::future::pending())
     }
 }
@@ -106,15 +113,49 @@ async fn the_host_hears_that_a_client_gave_up() {
 }
 
 #[tokio::test]
-async fn the_time_for_login_is_the_clients_too() {
+async fn a_client_that_says_nothing_has_given_up() {
     let host = Host::start(offering(&[("AUTH", "+ cj1hYg==\r\n")])).await;
+    // Half of it is the client's, the other the host's.
     let config = Config {
         login_timeout: Duration::from_secs(2),
         ..config(&[host.at])
     };
     let alice = alice(Mechanism::ScramSha256, FIRST);
-    let failure = failed(config, &alice, &mut Thinks).await;
-    assert_eq!(failure, Failure::TimedOut { state: "exchange" });
+    let failure = failed(config, &alice, &mut Thinks::default()).await;
+    assert_eq!(failure, Failure::Aborted);
+    while !host.heard().ends_with("*\r\n") {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A turn is for as long as the host decides: nobody waits behind a client that thinks.
+#[tokio::test]
+async fn who_thinks_keeps_nobody_from_the_host() {
+    let answers = &[
+        ("AUTHENTICATE SCRAM", "+ cj1hYg==\r\n"),
+        ("AUTHENTICATE PLAIN", "% OK in\r\n"),
+    ];
+    let host = Host::start(offering(answers)).await;
+    let backend = backend(Config {
+        logins_in_flight: 1,
+        login_timeout: Duration::from_secs(600),
+        ..config(&[host.at])
+    });
+    let alice = alice(Mechanism::ScramSha256, FIRST);
+    let mut thinks = Thinks::default();
+    let asked = thinks.asked.clone();
+    let others = async {
+        asked.notified().await;
+        for _ in 0..3 {
+            login(&backend).await.unwrap();
+        }
+    };
+    tokio::select! {
+        ended = backend.connect_with(alice.request(), &mut thinks) => {
+            panic!("{:?}", ended.map(drop));
+        }
+        () = others => {}
+    }
 }
 
 #[tokio::test]
