@@ -1,4 +1,7 @@
 //! How a connection ends before anybody is logged in: the goodbye, the wait for who has to hear it.
+//!
+//! Who waits for a client to close still has a place among the connections: the wait is over at once when
+//! that is wanted for somebody else.
 
 use std::io;
 use std::time::Duration;
@@ -7,15 +10,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::converse::Said;
-use super::{Ended, EndedBy};
+use super::{Ended, EndedBy, limits};
 use crate::net::Stream;
 use crate::protocol::{Farewell, Server, Step};
 
 /// The end of a conversation that showed no credentials.
-pub(super) async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
+pub(super) async fn gone(
+    stream: Stream,
+    said: io::Result<Said>,
+    place: &limits::Connection,
+) -> Ended {
     match said {
         Ok(Said::Closed) => {
-            linger(stream).await;
+            unless_told_to_go(place, linger(stream)).await;
             Ended::new(EndedBy::Client, "logout")
         }
         Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Secured | Said::Proxied) => {
@@ -29,19 +36,36 @@ pub(super) async fn gone(stream: Stream, said: io::Result<Said>) -> Ended {
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Says what is still to be said, and goodbye, and closes.
-pub(super) async fn leave(mut stream: Stream, server: &mut dyn Server, reason: Farewell) -> Ended {
+pub(super) async fn leave(
+    mut stream: Stream,
+    server: &mut dyn Server,
+    reason: Farewell,
+    place: &limits::Connection,
+) -> Ended {
     let mut words = Vec::new();
     while let Step::Write(bytes) = server.step() {
         words.extend(bytes);
     }
     words.extend(server.farewell(reason));
-    let _: Result<io::Result<()>, _> = timeout(LINGER, async {
-        stream.write_all(&words).await?;
-        stream.flush().await
+    unless_told_to_go(place, async {
+        let _: Result<io::Result<()>, _> = timeout(LINGER, async {
+            stream.write_all(&words).await?;
+            stream.flush().await
+        })
+        .await;
+        linger(stream).await;
     })
     .await;
-    linger(stream).await;
     Ended::farewell(reason)
+}
+
+/// Goes on with a parting as long as nobody else needs the place. What can be said at once is said.
+async fn unless_told_to_go(place: &limits::Connection, parting: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = parting => {}
+        () = place.told_to_go() => {}
+    }
 }
 
 /// Says goodbye if that can be done at once, and closes: somebody else needs the place now.

@@ -217,10 +217,10 @@ impl Session<'_> {
                     &mut refused,
                 ) => said,
                 () = sleep_until(deadline) => {
-                    return Err(leave(stream, &mut *server, Farewell::Timeout).await);
+                    return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
                 }
                 reason = self.live.end_asked() => {
-                    return Err(leave(stream, &mut *server, reason).await);
+                    return Err(leave(stream, &mut *server, reason, place).await);
                 }
                 () = place.told_to_go() => return Err(make_room(stream, &mut *server).await),
             };
@@ -240,7 +240,7 @@ impl Session<'_> {
                     metrics.refused(metrics::Refused::ProxyHeader);
                     return Err(Ended::new(EndedBy::Gateway, "PROXY header"));
                 }
-                other => return Err(gone(stream, other).await),
+                other => return Err(gone(stream, other, place).await),
             };
             if !place.busy() {
                 return Err(make_room(stream, &mut *server).await);
@@ -290,9 +290,9 @@ impl Session<'_> {
             if failure.is_credentials() {
                 match over {
                     None => {}
-                    Some(Over::Said(said)) => return Err(gone(stream, said).await),
+                    Some(Over::Said(said)) => return Err(gone(stream, said, place).await),
                     Some(Over::Late) => {
-                        return Err(leave(stream, &mut *server, Farewell::Timeout).await);
+                        return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
                     }
                 }
             }
@@ -307,7 +307,7 @@ impl Session<'_> {
             server.reject(&failure);
             // A lookup service that names no wait allows no further try, as nginx has it.
             if last || failed >= self.gateway.limits.logins_per_session {
-                return Err(leave(stream, &mut *server, Farewell::TooManyFailures).await);
+                return Err(leave(stream, &mut *server, Farewell::TooManyFailures, place).await);
             }
         }
     }

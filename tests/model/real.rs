@@ -120,6 +120,41 @@ impl Real {
         }
     }
 
+    /// With a limit of its own on connections.
+    pub(crate) fn with_connections(most: usize) -> Self {
+        let mut real = Real::new();
+        let gateway = Arc::get_mut(&mut real.gateway).unwrap();
+        gateway.limits.connections = most;
+        real
+    }
+
+    /// How many connections are counted now.
+    pub(crate) fn connections(&self) -> usize {
+        self.settle();
+        self.gateway.tables.connections()
+    }
+
+    /// Some clients say the same at once, and each hears a goodbye. They stay.
+    pub(crate) fn until_goodbye(&mut self, clients: &[usize], say: &str) {
+        for client in clients {
+            let stream = self.clients[*client].as_mut().unwrap();
+            let written = stream.write_all(say.as_bytes());
+            self.runtime.block_on(written).unwrap();
+        }
+        for client in clients {
+            let stream = self.clients[*client].as_mut().unwrap();
+            self.runtime.block_on(async {
+                loop {
+                    let said = line(stream).await;
+                    assert!(!said.is_empty(), "closed without a goodbye");
+                    if said.starts_with("* BYE ") {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+
     pub(crate) fn does(&mut self, action: &Action) -> Came {
         match *action {
             Action::Connect(client) => self.connect(client),
