@@ -43,8 +43,6 @@ impl Backend {
             Failure::Maintenance { text: text.clone() }
         } else if !self.config.protocols.contains(&request.protocol) {
             Failure::NotAllowed { text: None }
-        } else if request.origin.as_ref().is_some_and(|it| it.ttl == 0) {
-            Failure::Loop
         } else {
             return Ok(());
         };

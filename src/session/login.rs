@@ -141,6 +141,11 @@ impl Session<'_> {
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
+        // Before anything is looked up: a client may say what it likes of its way, and is not to hear
+        // from the answer whether the map has a name.
+        if self.origin(visit.told).ttl == 0 {
+            return Err(Failure::Loop);
+        }
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
         let met = |limit| Failure::TooMany { limit };
         let typed = self.gateway.router.full_name(&login.user).canonical();

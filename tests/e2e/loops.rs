@@ -103,27 +103,41 @@ fn also_where_pop3_is_made_from_imap() {
     gateways[1].logged(&["event=login", "result=SERVERBUG", "protocol=imap"]);
 }
 
+/// And does not tell who is in the map: a way that is over is over for every name.
 #[test]
 fn what_a_client_says_of_its_ttl_only_shortens_the_way() {
     let scratch = Scratch::new();
     let pki = Pki::new(&scratch);
-    let gateway = Settings::to("demo://").start(&scratch, &pki);
-    for (ttl, code) in [
-        ("255", None),
-        ("2", None),
-        ("1", Some("SERVERBUG")),
-        ("0", Some("SERVERBUG")),
+    let gateway = Settings::new()
+        .backend("store", "demo://")
+        .user("demo", "store")
+        .start(&scratch, &pki);
+    for (login, ttl, code) in [
+        ("demo demo", "255", None),
+        ("demo demo", "2", None),
+        ("demo demo", "1", Some("SERVERBUG")),
+        ("demo demo", "0", Some("SERVERBUG")),
+        ("demo wrong", "1", Some("SERVERBUG")),
+        ("nobody wrong", "1", Some("SERVERBUG")),
+        ("nobody wrong", "0", Some("SERVERBUG")),
+        ("nobody wrong", "2", Some("AUTHENTICATIONFAILED")),
     ] {
         let mut imap = Imap::plain(gateway.ports.imap);
         imap.command(&format!(
             "ID (\"x-proxy-ttl\" \"{ttl}\" \"x-originating-ip\" \"192.0.2.1\")"
         ))
         .ok();
-        let answer = imap.command("LOGIN demo demo");
+        let answer = imap.command(&format!("LOGIN {login}"));
         match code {
             Some(code) => drop(answer.no(code)),
             None => drop(answer.ok()),
         }
+    }
+    for user in ["demo", "nobody"] {
+        let mut pop3 = Pop3::plain(gateway.ports.pop3);
+        pop3.ok("XCLIENT TTL=1");
+        let answer = pop3.login(PopWay::UserPass, user, "wrong");
+        assert!(answer.starts_with("-ERR [SYS/PERM]"), "{user}: {answer}");
     }
     assert!(!gateway.log().contains("client=192.0.2.1"));
 }

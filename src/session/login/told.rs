@@ -11,7 +11,7 @@ use crate::session::Session;
 const TTL: u8 = 7;
 
 impl Session<'_> {
-    /// Who the client is, for the host. With no TTL left the backend finds the loop.
+    /// Who the client is, for the host. Nobody is told who has no TTL left.
     pub(super) fn origin(&self, told: Option<u8>) -> Origin {
         Origin {
             client: self.peer.client,
