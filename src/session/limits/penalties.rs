@@ -156,15 +156,33 @@ impl Penalties {
         if it.trusted || self.knows(here) {
             return Ok(it);
         }
-        let rate = limits.failed_per_user;
         it.charged = match credentials {
             Credentials::Scram(_) => Charged::Later,
-            _ => match self.charge(&self.users, user, from_anywhere, rate, now) {
-                true => Charged::Now,
-                false => Charged::Before,
-            },
+            _ => self.charge_user(user, from_anywhere, limits.failed_per_user, now)?,
         };
         Ok(it)
+    }
+
+    /// Counts a password in a user's window if there is room, at one stroke: what was judged before may
+    /// be what others at the same moment were let in by.
+    fn charge_user(
+        &self,
+        user: u64,
+        password: u64,
+        rate: Rate,
+        now: u32,
+    ) -> Result<Charged, Reached> {
+        let per = seconds(rate.per);
+        self.users.with(user, now, |counter| {
+            judge(Some(*counter), rate, now)?;
+            // Users' locks come before those of passwords, here and nowhere the other way round.
+            let renew = |mark: &mut Mark| mark.renew(now) >= per;
+            if !self.tried.with(password, now, renew) {
+                return Ok(Charged::Before);
+            }
+            counter.count(rate, now);
+            Ok(Charged::Now)
+        })
     }
 
     /// Whether the user logged in from there lately.

@@ -381,3 +381,31 @@ fn gateways_with_a_common_key_count_together() {
         assert!(one.penalties.users.get(bob).is_none());
     });
 }
+
+#[test]
+fn many_at_once_are_no_more_than_the_window_has() {
+    let play = &Play::with(Limits {
+        failed_per_user: Rate {
+            count: 1,
+            per: 60 * MINUTE,
+        },
+        ..Limits::default()
+    });
+    for round in 0..300 {
+        let start = &std::sync::Barrier::new(4);
+        let let_in: usize = std::thread::scope(|scope| {
+            let guesses: Vec<_> = (0..4)
+                .map(|n| {
+                    scope.spawn(move || {
+                        start.wait();
+                        let from = format!("192.0.2.{n}");
+                        let guess = play.admit(&format!("user{round}"), &from, &from);
+                        usize::from(guess.is_ok())
+                    })
+                })
+                .collect();
+            guesses.into_iter().map(|it| it.join().unwrap()).sum()
+        });
+        assert_eq!(let_in, 1, "round {round}");
+    }
+}
