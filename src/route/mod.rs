@@ -247,6 +247,11 @@ impl Router {
         }
     }
 
+    /// Whether lookup services are asked for a login's way: they are shown its password.
+    pub fn asks_lookups(&self, ask: Ask<'_>) -> bool {
+        !self.lookups.is_empty() && self.decide(ask).next == Next::Lookups
+    }
+
     /// The whole decision as far as the map makes it, also where it is a no.
     pub fn decide(&self, ask: Ask<'_>) -> Decision {
         let user = self.full_name(ask.user);

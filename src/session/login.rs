@@ -154,15 +154,16 @@ impl Session<'_> {
         penalties.user(limits, whose, self.ip()).map_err(met)?;
         let ask = self.ask(login, visit);
         let seen = self.seen(login, visit);
+        // A lookup service is shown the password, too: many guesses at once are not all for it.
+        if self.gateway.router.asks_lookups(ask) {
+            facts.tried = Some(self.admit(&typed, whose, login)?);
+        }
         let route = match self.gateway.router.route(ask, &seen).await {
             Err(Failure::NoRoute) => {
-                facts.tried = Some(self.admit(&typed, whose, login)?);
+                if facts.tried.is_none() {
+                    facts.tried = Some(self.admit(&typed, whose, login)?);
+                }
                 return Err(self.nowhere(login).await);
-            }
-            // A lookup service may look at the password, too.
-            Err(failure) if failure.is_credentials() => {
-                facts.tried = self.admit(&typed, whose, login).ok();
-                return Err(failure);
             }
             route => route?,
         };
@@ -174,11 +175,15 @@ impl Session<'_> {
             });
         }
         let canonical = route.login.canonical();
-        let whose = match canonical == typed {
-            true => whose,
-            false => penalties.whose(&canonical, self.ip()),
-        };
-        facts.tried = Some(self.admit(&canonical, whose, login)?);
+        if canonical != typed {
+            if let Some(tried) = facts.tried.take() {
+                tried.forgiven(penalties);
+            }
+            let whose = penalties.whose(&canonical, self.ip());
+            facts.tried = Some(self.admit(&canonical, whose, login)?);
+        } else if facts.tried.is_none() {
+            facts.tried = Some(self.admit(&canonical, whose, login)?);
+        }
         let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
         // The same for all replicas together, where they share a store.
         let (mut together, mut names) = (Vec::new(), Vec::new());
