@@ -107,6 +107,15 @@ impl Authenticator {
         }
     }
 
+    /// How the login of a user ends who has nowhere to go: as late as [`check`](Self::check), and in the
+    /// same words as others where that finds nothing out.
+    pub async fn check_in_vain(&self, name: &UserName, password: &Secret) -> Failure {
+        match self.check(name, password).await {
+            Ok(()) | Err(Failure::Credentials) => Failure::NoRoute,
+            Err(failure) => failure,
+        }
+    }
+
     /// Looks at the file once. Blocks on the file system.
     pub fn refresh(&self) -> Option<Change> {
         let now = Stamp::of(&self.file);
@@ -186,9 +195,13 @@ mod tests {
         Authenticator::new(Config { passwords }).unwrap_or_else(|wrong| panic!("{wrong:?}"))
     }
 
-    async fn check(who: &Authenticator, user: &str, password: &str) -> Result<(), Failure> {
+    fn shown(user: &str, password: &str) -> (UserName, Secret) {
         let user = UserName::new(user.as_bytes()).unwrap();
-        let password = Secret::new(password.as_bytes()).unwrap();
+        (user, Secret::new(password.as_bytes()).unwrap())
+    }
+
+    async fn check(who: &Authenticator, user: &str, password: &str) -> Result<(), Failure> {
+        let (user, password) = shown(user, password);
         who.check(&user, &password).await
     }
 
@@ -229,9 +242,20 @@ mod tests {
         let every = u32::try_from(who.turns.available_permits()).unwrap();
         let _held = who.turns.clone().acquire_many_owned(every).await.unwrap();
         let limit = "authenticate";
-        assert_eq!(
-            check(&who, "alice", "tanstaaf").await,
-            Err(Failure::TooMany { limit })
-        );
+        let full = Failure::TooMany { limit };
+        assert_eq!(check(&who, "alice", "tanstaaf").await, Err(full.clone()));
+        // Nor does the answer tell who has nowhere to go.
+        let (name, password) = shown("alice", "tanstaaf");
+        assert_eq!(who.check_in_vain(&name, &password).await, full);
+    }
+
+    #[tokio::test]
+    async fn who_has_nowhere_to_go_is_told_as_a_wrong_password() {
+        let who = authenticator("vain", &format!("alice:{BCRYPT}\n"));
+        for secret in ["tanstaaf", "hunter2"] {
+            let (name, password) = shown("alice", secret);
+            let failure = who.check_in_vain(&name, &password).await;
+            assert_eq!(failure, Failure::NoRoute);
+        }
     }
 }
