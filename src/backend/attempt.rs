@@ -336,10 +336,10 @@ pub(super) fn starttls(endpoint: &Endpoint) -> StartTls {
 }
 
 /// A number nobody can foresee, for the tags of one login.
-pub(crate) fn unpredictable() -> u64 {
-    let mut octets = [0; 8];
+pub(crate) fn unpredictable() -> u128 {
+    let mut octets = [0; 16];
     // Fails only where the system has no randomness at all; then a host can guess tags, as it can
     // with nearly every mail client.
     let _ = aws_lc_rs::rand::fill(&mut octets);
-    u64::from_le_bytes(octets)
+    u128::from_le_bytes(octets)
 }

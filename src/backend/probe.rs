@@ -230,7 +230,7 @@ pub(super) async fn leave(mut stream: Stream, protocol: Protocol) {
 /// A time, a tenth less to a tenth more.
 pub(super) fn varied(time: Duration) -> Duration {
     let tenth = time / JITTER;
-    let random = u32::try_from(unpredictable() >> 44).unwrap_or_default();
+    let random = u32::try_from(unpredictable() >> 108).unwrap_or_default();
     time - tenth + (tenth * 2).mul_f64(f64::from(random) / f64::from(1_u32 << 20))
 }
 

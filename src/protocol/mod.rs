@@ -426,7 +426,7 @@ pub struct HostLogin {
     pub starttls: StartTls,
     /// Unpredictable; command tags are made from it, so that a host cannot answer a command before
     /// it was sent.
-    pub seed: u64,
+    pub seed: u128,
     /// Who the client is, to be told to a host that offers to hear it (IMAP ID, POP3 XCLIENT).
     pub origin: Option<Origin>,
     /// Whole commands to be sent behind the login in the same burst, if the host bears pipelining
@@ -436,7 +436,7 @@ pub struct HostLogin {
 
 impl HostLogin {
     /// Of nobody: for a look at what a host can do, which ends before it.
-    pub fn nobody(starttls: StartTls, seed: u64) -> Self {
+    pub fn nobody(starttls: StartTls, seed: u128) -> Self {
         HostLogin {
             user: UserName::nobody(),
             credentials: Credentials::Certificate,

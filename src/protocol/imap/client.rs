@@ -174,7 +174,7 @@ impl Client {
     }
 
     /// One that ends when it is known what the host can do.
-    pub fn look(starttls: StartTls, seed: u64, remembered: Option<Profile>) -> Self {
+    pub fn look(starttls: StartTls, seed: u128, remembered: Option<Profile>) -> Self {
         Client {
             goal: Goal::Look,
             ..Client::new(HostLogin::nobody(starttls, seed), remembered)

@@ -31,7 +31,7 @@ use sending::{Bursts, Pace};
 /// A mailbox on a connection that is logged in, or about to be.
 pub struct Mailbox {
     pub(super) wanted: Wanted,
-    seed: u64,
+    seed: u128,
     tags: u64,
     /// To be written to the host.
     out: Vec<u8>,
@@ -129,17 +129,17 @@ pub(super) struct Probe {
 impl Mailbox {
     /// A mailbox to be opened. `seed` is unpredictable: the tags are made from it. `cached` is what
     /// was in it the last time: if nothing changed, no list is fetched.
-    pub fn new(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Self {
+    pub fn new(settings: &Settings, seed: u128, cached: Option<Arc<Snapshot>>) -> Self {
         Self::with(settings, seed, Opening::new(cached))
     }
 
     /// The same mailbox on another connection, in place of one that was lost: its messages are known.
     /// If they are others now, the first event is [`Loss::Poisoned`].
-    pub fn again(settings: &Settings, seed: u64, snapshot: Arc<Snapshot>) -> Self {
+    pub fn again(settings: &Settings, seed: u128, snapshot: Arc<Snapshot>) -> Self {
         Self::with(settings, seed, Opening::again(snapshot))
     }
 
-    fn with(settings: &Settings, seed: u64, opening: Opening) -> Self {
+    fn with(settings: &Settings, seed: u128, opening: Opening) -> Self {
         let wanted = Wanted {
             mailbox: settings.mailbox.clone(),
             hide_deleted: settings.hide_deleted,

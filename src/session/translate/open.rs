@@ -45,7 +45,7 @@ pub enum Pipelining {
 
 /// Makes ready to open a maildrop. `seed` is unpredictable; `cached` is what the mailbox held when
 /// the user's last session ended.
-pub fn prepare(settings: &Settings, seed: u64, cached: Option<Arc<Snapshot>>) -> Opening {
+pub fn prepare(settings: &Settings, seed: u128, cached: Option<Arc<Snapshot>>) -> Opening {
     let mut mailbox = Mailbox::new(settings, seed, cached.clone());
     let commands = mailbox.opening();
     Opening {

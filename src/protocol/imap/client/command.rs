@@ -33,12 +33,12 @@ impl Tag {
 /// The tags of one login, see [`tags`].
 #[derive(Debug)]
 pub(super) struct Tags {
-    seed: u64,
+    seed: u128,
     next: u64,
 }
 
 impl Tags {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u128) -> Self {
         Tags { seed, next: 0 }
     }
 

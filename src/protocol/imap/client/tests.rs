@@ -15,7 +15,7 @@ use super::command::Tags;
 use super::*;
 use crate::protocol::{Client as _, Credentials, Origin, Secret, StartTls, Transport, UserName};
 
-const SEED: u64 = 0x5eed;
+const SEED: u128 = 0x5eed;
 
 fn login((user, password, options): (&str, &str, &[&str])) -> HostLogin {
     let has = |name| options.contains(&name);
