@@ -17,6 +17,7 @@ import yaml
 
 import kubelet
 import manual
+import outcome
 import policy
 import readme
 import schema
@@ -127,13 +128,14 @@ def notes():
               '{"login": {"user": "u", "password": "s3cret"}}}}, "users": {"*": "a"}, "users_from": [{"http": "http://l", '
               '"headers": {"X-Open": "s3cret", "X-File": {"file": "/k"}, "X-Env": "${KEY}"}}]}',
               "--set-json", 'extraEnv=[{"name": "KEY", "value": "v"}]']
-    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret):
+    tls = ["--set", "config.tls.min_version=TLSv1.3"]
+    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls):
         done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
         need(done.returncode == 0, done.stderr)
         told.append(done.stdout.partition("\nNOTES:\n")[2])
-    trial, real, open_secret = told
+    trial, real, open_secret, set_tls = told
     for words in ("helm -n post test mail", "THIS IS A TRIAL", "NO CLIENT TRUSTS"):
-        need(words in trial, f"the notes do not say {words!r}")
+        need(words in trial and words in set_tls, f"the notes do not say {words!r}")
     need("config.backends.a.health.login.password" in open_secret and "s3cret" not in open_secret.split("NOTES")[-1],
          f"the notes do not name the password in the ConfigMap: {open_secret}")
     need("config.users_from[0].headers.X-Open" in open_secret and "X-File" not in open_secret.split("NOTES")[-1]
@@ -253,6 +255,7 @@ def main():
     mistakes = load(CI / "refused.yaml")
     steps = [(step, f"upgrade with {version}", upgrade.check, helm) for version, helm in HELMS.items()]
     steps += [(step, "the manual's values", manual.check), (step, "helm test", tested), (step, "notes", notes)]
+    steps += [(step, name, work) for name, work in outcome.CHECKS.items()]
     steps += [(rendered, name, values, keep) for name, (values, keep) in cases.items()]
     steps += [(step, "values are used", used), (step, "the schema of proxy.yaml", proxy_schema),
               (step, "rules and dashboard", monitoring), (step, "mistakes of every code", every_code), (step, "package", package)]

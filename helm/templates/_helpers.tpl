@@ -83,9 +83,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $list -}}
 {{- end -}}
 
+{{/* Whether `config` brings its own certificates. What else stands in `config.tls` goes with the chart's. */}}
+{{- define "gatepost.tlsByHand" -}}
+{{- $tls := default dict (.Values.config).tls -}}
+{{- if or $tls.cert $tls.certificates -}}true{{- end -}}
+{{- end -}}
+
 {{/* Whether the chart makes a certificate itself. */}}
 {{- define "gatepost.isSelfSigned" -}}
-{{- if not (or .Values.tls.certManager.enabled .Values.tls.existingSecrets ((.Values.config).tls)) -}}true{{- end -}}
+{{- if not (or .Values.tls.certManager.enabled .Values.tls.existingSecrets (include "gatepost.tlsByHand" .)) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "gatepost.adminSecret" -}}
@@ -97,7 +103,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "gatepost.sharesTickets" -}}
-{{- if and (or .Values.tls.ticketKey.create .Values.tls.ticketKey.existingSecret) (not (.Values.config).tls) -}}true{{- end -}}
+{{- $byHand := or (include "gatepost.tlsByHand" .) ((.Values.config).tls).ticket_key_file -}}
+{{- if and (or .Values.tls.ticketKey.create .Values.tls.ticketKey.existingSecret) (not $byHand) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The name that the test finds in the certificate; none: it cannot know one. */}}
@@ -165,12 +172,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $file := dict "file" (printf "/etc/gatepost/users/%s" .Values.usersMap.key) -}}
 {{- $_ := set $config "users_from" (prepend (default list $config.users_from) $file) -}}
 {{- end -}}
-{{- if not $config.tls -}}
+{{- if not (include "gatepost.tlsByHand" .) -}}
 {{- $pairs := list -}}
 {{- range (include "gatepost.tlsSecrets" . | fromJsonArray) -}}
 {{- $pairs = append $pairs (dict "cert" (printf "/etc/gatepost/tls/%s/tls.crt" .) "key" (printf "/etc/gatepost/tls/%s/tls.key" .)) -}}
 {{- end -}}
-{{- $tls := ternary (first $pairs) (dict "certificates" $pairs) (eq (len $pairs) 1) -}}
+{{- $filled := ternary (first $pairs) (dict "certificates" $pairs) (eq (len $pairs) 1) -}}
+{{- $tls := merge $filled (omit (default dict $config.tls) "certificates") -}}
 {{- if include "gatepost.sharesTickets" . -}}
 {{- $_ := set $tls "ticket_key_file" "/etc/gatepost/tickets/ticket.key" -}}
 {{- end -}}

@@ -19,8 +19,11 @@
 {{- if not (or .Values.adminToken.create .Values.adminToken.existingSecret ($given.admin).token_file) -}}
 {{- fail "adminToken: the admin port can be reached by every pod and needs a token: leave adminToken.create true, or set adminToken.existingSecret" -}}
 {{- end -}}
-{{- if and $given.tls (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
-{{- fail "config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
+{{- if and (include "gatepost.tlsByHand" .) (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
+{{- fail "certificates in config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
+{{- end -}}
+{{- if and ($given.tls).ticket_key_file .Values.tls.ticketKey.existingSecret -}}
+{{- fail "config.tls.ticket_key_file and tls.ticketKey.existingSecret exclude each other" -}}
 {{- end -}}
 {{- if and .Values.redis.existingSecret $given.state -}}
 {{- fail "config.state and redis.existingSecret exclude each other" -}}
