@@ -6,6 +6,7 @@ import re
 
 import yaml
 
+from strict import NETWORK, strict
 from tools import CHART, GATEPOST, need, run
 
 STRINGS = {"type": "array", "items": {"type": "string", "minLength": 1}}
@@ -14,7 +15,7 @@ OBJECTS = {"type": "array", "items": {"type": "object"}}
 OPEN = {"type": "object"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 PORTS = {"type": "object", "additionalProperties": PORT}
-NETWORKS = {"type": "array", "items": {"type": "string", "pattern": "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$"}}
+NETWORKS = {"type": "array", "items": {"type": "string", "pattern": f"^(?:{NETWORK})$"}}
 SECONDS = "^([0-9]+(ms|s|m|h))*$"
 
 
@@ -126,7 +127,7 @@ def proxy_yaml():
     # The chart gives address and token.
     for key in ("if", "then", "else", "required"):
         admin.pop(key, None)
-    return schema
+    return strict(schema)
 
 
 def schema():

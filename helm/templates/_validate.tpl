@@ -25,6 +25,13 @@
 {{- if and ($given.tls).ticket_key_file .Values.tls.ticketKey.existingSecret -}}
 {{- fail "config.tls.ticket_key_file and tls.ticketKey.existingSecret exclude each other" -}}
 {{- end -}}
+{{- if kindIs "map" $config.state -}}
+{{- if not (or (hasPrefix "redis" $config.state.url) (contains "${" $config.state.url)) -}}
+{{- range $key := list "password" "password_file" "prefix" -}}
+{{- if hasKey $config.state $key -}}{{- fail (printf "config.state.%s is for a Redis, and config.state.url names none" $key) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.redis.existingSecret $given.state -}}
 {{- fail "config.state and redis.existingSecret exclude each other" -}}
 {{- end -}}
@@ -66,8 +73,9 @@
 {{/* A name of a backend is one of those that are there; argument: dict "backends", "name", "key". */}}
 {{- define "gatepost.validate.backend" -}}
 {{- $names := keys .backends | sortAlpha -}}
-{{- if and .name (not (contains "${" .name)) (not (has .name $names)) -}}
-{{- fail (printf "%s: no backend is named %q; config.backends has %s" .key .name (join ", " $names)) -}}
+{{- $name := default "" .name | toString -}}
+{{- if and $name (not (contains "${" $name)) (not (has $name $names)) -}}
+{{- fail (printf "%s: no backend is named %q; config.backends has %s" .key $name (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -148,13 +156,72 @@
 {{- end -}}
 {{- if not $map.backend -}}{{- $pinned = false -}}{{- end -}}
 {{- include "gatepost.validate.backend" (dict "backends" $.config.backends "name" $map.backend "key" (printf "config.listeners[%d].backend" $i)) -}}
-{{- with $map.name -}}
-{{- if has . $names -}}{{- fail (printf "config.listeners[%d].name: two listeners are named %q" $i .) -}}{{- end -}}
-{{- $names = append $names . -}}
-{{- end -}}
+{{- $name := default $map.bind $map.name | toString -}}
+{{- if has $name $names -}}{{- fail (printf "config.listeners[%d].name: two listeners are named %q" $i $name) -}}{{- end -}}
+{{- $names = append $names $name -}}
+{{- include "gatepost.validate.listener" (dict "map" $map "backends" $.config.backends "key" (printf "config.listeners[%d]" $i)) -}}
 {{- end -}}
 {{- if not (or $pinned (hasKey .config "users") .config.users_from) -}}
 {{- fail "config.users is missing: a map of users to backends, like \"*\": NAME" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What one listener shows, and where it leads; argument: dict "map", "backends", "key". */}}
+{{- define "gatepost.validate.listener" -}}
+{{- $map := .map -}}
+{{- if and (hasKey $map "server_names") (hasKey $map "backend") -}}
+{{- fail (printf "%s.server_names: every login of this listener goes to its backend; no server is asked for" .key) -}}
+{{- end -}}
+{{- $seen := list -}}
+{{- range $server, $backend := $map.server_names -}}
+{{- $at := printf "%s.server_names.%s" $.key $server -}}
+{{- include "gatepost.validate.backend" (dict "backends" $.backends "name" $backend "key" $at) -}}
+{{- $name := lower $server -}}
+{{- $label := "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?" -}}
+{{- $isName := regexMatch (printf "^([*][.])?(%s[.])*%s$" $label $label) $name -}}
+{{- if or (not $isName) (regexMatch "(^|[.])[0-9]+$" $name) (gt (len $name) 253) -}}
+{{- fail (printf "%s: expected a host name, like imap.example.org or *.example.org" $at) -}}
+{{- end -}}
+{{- if has $name $seen -}}{{- fail (printf "%s is there twice: upper and lower case are the same here" $at) -}}{{- end -}}
+{{- $seen = append $seen $name -}}
+{{- end -}}
+{{- if regexMatch "^\\[|[^\\x00-\\x7f]" (default "" $map.greeting) -}}
+{{- fail (printf "%s.greeting: expected ASCII text that does not start with [" .key) -}}
+{{- end -}}
+{{- if hasKey $map "capabilities" -}}
+{{- include "gatepost.validate.capabilities" (dict "of" $map.capabilities "url" $map.bind "key" (printf "%s.capabilities" .key)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Each can be kept before login. What the schema says of AUTH=, COMPRESS= and APOP is not said again. */}}
+{{- define "gatepost.validate.capabilities" -}}
+{{- $isImap := hasPrefix "imap" .url -}}
+{{- $isFirst := regexMatch "^(imap|pop3)s:" .url -}}
+{{- $hasBase := false -}}
+{{- range $i, $text := .of -}}
+{{- $key := printf "%s[%d]" $.key $i -}}
+{{- $words := upper $text | splitList " " -}}
+{{- if contains "${" $text -}}
+{{- $hasBase = true -}}
+{{- else if or (regexMatch "[^ -~]" $text) (hasPrefix " " $text) -}}
+{{- fail (printf "%s: expected a capability in printable ASCII" $key) -}}
+{{- else if and $isImap (regexMatch "[] (){\"\\\\%*]" $text) -}}
+{{- fail (printf "%s: expected one atom an element, got %q" $key $text) -}}
+{{- else if and $isFirst (has (first $words) (ternary (list "STARTTLS" "LOGINDISABLED") (list "STLS") $isImap)) -}}
+{{- fail (printf "%s: %s cannot be promised where TLS is on from the first byte" $key $text) -}}
+{{- else if and (not $isImap) (eq (first $words) "APOP") -}}
+{{- fail (printf "%s: the gateway cannot do APOP" $key) -}}
+{{- else if and (not $isImap) (eq (first $words) "SASL") -}}
+{{- range rest $words -}}
+{{- if not (has . (list "PLAIN" "LOGIN" "XOAUTH2" "OAUTHBEARER" "EXTERNAL" "SCRAM-SHA-1" "SCRAM-SHA-256")) -}}
+{{- fail (printf "%s: the gateway cannot do %s" $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if has (first $words) (list "IMAP4REV1" "IMAP4REV2") -}}{{- $hasBase = true -}}{{- end -}}
+{{- end -}}
+{{- if and $isImap (not $hasBase) -}}
+{{- fail (printf "%s: expected IMAP4rev1 or IMAP4rev2 among them" .key) -}}
 {{- end -}}
 {{- end -}}
 
