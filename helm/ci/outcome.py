@@ -53,4 +53,20 @@ def tls():
                 need(made == (not own), f"{own} and {given}: a certificate of the chart's own: {made}")
 
 
-CHECKS = {"a setting of TLS beside the chart's certificates": tls}
+def redis():
+    """What goes out to Redis goes to the port that its URL names."""
+    variable = {"extraEnv": [{"name": "R", "value": "redis://r"}]}
+    for state, more, port in (
+            ("redis://r.ns.svc:6390", {}, 6390), ("rediss://u:p:1@[2001:db8::1]:6391/2?a=b:3", {}, 6391),
+            ({"url": "redis://r:6392", "prefix": "p"}, {"redis": {"port": 1}}, 6392), ("redis://r/0", {"redis": {"port": 1}}, 6379),
+            ("redis://u:6@r", {}, 6379), ("redis://u:${R}@r:6393/0", variable, 6393),
+            ("${R}", variable, 6379), ("redis://r:${R}/0", {**variable, "redis": {"port": 6394}}, 6394),
+            (None, {"redis": {"existingSecret": "r", "port": 6395}}, 6395),
+            ("memory", {}, None), ({"url": "file:///redis/:6"}, {}, None), (None, {}, None)):
+        for docs in rendered({"networkPolicy": {"enabled": True}, **more}, {"state": state} if state else {}):
+            rules = find(docs, "NetworkPolicy")["spec"]["egress"]
+            got = [port["port"] for rule in rules for port in rule["ports"] if "to" not in rule and port["port"] != 53]
+            need(got == ([port] if port else []), f"{state}: the network policy opens {got}, not {port}")
+
+
+CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis}

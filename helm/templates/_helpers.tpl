@@ -238,43 +238,76 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $list -}}
 {{- end -}}
 
-{{/* Every URL of a backend's hosts, as a JSON list. */}}
+{{/* URLs as a JSON list of url and key; argument: dict "value": a URL, a list or a map of some, "key". */}}
+{{- define "gatepost.urls" -}}
+{{- $urls := list -}}
+{{- $key := .key -}}
+{{- if kindIs "string" .value -}}
+{{- $urls = append $urls (dict "url" .value "key" $key) -}}
+{{- else if kindIs "slice" .value -}}
+{{- range $i, $inner := .value -}}
+{{- $urls = concat $urls (include "gatepost.urls" (dict "value" $inner "key" (printf "%s[%d]" $key $i)) | fromJsonArray) -}}
+{{- end -}}
+{{- else -}}
+{{- range $name := list "discover" "hosts" "imap" "pop3" "submission" -}}
+{{- with get (default dict $.value) $name -}}
+{{- /* `pop3` of a backend is a map of settings; of a host it is a URL. */ -}}
+{{- if not (kindIs "map" .) -}}
+{{- $urls = concat $urls (include "gatepost.urls" (dict "value" . "key" (printf "%s.%s" $key $name)) | fromJsonArray) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $urls -}}
+{{- end -}}
+
+{{/* Every URL of a backend's hosts and of a lookup service, likewise. */}}
 {{- define "gatepost.hostUrls" -}}
 {{- $config := include "gatepost.config" . | fromYaml -}}
 {{- $urls := list -}}
-{{- range $config.backends -}}
-{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}
-{{- else if kindIs "slice" . -}}{{- $urls = concat $urls . -}}
-{{- else -}}
-{{- with .discover -}}{{- $urls = append $urls . -}}{{- end -}}
-{{- range .hosts -}}
-{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}
-{{- else -}}
-{{- range $url := list .imap .pop3 .submission -}}{{- with $url -}}{{- $urls = append $urls . -}}{{- end -}}{{- end -}}
+{{- range $name, $backend := $config.backends -}}
+{{- $urls = concat $urls (include "gatepost.urls" (dict "value" $backend "key" (printf "config.backends.%s" $name)) | fromJsonArray) -}}
+{{- end -}}
+{{- range $i, $source := $config.users_from -}}
+{{- with $source.http -}}
+{{- $urls = concat $urls (include "gatepost.urls" (dict "value" . "key" (printf "config.users_from[%d].http" $i)) | fromJsonArray) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range $config.users_from -}}
-{{- with .http -}}
-{{- if kindIs "string" . -}}{{- $urls = append $urls . -}}{{- else -}}{{- $urls = concat $urls . -}}{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- toJson ($urls | uniq) -}}
+{{- toJson $urls -}}
 {{- end -}}
 
 {{/* Where those URLs lead, as a JSON list of host and port. */}}
 {{- define "gatepost.destinations" -}}
 {{- $default := dict "imap" 143 "imap+starttls" 143 "imaps" 993 "pop3" 110 "pop3+starttls" 110 "pop3s" 995 "submission" 587 "submission+starttls" 587 "submissions" 465 "http" 80 "https" 443 -}}
 {{- $list := list -}}
-{{- range $url := include "gatepost.hostUrls" . | fromJsonArray -}}
-{{- $scheme := regexFind "^[a-z0-9+]+" $url -}}
+{{- range include "gatepost.hostUrls" . | fromJsonArray -}}
+{{- $scheme := regexFind "^[a-z0-9+]+" .url -}}
 {{- if ne $scheme "demo" -}}
-{{- $authority := regexReplaceAll "^[a-z0-9+]+://([^/?]*).*$" $url "${1}" -}}
+{{- $authority := regexReplaceAll "^[a-z0-9+]+://([^/?]*).*$" .url "${1}" -}}
+{{- if contains "${" $authority -}}
+{{- fail (printf "%s: the network policy must know host and port of %q; write them without a variable" .key .url) -}}
+{{- end -}}
 {{- $port := default (get $default $scheme) (regexFind ":[0-9]+$" $authority | trimPrefix ":" | atoi) | int -}}
 {{- $host := regexReplaceAll ":[0-9]+$" $authority "" | trimPrefix "[" | trimSuffix "]" -}}
 {{- $list = append $list (dict "host" $host "port" $port) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson ($list | uniq) -}}
+{{- end -}}
+
+{{/* Port of the Redis that `config.state` or redis.existingSecret leads to; none: there is no Redis. */}}
+{{- define "gatepost.redisPort" -}}
+{{- $state := (.Values.config).state -}}
+{{- $url := ternary (get (ternary $state dict (kindIs "map" $state)) "url") $state (kindIs "map" $state) | default "" | toString -}}
+{{- $authority := regexReplaceAll "^rediss?://(?:[^/?#]*@)?([^/?#]*).*$" $url "${1}" -}}
+{{- if .Values.redis.existingSecret -}}
+{{- int .Values.redis.port -}}
+{{- else if not (or (hasPrefix "redis" $url) (hasPrefix "${" $url)) -}}
+{{- else if regexMatch ":0*[1-9][0-9]*$" $authority -}}
+{{- regexFind "[1-9][0-9]*$" $authority -}}
+{{- else if contains "${" $authority -}}
+{{- int .Values.redis.port -}}
+{{- else -}}
+{{- 6379 -}}
+{{- end -}}
 {{- end -}}

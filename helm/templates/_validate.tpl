@@ -41,6 +41,7 @@
 {{- if and .Values.test.enabled .Values.test.existingSecret (not (include "gatepost.testTlsName" .)) -}}
 {{- fail "test.existingSecret: no password is sent to a certificate that is not verified; set test.tlsName" -}}
 {{- end -}}
+{{- if .Values.networkPolicy.enabled -}}{{- $_ := include "gatepost.destinations" . -}}{{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.extraEgress) -}}
 {{- range $name, $backend := $config.backends -}}
 {{- if kindIs "map" $backend -}}
