@@ -129,17 +129,20 @@ def notes():
               '"headers": {"X-Open": "s3cret", "X-File": {"file": "/k"}, "X-Env": "${KEY}"}}]}',
               "--set-json", 'extraEnv=[{"name": "KEY", "value": "v"}]']
     tls = ["--set", "config.tls.min_version=TLSv1.3"]
-    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls):
+    token = ["--set", "config.admin.token_file=/x/t"]
+    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls, token):
         done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
         need(done.returncode == 0, done.stderr)
         told.append(done.stdout.partition("\nNOTES:\n")[2])
-    trial, real, open_secret, set_tls = told
+    trial, real, open_secret, set_tls, own_token = told
     for words in ("helm -n post test mail", "THIS IS A TRIAL", "NO CLIENT TRUSTS"):
         need(words in trial and words in set_tls, f"the notes do not say {words!r}")
     need("config.backends.a.health.login.password" in open_secret and "s3cret" not in open_secret.split("NOTES")[-1],
          f"the notes do not name the password in the ConfigMap: {open_secret}")
     need("config.users_from[0].headers.X-Open" in open_secret and "X-File" not in open_secret.split("NOTES")[-1]
          and "X-Env" not in open_secret.split("NOTES")[-1], f"the notes name other headers than open ones: {open_secret}")
+    need("Secret mail-gatepost-admin" in real and "get secret mail-gatepost-admin" in real, "the notes do not say where the token is")
+    need("file /x/t" in own_token and "get secret" not in own_token, f"the notes name a Secret that is not there: {own_token}")
     need(real and "TRIAL" not in real and "NO CLIENT" not in real, f"the notes of no trial: {real}")
 
 

@@ -69,4 +69,21 @@ def redis():
             need(got == ([port] if port else []), f"{state}: the network policy opens {got}, not {port}")
 
 
-CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis}
+def token():
+    """A token of one's own: the chart makes none beside it, and scrapers get the Secret that holds it."""
+    monitors = {kind: {"enabled": True} for kind in ("podMonitor", "serviceMonitor")}
+    own = {"adminToken": {"existingSecret": "mine", "key": "t"}, "metrics": monitors}
+    for more in ({}, {"adminToken": {"create": False}}, own):
+        for docs in rendered(more, {"admin": {"token_file": "/x/t"}}):
+            there, seen = bool(find(docs, "Secret", "mail-gatepost-admin")), mounted(docs).get("/etc/gatepost/admin")
+            need(not there and not seen, f"{more}: a token made: {there}, mounted: {seen}")
+            for kind, key in (("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")) if more is own else ():
+                read = find(docs, kind)["spec"][key][0]["authorization"]["credentials"]
+                need(read == {"name": "mine", "key": "t"}, f"{kind} reads {read}")
+    for docs in rendered({"metrics": monitors}):
+        need(find(docs, "Secret", "mail-gatepost-admin") and mounted(docs)["/etc/gatepost/admin"] == "mail-gatepost-admin",
+             "the chart's own token is not there")
+
+
+CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
+          "an admin token of one's own": token}

@@ -94,6 +94,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (or .Values.tls.certManager.enabled .Values.tls.existingSecrets (include "gatepost.tlsByHand" .)) -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether the chart makes the admin token itself. */}}
+{{- define "gatepost.makesToken" -}}
+{{- if not (or (not .Values.adminToken.create) .Values.adminToken.existingSecret ((.Values.config).admin).token_file) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "gatepost.adminSecret" -}}
 {{- default (printf "%s-admin" (include "gatepost.fullname" .)) .Values.adminToken.existingSecret -}}
 {{- end -}}

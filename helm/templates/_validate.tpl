@@ -19,6 +19,13 @@
 {{- if not (or .Values.adminToken.create .Values.adminToken.existingSecret ($given.admin).token_file) -}}
 {{- fail "adminToken: the admin port can be reached by every pod and needs a token: leave adminToken.create true, or set adminToken.existingSecret" -}}
 {{- end -}}
+{{- if and ($given.admin).token_file (not .Values.adminToken.existingSecret) -}}
+{{- range $kind := list "podMonitor" "serviceMonitor" -}}
+{{- if (get $.Values.metrics $kind).enabled -}}
+{{- fail (printf "metrics.%s: the scraper needs the token of config.admin.token_file from a Secret: set adminToken.existingSecret, or leave token_file out" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and (include "gatepost.tlsByHand" .) (or .Values.tls.existingSecrets .Values.tls.certManager.enabled) -}}
 {{- fail "certificates in config.tls and tls.existingSecrets or tls.certManager exclude each other" -}}
 {{- end -}}
