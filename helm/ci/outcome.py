@@ -85,5 +85,15 @@ def token():
              "the chart's own token is not there")
 
 
+def grace():
+    """A grace that is given is taken as it is, also where the drain is a variable; without one it is computed."""
+    variable = {"extraEnv": [{"name": "D", "value": "50s"}]}
+    for seconds, timeouts, want in ((60, {"drain": "${D}"}, 60), (60, {"drain_delay": "${D}", "drain": "${D}"}, 60),
+                                    (7, {"drain": "10m"}, 7), (0, {"drain": "10m", "drain_delay": "1500ms"}, 607)):
+        for docs in rendered({"terminationGracePeriodSeconds": seconds, **variable}, {"timeouts": timeouts}):
+            got = pod(docs)["terminationGracePeriodSeconds"]
+            need(got == want, f"{seconds} with {timeouts}: a grace of {got} s, not {want}")
+
+
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token}
+          "an admin token of one's own": token, "the grace of a pod": grace}

@@ -49,8 +49,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* A duration of proxy.yaml in whole seconds, rounded up; argument: dict "text", "key". */}}
 {{- define "gatepost.seconds" -}}
 {{- $number := regexFind "^[0-9]+" .text -}}
-{{- $unit := regexFind "(ms|s|m|h)$" .text -}}
-{{- if or (not $number) (not $unit) -}}
+{{- $unit := trimPrefix $number .text -}}
+{{- if not (and $number (has $unit (list "ms" "s" "m" "h"))) -}}
 {{- fail (printf "%s: %q is no duration that the chart can compute with; set terminationGracePeriodSeconds" .key .text) -}}
 {{- end -}}
 {{- if eq $unit "ms" -}}
