@@ -95,5 +95,17 @@ def grace():
             need(got == want, f"{seconds} with {timeouts}: a grace of {got} s, not {want}")
 
 
+def budget():
+    """A PodDisruptionBudget is for a Deployment, which has a number of replicas."""
+    several, one, every = {"replicas": 2}, {"replicas": 1}, {"kind": "DaemonSet"}
+    scaled = {**one, "autoscaling": {"enabled": True}}
+    for more, wanted, made in ((several, None, True), (scaled, None, True), (one, None, False), (every, None, False),
+                               (several, "auto", True), (several, True, True), (several, False, False),
+                               (one, True, True), (every, False, False)):
+        for docs in rendered({**more, **({} if wanted is None else {"podDisruptionBudget": {"enabled": wanted}})}):
+            got = bool(find(docs, "PodDisruptionBudget"))
+            need(got == made, f"{more}, enabled {wanted}: a PodDisruptionBudget: {got}")
+
+
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token, "the grace of a pod": grace}
+          "an admin token of one's own": token, "the grace of a pod": grace, "budgets": budget}

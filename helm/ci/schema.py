@@ -73,6 +73,7 @@ SAID = {
     "autoscaling.targetCPUUtilizationPercentage": {"minimum": 0},
     "autoscaling.metrics": OBJECTS,
     "autoscaling.scaleDownStabilizationSeconds": {"minimum": 0, "maximum": 3600},
+    "podDisruptionBudget.enabled": word("auto", True, False),
     "podDisruptionBudget.maxUnavailable": {"type": ["integer", "string"], "pattern": "^[0-9]+%$"},
     "topologySpreadConstraints": OBJECTS,
     "podAntiAffinity": word("soft", "hard", "none"),

@@ -73,6 +73,11 @@
 {{- if and .Values.autoscaling.enabled (eq .Values.kind "DaemonSet") -}}
 {{- fail "autoscaling.enabled: a DaemonSet has one pod on every node" -}}
 {{- end -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- $isAsked := or (eq (toString $budget.enabled) "true") (and $budget.enabled (ne (toString $budget.maxUnavailable) "1")) -}}
+{{- if and $isAsked (eq .Values.kind "DaemonSet") -}}
+{{- fail "podDisruptionBudget: Kubernetes counts none for a DaemonSet; set updateStrategy.rollingUpdate.maxUnavailable for its updates" -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" -}}
 {{- end -}}
