@@ -134,6 +134,7 @@ fn session(messages: u32, size: usize, commands: &'static [u8]) -> (usize, usize
                 settings: &settings,
                 session: "S1".into(),
                 idle: Duration::from_secs(600),
+                traffic: &Default::default(),
             };
             let first = First::default();
             let served = serve(&mut clients_end, first, opened, terms, Never, |_| pending()).await;

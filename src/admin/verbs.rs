@@ -48,7 +48,7 @@ pub(super) fn sessions(call: &Call) -> Reply {
 }
 
 fn session(live: &Live) -> serde_json::Value {
-    use std::sync::atomic::Ordering::Relaxed;
+    let (from_client, to_client) = live.traffic.so_far();
     let login = live.login.get();
     serde_json::json!({
         "id": live.id,
@@ -60,8 +60,8 @@ fn session(live: &Live) -> serde_json::Value {
         "state": login.map_or("login", |login| login.state),
         "tls": live.tls.get(),
         "since": humantime::format_rfc3339_seconds(live.since).to_string(),
-        "bytes_in": live.bytes_in.load(Relaxed),
-        "bytes_out": live.bytes_out.load(Relaxed),
+        "bytes_in": from_client,
+        "bytes_out": to_client,
     })
 }
 

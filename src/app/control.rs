@@ -25,6 +25,8 @@ impl admin::Gateway for App {
     }
 
     fn metrics(&self) -> String {
+        let gateway = self.current.load().gateway.clone();
+        self.lasting.registry.report(&gateway.metrics);
         self.metrics.render()
     }
 

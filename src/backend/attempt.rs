@@ -125,7 +125,11 @@ impl Backend {
                     _ => Change::None,
                 };
                 self.report(host, endpoint.protocol, change, Some(&failure));
-                tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), %failure, ?then);
+                let session = request
+                    .origin
+                    .as_ref()
+                    .map(|origin| origin.session.as_str());
+                tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), session, %failure, ?then);
                 Err((failure, then))
             }
         }

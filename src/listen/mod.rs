@@ -245,8 +245,9 @@ impl Terms {
         };
         let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
             gateway.metrics.refused(metrics::Refused::limit(limit));
-            tracing::info!(event = "refused", %client, listener = %self.config.name, limit);
-            self.turn_away(gateway, tcp);
+            let id = gateway.ids.next().to_string();
+            tracing::info!(event = "refused", %client, listener = %self.config.name, limit, session = id);
+            self.turn_away(gateway, tcp, &id);
             None
         };
         let place = match gateway.tables.enter(limits) {
@@ -324,9 +325,9 @@ impl Terms {
     }
 
     /// Full: says so where that can be done without TLS.
-    fn turn_away(&self, gateway: &Gateway, tcp: &TcpStream) {
+    fn turn_away(&self, gateway: &Gateway, tcp: &TcpStream, id: &str) {
         if self.config.tls == TlsMode::Upgrade {
-            let words = session::no_room(&self.front, gateway);
+            let words = session::no_room(&self.front, gateway, id);
             let _ = tcp.try_write(&words);
         }
     }

@@ -240,7 +240,7 @@ impl Router {
                     owners,
                 }),
                 Err(reason) => {
-                    tracing::warn!(user = %ask.user, entry = %entry.key, line = entry.place.line, %reason, "no usable login");
+                    tracing::warn!(user = %ask.user, entry = %entry.key, line = entry.place.line, %reason, session = visit.session, "no usable login");
                     Err(Failure::NoRoute)
                 }
             },

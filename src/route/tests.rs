@@ -7,6 +7,7 @@ const NOBODY: Visit<'_> = Visit {
     credentials: &Credentials::Certificate,
     client: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
     attempt: 1,
+    session: "s1",
     tls: None,
 };
 

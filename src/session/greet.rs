@@ -80,9 +80,9 @@ pub(super) fn server(
     }
 }
 
-/// What a client hears in place of a greeting when there is no room for it.
-pub fn no_room(front: &Front, gateway: &Gateway) -> Vec<u8> {
+/// What a client hears in place of a greeting when there is no room for it. `id`: the session's that it
+/// will not be.
+pub fn no_room(front: &Front, gateway: &Gateway, id: &str) -> Vec<u8> {
     let nobody = Stream::Gone(tokio::io::empty());
-    let id = gateway.ids.next().to_string();
-    server(front, gateway, &id, channel(front, &nobody), None).farewell(Farewell::TooMany)
+    server(front, gateway, id, channel(front, &nobody), None).farewell(Farewell::TooMany)
 }

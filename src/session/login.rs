@@ -388,7 +388,7 @@ impl Session<'_> {
     }
 
     /// The visit as sources of the map see it that are asked over the network.
-    fn seen<'a>(&self, login: &'a Login, visit: &'a Visit) -> route::Visit<'a> {
+    fn seen<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Visit<'a> {
         let tls = visit.tls.as_ref().map(|tls| VisitTls {
             facts: tls.facts,
             certificate: match (&tls.certificate, self.front.certificates) {
@@ -401,6 +401,7 @@ impl Session<'_> {
             credentials: &login.credentials,
             client: self.ip(),
             attempt: visit.attempt,
+            session: &self.live.id,
             tls,
         }
     }

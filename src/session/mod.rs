@@ -20,6 +20,7 @@ pub mod maildrop_cache;
 mod offers;
 pub mod registry;
 mod relay;
+pub mod traffic;
 pub mod translate;
 mod way;
 
@@ -27,7 +28,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -375,6 +375,7 @@ async fn serve_maildrop(
         settings: &settings,
         session: live.id.clone(),
         idle,
+        traffic: &live.traffic,
     };
     let again = again::SameHost { ticket, seat: None };
     let stop = |heard| live.end_asked_beyond(heard);
@@ -383,8 +384,6 @@ async fn serve_maildrop(
     // Before the client is waited for: its next login need not wait for its old connection.
     drop(lease);
     linger(client).await;
-    live.bytes_in.fetch_add(served.bytes_in, Relaxed);
-    live.bytes_out.fetch_add(served.bytes_out, Relaxed);
     metrics.pop3(Pop3Action::Retr, served.counts.retrieved);
     metrics.pop3(Pop3Action::Top, served.counts.topped);
     metrics.pop3(Pop3Action::Delete, served.counts.deleted);
@@ -394,9 +393,8 @@ async fn serve_maildrop(
 /// The session's closing line.
 fn log_end(live: &registry::Live, metrics: &metrics::Gateway, ended: &Ended) {
     let login = live.login.get();
-    let bytes_in = live.bytes_in.load(Relaxed);
-    let bytes_out = live.bytes_out.load(Relaxed);
-    metrics.bytes(live.protocol, bytes_in, bytes_out);
+    let (bytes_in, bytes_out) = live.traffic.so_far();
+    live.report(metrics);
     let seconds = live.since.elapsed().unwrap_or_default().as_secs_f64();
     tracing::info!(
         target: "gatepost",

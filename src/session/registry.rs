@@ -4,13 +4,15 @@
 //! when its [`Entry`] is dropped; what an operator may see or do is in [`Live`].
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use super::traffic::Traffic;
+use crate::observe::metrics;
 use crate::protocol::{Farewell, Protocol};
 
 /// Every live session of the process.
@@ -34,10 +36,8 @@ pub struct Live {
     pub since: SystemTime,
     /// Who logged in and where; empty before.
     pub login: OnceLock<LoggedIn>,
-    /// Octets from the client since login.
-    pub bytes_in: AtomicU64,
-    /// Octets to the client since login.
-    pub bytes_out: AtomicU64,
+    /// Octets since login.
+    pub traffic: Traffic,
     ending: Ending,
 }
 
@@ -89,8 +89,7 @@ impl Registry {
             tls: tls.map_or_else(OnceLock::new, OnceLock::from),
             since: SystemTime::now(),
             login: OnceLock::new(),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
+            traffic: Traffic::default(),
             ending: Ending::default(),
         });
         self.sessions.insert(id, live.clone());
@@ -117,6 +116,13 @@ impl Registry {
             .filter(|live| filter.matches(live))
             .map(|live| live.clone())
             .collect()
+    }
+
+    /// Tells the metrics of what moved in live sessions since they were last told.
+    pub fn report(&self, metrics: &metrics::Gateway) {
+        for live in self.sessions.iter() {
+            live.report(metrics);
+        }
     }
 
     /// Asks the sessions that match to end with their protocol's goodbye; how many there were.
@@ -148,6 +154,12 @@ impl Filter {
 }
 
 impl Live {
+    /// Tells the metrics of what moved since they were last told.
+    pub(super) fn report(&self, metrics: &metrics::Gateway) {
+        let (from_client, to_client) = self.traffic.unreported();
+        metrics.bytes(self.protocol, from_client, to_client);
+    }
+
     /// Asks the session to end with its protocol's goodbye, at the next message boundary.
     pub fn end(&self, reason: Farewell) {
         self.ending.ask(reason);

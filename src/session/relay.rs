@@ -162,7 +162,7 @@ impl<L: Fn() -> Duration> Relay<L> {
             cx,
             &mut self.client,
             &mut self.host,
-            &live.bytes_in,
+            &live.traffic.from_client,
             |bytes| observer.client_to_host(bytes),
             |_, _| Poll::Ready(()),
         );
@@ -188,7 +188,7 @@ impl<L: Fn() -> Duration> Relay<L> {
                 cx,
                 &mut self.host,
                 &mut self.client,
-                &live.bytes_out,
+                &live.traffic.to_client,
                 |bytes| {
                     observer.host_to_client(bytes);
                     Verdict::Pass

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Ended;
+use super::traffic::Traffic;
 use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::maildrop::{Counts, Maildrop, Progress};
@@ -52,10 +53,6 @@ pub struct Served {
     pub ended: Ended,
     /// The state it ended in, for the log.
     pub state: &'static str,
-    /// Octets read from the client.
-    pub bytes_in: u64,
-    /// Octets written to it.
-    pub bytes_out: u64,
     /// What was done.
     pub counts: Counts,
     /// What the mailbox holds now, as far as that is certain: to be given to the user's next
@@ -72,6 +69,8 @@ pub struct Terms<'a> {
     pub session: String,
     /// How long a client may be silent.
     pub idle: Duration,
+    /// What moves is counted here.
+    pub traffic: &'a Traffic,
 }
 
 /// Logs in to the user's host again, in place of a connection that was lost.
@@ -114,6 +113,7 @@ where
         settings,
         session,
         idle,
+        traffic,
     } = terms;
     let Opened {
         host,
@@ -146,8 +146,7 @@ where
         idle,
         client_moved: now,
         host_moved: now,
-        bytes_in: 0,
-        bytes_out: 0,
+        traffic,
     };
     let mut stopping = None;
     let mut asked = pin!(stop(None));
@@ -176,8 +175,6 @@ where
     Served {
         ended,
         state,
-        bytes_in: serving.bytes_in,
-        bytes_out: serving.bytes_out,
         counts: serving.maildrop.counts(),
         remainder: serving.maildrop.remainder(),
     }

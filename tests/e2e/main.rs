@@ -30,7 +30,7 @@ mod faults;
 mod forward;
 mod hosts;
 mod kernel;
-mod log_file;
+mod log;
 mod lookup;
 mod lookup_nginx;
 mod loops;

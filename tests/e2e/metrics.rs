@@ -74,6 +74,7 @@ fn every_series_that_is_promised_moves() {
     pop3.multi("RETR 1");
     pop3.multi("TOP 2 0");
     pop3.ok("DELE 1");
+    let retrieved = series(&gateway);
     pop3.ok("QUIT");
     let mut nonsense = Conn::plain(ports.imaps);
     nonsense.send("a1 LOGIN demo demo\r\n");
@@ -96,8 +97,15 @@ fn every_series_that_is_promised_moves() {
         "gatepost_login_seconds_count{protocol=\"imap\"}",
         "gatepost_login_seconds_sum{protocol=\"imap\"}",
         "gatepost_backend_connect_seconds_count{backend=\"store\"}",
+        "gatepost_bytes_total{protocol=\"imap\",direction=\"in\"}",
+        "gatepost_bytes_total{protocol=\"imap\",direction=\"out\"}",
     ] {
         moved(label, &before, &during);
+    }
+    // While the session lives, not at its end.
+    for direction in ["in", "out"] {
+        let label = format!("gatepost_bytes_total{{protocol=\"pop3\",direction=\"{direction}\"}}");
+        moved(&label, &during, &retrieved);
     }
     let connections = format!(
         "gatepost_connections_total{{listener=\"imaps://127.0.0.1:{}\"}}",

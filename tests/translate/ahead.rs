@@ -156,6 +156,7 @@ async fn in_turn(host: Host, commands: impl IntoIterator<Item = String>) -> Dura
             settings: &Settings::default(),
             session: "S1".into(),
             idle: Duration::from_secs(600),
+            traffic: &Default::default(),
         };
         let first = First::default();
         serve(

@@ -82,6 +82,7 @@ async fn served(
         settings: &settings,
         session: "S1".into(),
         idle: IDLE,
+        traffic: &Default::default(),
     };
     let stop = |heard| {
         let mut asked = asked.clone();

@@ -106,6 +106,7 @@ async fn visit(
             settings: &settings,
             session: "S1".into(),
             idle: Duration::from_secs(600),
+            traffic: &Default::default(),
         };
         let first = First::default();
         let served = serve(&mut clients_end, first, opened, terms, Never, |_| pending()).await;

@@ -157,6 +157,7 @@ impl Play {
                 settings: &self.settings,
                 session: "S1".into(),
                 idle: Duration::from_secs(600),
+                traffic: &Default::default(),
             },
             self.later.clone(),
             |_| pending(),

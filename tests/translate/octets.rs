@@ -143,6 +143,7 @@ async fn a_body_streams_and_is_never_held() {
                 settings: &Settings::default(),
                 session: "S1".into(),
                 idle: Duration::from_secs(600),
+                traffic: &Default::default(),
             },
             Never,
             |_| pending(),

@@ -164,11 +164,11 @@ impl Lookup {
             }),
             Err(cause) => match self.last(user, protocol, &proof) {
                 Some(answer) => {
-                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, %cause, used = "last known route");
+                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, session = visit.session, %cause, used = "last known route");
                     Ok(sent(answer))
                 }
                 None => {
-                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, %cause);
+                    tracing::warn!(event = "lookup_failed", source = %self.name, user = %user, session = visit.session, %cause);
                     Err(Failure::MapUnavailable { cause })
                 }
             },

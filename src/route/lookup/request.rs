@@ -22,6 +22,8 @@ pub struct Visit<'a> {
     pub client: IpAddr,
     /// Which attempt of the connection it is, from 1.
     pub attempt: u32,
+    /// The session's id, for the log.
+    pub session: &'a str,
     /// The client's TLS, if it is on.
     pub tls: Option<VisitTls<'a>>,
 }
@@ -155,6 +157,7 @@ mod tests {
             credentials: &credentials,
             client: "2001:db8::1".parse().unwrap(),
             attempt: 2,
+            session: "s1",
             tls: None,
         };
         let told = headers(&user, Protocol::Pop3, &visit).unwrap();
@@ -183,6 +186,7 @@ mod tests {
             credentials: &credentials,
             client: "192.0.2.1".parse().unwrap(),
             attempt: 1,
+            session: "s1",
             tls: None,
         };
         let told = headers(&user, Protocol::Imap, &visit).unwrap();

@@ -94,6 +94,7 @@ async fn ask(lookup: &Lookup, user: &str, shown: &str) -> Result<Option<Sent>, F
         credentials: &credentials,
         client: "192.0.2.1".parse().unwrap(),
         attempt: 1,
+        session: "s1",
         tls: None,
     };
     let user = UserName::new(user.as_bytes()).unwrap();

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::protocol::imap::ask::{Access, Ask, Event, NoBody, Outcome, When};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::maildrop::{Maildrop, Progress, ROOM, Why};
+use crate::session::traffic::Traffic;
 use crate::session::{Ended, EndedBy};
 
 /// Octets of the host given to the cores at a time: with their stuffing they at most double.
@@ -85,8 +87,7 @@ pub(super) struct Serving<'a, C, H, A> {
     pub(super) client_moved: Instant,
     /// The same for the host.
     pub(super) host_moved: Instant,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
+    pub(super) traffic: &'a Traffic,
 }
 
 impl<C, H, A> Serving<'_, C, H, A>
@@ -283,7 +284,7 @@ where
             Poll::Ready(written) => {
                 let written = written?;
                 if written > 0 {
-                    self.bytes_out += written as u64;
+                    self.traffic.to_client.fetch_add(written as u64, Relaxed);
                     self.client_moved = Instant::now();
                     moved = true;
                 }
@@ -298,7 +299,7 @@ where
             && self.from_client.is_empty()
             && !self.from_client.is_closed();
         if wanted && let Poll::Ready(read) = self.from_client.poll(self.client, cx, CLIENT_READ) {
-            self.bytes_in += read? as u64;
+            self.traffic.from_client.fetch_add(read? as u64, Relaxed);
             self.client_moved = Instant::now();
             moved = true;
         }

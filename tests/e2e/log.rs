@@ -1,4 +1,4 @@
-//! The log as a file of its own, turned over as logrotate does it.
+//! The log, for whoever runs the gateway: turned over as logrotate does it, and the ids that clients are told.
 
 use std::fs;
 
@@ -6,6 +6,7 @@ use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::process::wait_for;
+use crate::support::wire::Conn;
 use crate::support::{Imap, Scratch};
 
 #[test]
@@ -35,4 +36,19 @@ fn a_log_is_renamed_and_opened_anew_at_a_signal() {
     log_in();
     come(&path, 1);
     assert_eq!(logins(&rotated), 2);
+}
+
+#[test]
+fn who_is_turned_away_hears_an_id_that_is_in_the_log() {
+    let scratch = Scratch::new();
+    let mut gateway = Settings::to("demo://")
+        .limits("per_ip: 1")
+        .start(&scratch, &Pki::new(&scratch));
+    let _first = Imap::plain(gateway.ports.imap);
+    let heard = String::from_utf8(Conn::plain(gateway.ports.imap).rest()).unwrap();
+    let id = heard
+        .rsplit_once(" (")
+        .and_then(|(_, id)| id.split_once(')'));
+    let (id, _) = id.expect("an id");
+    gateway.logged(&["event=refused", "limit=per_ip", &format!("session={id}")]);
 }
