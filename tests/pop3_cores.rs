@@ -68,7 +68,7 @@ fn play(settings: FrontSettings, with: HostLogin, answer: Option<Failure>) -> (H
                 server.as_mut().unwrap().tls_started();
             }
             Some(Step::Exchange(answer)) => client.answer(answer),
-            Some(Step::Close) => client.closed(),
+            Some(Step::Close(_)) => client.closed(),
             Some(Step::Read) | None => match client.step() {
                 HostStep::Write(octets) => server.as_mut().unwrap().receive(&octets),
                 end @ (HostStep::Done(_) | HostStep::Failed(_)) => {

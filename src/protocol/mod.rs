@@ -88,7 +88,35 @@ pub enum Step {
     /// driver does not call `step` or `receive`.
     Exchange(sasl::Answer),
     /// The conversation is over: flush and close.
-    Close,
+    Close(Closing),
+}
+
+/// Why a server ends a conversation in which nobody logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The client said LOGOUT or QUIT.
+    Logout,
+    /// Too many commands that are none.
+    BadCommands,
+    /// A line or a literal beyond what is read.
+    TooLong,
+    /// A browser was made to talk to us.
+    Http,
+    /// By [`Server::farewell`]: whoever called it knows why.
+    Farewell,
+}
+
+impl Closing {
+    /// For the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Closing::Logout => "logout",
+            Closing::BadCommands => "bad commands",
+            Closing::TooLong => "line too long",
+            Closing::Http => "http",
+            Closing::Farewell => "farewell",
+        }
+    }
 }
 
 impl fmt::Debug for Step {
@@ -99,7 +127,7 @@ impl fmt::Debug for Step {
             Step::StartTls => f.write_str("StartTls"),
             Step::Login(login) => f.debug_tuple("Login").field(login).finish(),
             Step::Exchange(answer) => f.debug_tuple("Exchange").field(answer).finish(),
-            Step::Close => f.write_str("Close"),
+            Step::Close(why) => f.debug_tuple("Close").field(why).finish(),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
-use crate::protocol::{Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
+use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
 use crate::tls::{self, FirstWords, FrontTls};
 
 /// How a stretch of conversation ended.
@@ -26,7 +26,7 @@ pub(super) enum Said {
     /// TLS has begun in mid-stream: what is offered may be something else now.
     Secured,
     /// The server said goodbye; everything is written.
-    Closed,
+    Closed(Closing),
     /// The client left.
     Left,
     /// The client sent a PROXY header. Those who owe us one have sent it long before; from anybody
@@ -128,7 +128,7 @@ pub(super) async fn converse(
             }
             Step::Login(login) => return Ok(Said::Login(login)),
             Step::Exchange(answer) => return Ok(Said::Answer(answer)),
-            Step::Close => return Ok(Said::Closed),
+            Step::Close(why) => return Ok(Said::Closed(why)),
         }
     }
 }

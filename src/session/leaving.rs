@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::converse::Said;
 use super::{Ended, EndedBy, limits};
 use crate::net::Stream;
-use crate::protocol::{Farewell, Server, Step};
+use crate::protocol::{Closing, Farewell, Server, Step};
 
 /// The end of a conversation that showed no credentials.
 pub(super) async fn gone(
@@ -21,9 +21,13 @@ pub(super) async fn gone(
     place: &limits::Connection,
 ) -> Ended {
     match said {
-        Ok(Said::Closed) => {
+        Ok(Said::Closed(why)) => {
             unless_told_to_go(place, linger(stream)).await;
-            Ended::new(EndedBy::Client, "logout")
+            let by = match why {
+                Closing::Logout => EndedBy::Client,
+                _ => EndedBy::Gateway,
+            };
+            Ended::new(by, why.as_str())
         }
         Ok(Said::Left | Said::Login(_) | Said::Answer(_) | Said::Secured | Said::Proxied) => {
             Ended::new(EndedBy::Client, "closed")

@@ -42,13 +42,65 @@ fn a_log_is_renamed_and_opened_anew_at_a_signal() {
 fn who_is_turned_away_hears_an_id_that_is_in_the_log() {
     let scratch = Scratch::new();
     let mut gateway = Settings::to("demo://")
-        .limits("per_ip: 1")
+        .limits("connections: 1")
         .start(&scratch, &Pki::new(&scratch));
-    let _first = Imap::plain(gateway.ports.imap);
+    let mut first = Imap::plain(gateway.ports.imap);
+    first.login(Way::LoginQuoted, "demo", "demo").ok();
     let heard = String::from_utf8(Conn::plain(gateway.ports.imap).rest()).unwrap();
     let id = heard
         .rsplit_once(" (")
         .and_then(|(_, id)| id.split_once(')'));
     let (id, _) = id.expect("an id");
-    gateway.logged(&["event=refused", "limit=per_ip", &format!("session={id}")]);
+    gateway.logged(&[
+        "event=refused",
+        "limit=connections",
+        &format!("session={id}"),
+    ]);
+}
+
+#[test]
+fn whoever_ends_a_conversation_before_login_is_named() {
+    let scratch = Scratch::new();
+    let mut gateway = Settings::to("demo://").start(&scratch, &Pki::new(&scratch));
+    let (imap, pop3) = (gateway.ports.imap, gateway.ports.pop3);
+    let bad = ("x y\r\n".repeat(5), "xyzzy\r\n".repeat(5));
+    for (protocol, port, words, end) in [
+        (
+            "imap",
+            imap,
+            "a LOGOUT\r\n",
+            "ended_by=client reason=logout",
+        ),
+        ("pop3", pop3, "QUIT\r\n", "ended_by=client reason=logout"),
+        (
+            "imap",
+            imap,
+            "GET / HTTP/1.1\r\n",
+            "ended_by=gateway reason=http",
+        ),
+        (
+            "pop3",
+            pop3,
+            "GET / HTTP/1.1\r\n",
+            "ended_by=gateway reason=http",
+        ),
+        (
+            "imap",
+            imap,
+            &bad.0,
+            "ended_by=gateway reason=\"bad commands\"",
+        ),
+        (
+            "pop3",
+            pop3,
+            &bad.1,
+            "ended_by=gateway reason=\"bad commands\"",
+        ),
+    ] {
+        let mut conn = Conn::plain(port);
+        conn.send(words);
+        conn.rest();
+        let protocol = format!("protocol={protocol}");
+        gateway.logged(&["event=session_end", end, &protocol]);
+    }
 }

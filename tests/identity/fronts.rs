@@ -56,7 +56,7 @@ fn talk(server: &mut dyn Server, octets: &str, certificate: Option<UserName>) ->
                 server.reject(&Failure::Credentials);
             }
             Step::Exchange(_) => panic!("an answer to no challenge"),
-            Step::Close => return said + "<close>",
+            Step::Close(_) => return said + "<close>",
         }
     }
 }

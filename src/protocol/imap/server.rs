@@ -16,8 +16,8 @@ use super::reply;
 use crate::protocol::line::{Lines, Octets};
 use crate::protocol::sasl::{self, Mechanism, Mechanisms, Turn};
 use crate::protocol::{
-    self, Channel, ClearLogin, Credentials, Failure, FrontSettings, Login, Secret, StartTls,
-    UserName,
+    self, Channel, ClearLogin, Closing, Credentials, Failure, FrontSettings, Login, Secret,
+    StartTls, UserName,
 };
 
 /// RFC 2971 §3.3: at most 30 pairs, fields of 30 octets, values of 1024.
@@ -71,7 +71,7 @@ enum State {
     /// STARTTLS was answered; the handshake is to be handed out.
     TlsDue,
     /// Nothing more is read or said.
-    Closed,
+    Closed(Closing),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Server {
         args.end()?;
         self.say(format_args!("* BYE logging out"));
         self.ok(tag, "LOGOUT completed");
-        self.close();
+        self.close(Closing::Logout);
         Ok(())
     }
 
@@ -338,7 +338,7 @@ impl Server {
     fn answer(&mut self, command: &[u8], stray: bool) {
         let mut tokens = Tokens::new(command);
         if HTTP_VERBS.contains(&tokens.clone().word()) {
-            return self.close();
+            return self.close(Closing::Http);
         }
         let Some(tag) = tokens.tag() else {
             return self.bad(None, "invalid tag");
@@ -401,7 +401,8 @@ impl Server {
     fn count_bad(&mut self) {
         self.bad_commands = self.bad_commands.saturating_add(1);
         if self.bad_commands >= self.settings.bad_commands {
-            self.end(format_args!("* BYE too many bad commands"));
+            let goodbye = format_args!("* BYE too many bad commands");
+            self.end(Closing::BadCommands, goodbye);
         }
     }
 
@@ -411,16 +412,16 @@ impl Server {
     }
 
     /// Closes with a goodbye, unless one was said already.
-    fn end(&mut self, goodbye: std::fmt::Arguments) {
-        if !matches!(self.state, State::Closed) {
+    fn end(&mut self, why: Closing, goodbye: std::fmt::Arguments) {
+        if !matches!(self.state, State::Closed(_)) {
             self.say(goodbye);
-            self.close();
+            self.close(why);
         }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, why: Closing) {
         self.forget();
-        self.state = State::Closed;
+        self.state = State::Closed(why);
     }
 
     /// Drops and wipes everything the client sent.

@@ -11,7 +11,7 @@ use super::reply::{self, Charset, ResponseCode};
 use crate::protocol::line::{Lines, Octets, TooLong};
 use crate::protocol::sasl;
 use crate::protocol::{
-    Channel, ClearLogin, Failure, Farewell, FrontSettings, Handover, Login, Observer as _,
+    Channel, ClearLogin, Closing, Failure, Farewell, FrontSettings, Handover, Login, Observer as _,
     StartTls, Step, UserName, Welcome,
 };
 
@@ -62,7 +62,7 @@ enum Talk {
     /// Its answer is there, to be handed out.
     Answer(sasl::Answer),
     /// Over.
-    Closed,
+    Closed(Closing),
 }
 
 /// Whether the driver knows.
@@ -208,21 +208,21 @@ impl Server {
         if self.bad < self.settings.bad_commands {
             return true;
         }
-        self.close("too many bad commands", None);
+        self.close(Closing::BadCommands, "too many bad commands", None);
         false
     }
 
-    fn close(&mut self, text: &str, code: Option<ResponseCode>) {
+    fn close(&mut self, why: Closing, text: &str, code: Option<ResponseCode>) {
         let line = reply::err(code, text, &self.settings.session, self.charset);
         self.out.extend(line);
-        self.talk = Talk::Closed;
+        self.talk = Talk::Closed(why);
     }
 }
 
 impl crate::protocol::Server for Server {
     fn receive(&mut self, bytes: &[u8]) {
         match self.talk {
-            Talk::Tls(_) | Talk::Closed => {}
+            Talk::Tls(_) | Talk::Closed(_) => {}
             _ => self.lines.push(bytes),
         }
     }
@@ -245,7 +245,7 @@ impl crate::protocol::Server for Server {
                         Ok(None) => {}
                         // Where the next command starts is the sender's choice now: no going on.
                         Err(TooLong) => {
-                            self.close("line too long", None);
+                            self.close(Closing::TooLong, "line too long", None);
                             continue;
                         }
                     }
@@ -267,7 +267,7 @@ impl crate::protocol::Server for Server {
                     return Step::Exchange(answer);
                 }
                 Talk::Tls(Asked::Yes) => return Step::Read,
-                Talk::Closed => return Step::Close,
+                Talk::Closed(why) => return Step::Close(*why),
             }
             return Step::Write(std::mem::take(&mut self.out));
         }
@@ -306,7 +306,7 @@ impl crate::protocol::Server for Server {
     }
 
     fn reject(&mut self, failure: &Failure) {
-        if matches!(self.talk, Talk::Closed) {
+        if matches!(self.talk, Talk::Closed(_)) {
             return;
         }
         self.fail(failure);
@@ -335,7 +335,7 @@ impl crate::protocol::Server for Server {
             Talk::Greeting | Talk::Login(_) | Talk::Challenged | Talk::Answer(_) => Asked::Yes,
             _ => Asked::No,
         };
-        self.talk = Talk::Closed;
+        self.talk = Talk::Closed(Closing::Farewell);
         let (code, text) = match (due, reason) {
             (Asked::No, _) => return std::mem::take(&mut self.out),
             (Asked::Yes, Farewell::Timeout) => (ResponseCode::SysTemp, "this took too long"),
@@ -352,7 +352,7 @@ impl crate::protocol::Server for Server {
                 "the session was ended, try again later",
             ),
         };
-        self.close(text, Some(code));
+        self.close(Closing::Farewell, text, Some(code));
         std::mem::take(&mut self.out)
     }
 
@@ -381,7 +381,7 @@ impl crate::protocol::Server for Server {
             Talk::Tls(_) => "tls",
             Talk::Login(_) => "login",
             Talk::Challenged | Talk::Answer(_) => "exchange",
-            Talk::Closed => "closed",
+            Talk::Closed(_) => "closed",
         }
     }
 }

@@ -176,7 +176,7 @@ impl Play {
                     self.server.reject(&Failure::Credentials);
                     self.told();
                 }
-                Step::Close => {
+                Step::Close(_) => {
                     self.outcome.end = End::Closes;
                     return self.outcome;
                 }

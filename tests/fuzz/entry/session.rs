@@ -208,7 +208,7 @@ impl Play {
                 return true;
             }
             Step::Exchange(_) => panic!("an answer that nobody asked for"),
-            Step::Close => return false,
+            Step::Close(_) => return false,
         };
         self.state = State::Front(server);
         moved
@@ -255,7 +255,7 @@ impl Play {
                 visit.asks = false;
                 visit.leg.answer(answer);
             }
-            Step::Close => return false,
+            Step::Close(_) => return false,
             other => panic!("{other:?}"),
         }
         self.state = State::Login(visit);

@@ -101,7 +101,7 @@ fn run(script: &Script, octets: &[u8], most: usize) -> Result<(), String> {
                 server.reject(&Failure::Credentials);
             }
             Step::Exchange(_) => server.reject(&Failure::Credentials),
-            Step::Close => return Ok(()),
+            Step::Close(_) => return Ok(()),
         }
         if server.held() > MOST_HELD {
             return Err(format!("it holds {} octets", server.held()));

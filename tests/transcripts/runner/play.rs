@@ -179,7 +179,7 @@ impl Talk {
                     self.queue.clear();
                     self.wants = Wants::Tls;
                 }
-                Step::Close => self.wants = Wants::Close,
+                Step::Close(_) => self.wants = Wants::Close,
             }
         }
     }

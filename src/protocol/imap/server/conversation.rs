@@ -12,7 +12,7 @@ use crate::protocol::{
 impl protocol::Server for Server {
     fn receive(&mut self, bytes: &[u8]) {
         // Behind STARTTLS and LOGOUT nothing is heard any more.
-        if !matches!(self.state, State::TlsDue | State::Closed) {
+        if !matches!(self.state, State::TlsDue | State::Closed(_)) {
             self.lines.push(bytes);
         }
     }
@@ -46,9 +46,9 @@ impl protocol::Server for Server {
                     self.state = State::TlsDue;
                     return Step::StartTls;
                 }
-                State::Closed => {
-                    self.state = State::Closed;
-                    return Step::Close;
+                State::Closed(why) => {
+                    self.state = State::Closed(why);
+                    return Step::Close(why);
                 }
             };
             if let Progress::Starved = progress {
@@ -93,7 +93,7 @@ impl protocol::Server for Server {
             State::Deciding(tag) | State::Challenged(tag) | State::AnswerDue(tag, _) => {
                 self.fail(&tag, failure);
             }
-            State::Closed => self.state = State::Closed,
+            State::Closed(why) => self.state = State::Closed(why),
             _ => {}
         }
     }
@@ -152,7 +152,7 @@ impl protocol::Server for Server {
             State::LoginDue(..) | State::Deciding(_) => "login",
             State::Challenged(_) | State::AnswerDue(..) => "exchange",
             State::TlsDue => "tls",
-            State::Closed => "logout",
+            State::Closed(_) => "logout",
         }
     }
 

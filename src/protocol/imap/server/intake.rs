@@ -3,10 +3,10 @@
 //! Nothing is read as a command here but its tag and verb, as far as the limits depend on them.
 
 use super::{Server, State};
-use crate::protocol::Failure;
 use crate::protocol::imap::grammar::{LiteralKind, Tag, Tokens, announced};
 use crate::protocol::line::Octets;
 use crate::protocol::sasl;
+use crate::protocol::{Closing, Failure};
 
 /// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
 /// token of 12 KiB has 16 KiB of base64.
@@ -132,7 +132,7 @@ impl Server {
             self.bad(tag.as_ref(), "literal too long");
             if kind == LiteralKind::NonSynchronizing {
                 // Its octets are on their way and would be read as commands.
-                self.end(format_args!("* BYE literal too long"));
+                self.end(Closing::TooLong, format_args!("* BYE literal too long"));
             }
             return;
         }
@@ -162,7 +162,7 @@ impl Server {
             _ => Tokens::new(head).tag(),
         };
         self.bad(tag.as_ref(), "line too long");
-        self.end(format_args!("* BYE line too long"));
+        self.end(Closing::TooLong, format_args!("* BYE line too long"));
     }
 }
 

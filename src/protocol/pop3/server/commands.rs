@@ -4,7 +4,9 @@ use super::{Asked, Server, Talk};
 use crate::protocol::pop3::grammar::{Bad, Command};
 use crate::protocol::pop3::reply::{self, Charset};
 use crate::protocol::sasl::{self, Turn};
-use crate::protocol::{Channel, Credentials, Failure, Login, Mechanism, Secret, UserName, login};
+use crate::protocol::{
+    Channel, Closing, Credentials, Failure, Login, Mechanism, Secret, UserName, login,
+};
 
 impl Server {
     /// One command. `user` is there if the command before was an accepted USER.
@@ -26,7 +28,7 @@ impl Server {
             Ok(Command::Noop) => self.say("+OK"),
             Ok(Command::Quit) => {
                 self.say("+OK bye");
-                self.talk = Talk::Closed;
+                self.talk = Talk::Closed(Closing::Logout);
             }
             // Commands of the other state are what comes behind a failed PASS when a whole session
             // is pipelined: refused, but no sign of a client gone wrong.
@@ -43,7 +45,7 @@ impl Server {
             Err(Bad::Unknown) => self.bad("unknown command"),
             Err(Bad::Arguments(expected)) => self.bad(&format!("expected {expected}")),
             // A browser was made to talk to us: nothing it sent may act, nothing is reflected.
-            Err(Bad::Http) => self.talk = Talk::Closed,
+            Err(Bad::Http) => self.talk = Talk::Closed(Closing::Http),
         }
     }
 

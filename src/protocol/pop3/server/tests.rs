@@ -74,7 +74,7 @@ fn play<'a>(settings: FrontSettings, chunks: impl IntoIterator<Item = &'a [u8]>)
                 return seen;
             }
             Step::Exchange(_) => panic!("an answer to no challenge"),
-            Step::Close => {
+            Step::Close(_) => {
                 seen.ended = Some("closed");
                 return seen;
             }
@@ -251,14 +251,14 @@ fn farewells() {
     for reason in reasons {
         let mut fresh = Server::new(settings(Channel::Tls));
         assert!(fresh.farewell(reason).starts_with(b"-ERR [SYS/TEMP] "));
-        assert!(matches!(fresh.step(), Step::Close));
+        assert!(matches!(fresh.step(), Step::Close(_)));
 
         let mut idle = Server::new(settings(Channel::Tls));
         idle.step();
         idle.receive(b"NOOP\r\nUSER al");
         idle.step();
         assert_eq!(idle.farewell(reason), b"");
-        assert!(matches!(idle.step(), Step::Close));
+        assert!(matches!(idle.step(), Step::Close(_)));
 
         let mut waiting = Server::new(settings(Channel::Tls));
         waiting.step();
