@@ -7,12 +7,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use aws_lc_rs::digest;
 
-use super::file;
 use super::redis::Redis;
+use super::{Entered, State, file};
 
 /// Longest key in octets.
 pub const KEY_MAX: usize = 2048;
@@ -28,8 +28,8 @@ pub struct Journal(Kept);
 enum Kept {
     /// One file a note, named by the key's SHA-256.
     Files(PathBuf),
-    /// A hash on a Redis.
-    Shared(Arc<Redis>),
+    /// A hash on a Redis, and whose places are counted there.
+    Shared(Arc<Redis>, Weak<State>),
 }
 
 impl std::fmt::Debug for Journal {
@@ -58,9 +58,9 @@ impl Journal {
         Ok(Journal(Kept::Files(path)))
     }
 
-    /// Notes on a Redis.
-    pub(super) fn on(redis: Arc<Redis>) -> Self {
-        Journal(Kept::Shared(redis))
+    /// Notes on a Redis, where `places` counts its places.
+    pub(super) fn on(redis: Arc<Redis>, places: Weak<State>) -> Self {
+        Journal(Kept::Shared(redis, places))
     }
 
     /// Keeps a value under a key, in place of what was there.
@@ -79,7 +79,7 @@ impl Journal {
                 content.extend(value);
                 blocking(move || file::replace(&path, &content)).await
             }
-            Kept::Shared(redis) => {
+            Kept::Shared(redis, _) => {
                 let args = [key.as_bytes(), value];
                 redis.note_command("HSET", &args).await
             }
@@ -97,7 +97,7 @@ impl Journal {
                 let note = blocking(move || read(&path)).await?;
                 Ok(note.map(|(_, value)| value))
             }
-            Kept::Shared(redis) => redis.note_command("HGET", &[key.as_bytes()]).await,
+            Kept::Shared(redis, _) => redis.note_command("HGET", &[key.as_bytes()]).await,
         }
     }
 
@@ -111,12 +111,12 @@ impl Journal {
                 let path = path_of(dir, key);
                 blocking(move || file::remove(&path)).await
             }
-            Kept::Shared(redis) => redis.note_command("HDEL", &[key.as_bytes()]).await,
+            Kept::Shared(redis, _) => redis.note_command("HDEL", &[key.as_bytes()]).await,
         }
     }
 
-    /// The right to be about a key alone, of all processes that have these notes in one directory; none:
-    /// somebody else is. On a Redis whoever asks has it.
+    /// The right to be about a key alone, of all processes that have these notes; none: somebody else is.
+    /// While the Redis is away whoever asks has it, and can note nothing.
     ///
     /// # Errors
     /// That cannot be told.
@@ -127,7 +127,12 @@ impl Journal {
                 path.push(LOCK);
                 blocking(move || locked(path.into())).await
             }
-            Kept::Shared(_) => Ok(Some(Alone(None))),
+            Kept::Shared(_, places) => {
+                let gone = || io::Error::other("the state is gone");
+                let places = places.upgrade().ok_or_else(gone)?;
+                let entered = places.enter(vec![(format!("alone/{key}"), 1)]).await;
+                Ok(entered.ok().map(|_place| Alone(Held::Place { _place })))
+            }
         }
     }
 
@@ -155,7 +160,7 @@ impl Journal {
                 })
                 .await
             }
-            Kept::Shared(redis) => {
+            Kept::Shared(redis, _) => {
                 let mut keys: Vec<String> = redis.note_command("HKEYS", &[]).await?;
                 keys.retain(|key| key.starts_with(prefix));
                 keys.sort_unstable();
@@ -166,12 +171,24 @@ impl Journal {
 }
 
 /// The right to be about a key alone, until it is dropped.
-#[derive(Debug)]
-pub struct Alone(Option<(PathBuf, File)>);
+pub struct Alone(Held);
+
+enum Held {
+    /// A lock on a file.
+    File { path: PathBuf, _locked: File },
+    /// A place on a Redis.
+    Place { _place: Entered },
+}
+
+impl std::fmt::Debug for Alone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Alone")
+    }
+}
 
 impl Drop for Alone {
     fn drop(&mut self) {
-        if let Some((path, _)) = &self.0 {
+        if let Held::File { path, .. } = &self.0 {
             // Still locked: who opens it now finds that the name is gone.
             let _ = std::fs::remove_file(path);
         }
@@ -201,7 +218,8 @@ fn locked(path: PathBuf) -> io::Result<Option<Alone>> {
         // Whoever had it before has taken the name away, perhaps after it was opened here.
         let inode = file.metadata()?.ino();
         if std::fs::metadata(&path).is_ok_and(|named| named.ino() == inode) {
-            return Ok(Some(Alone(Some((path, file)))));
+            let _locked = file;
+            return Ok(Some(Alone(Held::File { path, _locked })));
         }
     }
 }

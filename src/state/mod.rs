@@ -107,9 +107,9 @@ impl State {
             Config::File(path) => path,
             Config::Redis(config) => {
                 let redis = Arc::new(redis::Redis::new(config)?);
-                let journal = Some(Journal::on(redis.clone()));
-                let state = State::new(Orders::default(), Kept::InMemory, journal);
-                return Ok(Arc::new(State {
+                let state = State::new(Orders::default(), Kept::InMemory, None);
+                return Ok(Arc::new_cyclic(|places| State {
+                    journal: Some(Journal::on(redis.clone(), places.clone())),
                     redis: Some(redis),
                     ..state
                 }));

@@ -202,6 +202,47 @@ async fn a_note_that_does_not_fit() {
     assert!(session.host.log.iter().all(|command| command != TAKE));
 }
 
+/// Marks that another session takes away are nobody's for a while: who finds none waits for it, and
+/// removes nothing where that takes too long.
+#[tokio::test(start_paused = true)]
+async fn nobody_expunges_while_another_may_put_marks_back() {
+    const REFUSED: &str = "-ERR [SYS/TEMP] deleted messages not removed";
+    let bare = || {
+        let mut host = marked();
+        host.mail.get_mut(&3).unwrap().deleted = false;
+        host
+    };
+    let all = left(&[(1, false), (2, false), (3, false), (4, false)]);
+    let notes = Notes::new();
+    let alone = notes.among.guard(&Notes::key());
+    let session = notes.run(bare(), vec![], COMMANDS).await;
+    assert!(session.text().contains(REFUSED), "{}", session.text());
+    assert_eq!(marks(&session.host), all);
+    drop(alone);
+    // Another process.
+    let key = "pop3-delete/b/alice/INBOX";
+    let alone = notes.journal.alone(key).await.unwrap();
+    assert!(alone.is_some());
+    let session = notes.run(bare(), vec![], COMMANDS).await;
+    assert!(session.text().contains(REFUSED), "{}", session.text());
+    assert_eq!(marks(&session.host), all);
+    // It is done after a while.
+    let later = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        drop(alone);
+    });
+    let session = notes.run(bare(), vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+    assert_eq!(session.host.uids(), [3, 4]);
+    later.await.unwrap();
+    // And so are those before.
+    assert!(notes.journal.alone(key).await.unwrap().is_some());
+    // Where nothing can be noted nobody takes marks away.
+    std::fs::remove_dir_all(&notes.folder).unwrap();
+    let session = notes.run(bare(), vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+}
+
 /// While one session is about a maildrop's marks, another one leaves them alone.
 #[tokio::test(start_paused = true)]
 async fn one_at_a_time() {

@@ -99,7 +99,8 @@ pub enum Event<'a> {
     /// Answer to [`Ask::Access`].
     Access(Access),
     /// The marks of others' messages are to be taken away for a moment. Answered by [`Ask::Guarded`]
-    /// once it is noted where it outlives us.
+    /// once it is noted where it outlives us. Of none, before it is known whether there are any: no other
+    /// session may do so until this one is over.
     Guard {
         /// The mailbox's UIDVALIDITY.
         uid_validity: u64,

@@ -90,6 +90,8 @@ enum Stage {
     Copying,
     /// UID STORE and UID EXPUNGE.
     Removing,
+    /// Other sessions are told to leave the mailbox's marks alone.
+    Claiming,
     /// Which messages carry \Deleted, before ours are marked.
     Searching,
     /// UID STORE, without more.
@@ -206,9 +208,18 @@ impl Mailbox {
         self.advance_update();
     }
 
-    /// Whether others' marks were noted.
+    /// Whether others' marks were noted, or the mailbox is ours alone for now.
     pub(super) fn guard_answer(&mut self, marks: Option<UidSet>) {
         let Some(up) = &mut self.updating else { return };
+        if up.stage == Stage::Claiming {
+            if marks.is_none() {
+                self.updating = None;
+                let outcome = Event::Updated(Outcome::OthersDeleted);
+                return self.events.push_back(outcome);
+            }
+            up.go(Stage::Searching);
+            return self.advance_update();
+        }
         if up.stage != Stage::Guarding {
             return;
         }
@@ -223,6 +234,20 @@ impl Mailbox {
             None => Stage::Unmarking,
         };
         self.advance_update();
+    }
+
+    /// A plain EXPUNGE is to come: from the first look at \Deleted to its answer no other session may take
+    /// marks away and put them back, where there is one that would.
+    fn claim(&mut self, up: &mut Updating) -> Turn {
+        if self.guard == Guard::Impossible {
+            return up.go(Stage::Searching);
+        }
+        self.events.push_back(Event::Guard {
+            uid_validity: self.facts.uid_validity.unwrap_or_default(),
+            marks: UidSet::new(),
+        });
+        up.go(Stage::Claiming);
+        Turn::Wait
     }
 
     /// Others' messages carry \Deleted: EXPUNGE would remove them. Whether their marks may be taken

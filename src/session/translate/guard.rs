@@ -1,10 +1,14 @@
 //! Marks that are taken away for a moment: without UIDPLUS a host removes all that carries \Deleted,
 //! so others' marks are taken away before and put back behind (RFC 4549 §4.2.4). What is noted
-//! before survives a crash in between: the next session on the mailbox puts them back.
+//! before survives a crash in between: the next session on the mailbox puts them back. Only one session at
+//! a time is about a mailbox so, also one that found no other marks: those that another one puts back
+//! between its last look and its EXPUNGE would be removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
 use crate::protocol::imap::mailbox::Mailbox;
@@ -13,13 +17,29 @@ use crate::session::maildrop_cache::{Guarding, Key, MaildropCache};
 use crate::state::Journal;
 use crate::state::journal::Alone;
 
+/// How long a session waits for another one to be done with the mailbox: some exchanges with the host.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long until it asks again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Whose a maildrop's marks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    Ours,
+    /// Another session is about them.
+    Others,
+    /// That cannot be told: notes cannot be written. So no session takes marks away from now on.
+    Unknown,
+}
+
 /// The note of one maildrop, and the right to write it.
 #[derive(Debug)]
 pub struct Guard {
     journal: Journal,
     maildrop: Key,
     among: Arc<MaildropCache>,
-    /// Held from the first mark that is taken away to the session's end: among the sessions of this
+    /// Held from before the first look at others' marks to the session's end: among the sessions of this
     /// process, and among processes, of which there are two during an upgrade.
     alone: Option<(Guarding, Alone)>,
 }
@@ -44,22 +64,43 @@ impl Guard {
         format!("pop3-delete/{backend}/{user}/{mailbox}")
     }
 
-    /// Whether no other session is about this maildrop's marks.
-    async fn claim(&mut self) -> bool {
-        if self.alone.is_none()
-            && let Some(here) = self.among.guard(&self.maildrop)
-            && let Ok(Some(everywhere)) = self.journal.alone(&self.key()).await
-        {
-            self.alone = Some((here, everywhere));
+    /// Whether no other session is about this maildrop's marks; if so, none will be.
+    async fn claim(&mut self) -> Claim {
+        if self.alone.is_some() {
+            return Claim::Ours;
         }
-        self.alone.is_some()
+        let Some(here) = self.among.guard(&self.maildrop) else {
+            return Claim::Others;
+        };
+        match self.journal.alone(&self.key()).await {
+            Ok(Some(everywhere)) => {
+                self.alone = Some((here, everywhere));
+                Claim::Ours
+            }
+            Ok(None) => Claim::Others,
+            Err(_) => Claim::Unknown,
+        }
+    }
+
+    /// As `claim`; waits for another one to be done.
+    async fn claim_in_turn(&mut self) -> Claim {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.claim().await {
+                Claim::Others if Instant::now() < until => sleep(AGAIN).await,
+                claim => return claim,
+            }
+        }
     }
 
     /// Notes these, and those of an earlier note that still stand: the marks of all of them are to be
-    /// put back in the end. None: it cannot be noted, and nothing may be taken away.
+    /// put back in the end. None: it cannot be noted, and nothing may be taken away. Of no marks at all:
+    /// whether the mailbox may be looked at and expunged.
     pub(super) async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
-        if !self.claim().await {
-            return None;
+        match self.claim_in_turn().await {
+            Claim::Ours | Claim::Unknown if marks.is_empty() => return Some(marks),
+            Claim::Ours => {}
+            Claim::Others | Claim::Unknown => return None,
         }
         let mut all = marks;
         match self.noted().await? {
@@ -116,7 +157,7 @@ impl Guard {
             return from_host;
         };
         // A session that is in the middle of it does that itself.
-        if before != uid_validity || !self.claim().await {
+        if before != uid_validity || self.claim().await != Claim::Ours {
             return from_host;
         }
         // Only in a mailbox that is selected and is still the same.

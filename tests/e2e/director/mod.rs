@@ -4,6 +4,7 @@
 //! `GATEPOST_DIRECTOR=full` runs the long forms: four gateways for a minute, fifty thousand moves, ten
 //! thousand users, a host that dies under two thousand sessions, a map of a million entries.
 
+mod alone;
 mod explained;
 mod killed;
 mod map;

@@ -42,13 +42,13 @@ impl Mailbox {
                 }
                 up.acted = true;
                 up.uncopied = up.delete.minus(&self.copied);
-                up.go(match (self.wanted.delete, can.moves, can.uid_plus) {
-                    (Delete::Trash, true, _) => Stage::Moving,
-                    (Delete::Trash, false, _) => Stage::Copying,
-                    (Delete::Flag, ..) => Stage::Marking,
-                    (Delete::Expunge, _, true) => Stage::Removing,
-                    (Delete::Expunge, _, false) => Stage::Searching,
-                })
+                match (self.wanted.delete, can.moves, can.uid_plus) {
+                    (Delete::Trash, true, _) => up.go(Stage::Moving),
+                    (Delete::Trash, false, _) => up.go(Stage::Copying),
+                    (Delete::Flag, ..) => up.go(Stage::Marking),
+                    (Delete::Expunge, _, true) => up.go(Stage::Removing),
+                    (Delete::Expunge, _, false) => self.claim(up),
+                }
             }
             Stage::Moving => {
                 let Some(set) = up.chunk(|up| &up.delete) else {
@@ -72,7 +72,7 @@ impl Mailbox {
                     }
                     return match can.uid_plus {
                         true => up.go(Stage::Removing),
-                        false => up.go(Stage::Searching),
+                        false => self.claim(up),
                     };
                 };
                 let Trash::At(name) = &self.trash else {
@@ -117,7 +117,7 @@ impl Mailbox {
                     false => Turn::Over(Outcome::OthersDeleted),
                 }
             }
-            Stage::Guarding => Turn::Wait,
+            Stage::Claiming | Stage::Guarding => Turn::Wait,
             Stage::Sparing => {
                 let spared = up.spared.clone();
                 let flags = " -FLAGS.SILENT (\\Deleted)";
