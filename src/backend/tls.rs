@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -70,8 +71,12 @@ pub(crate) fn faults(config: &TlsConfig) -> Vec<Unfit> {
         verify: Verify::No,
         ..TlsConfig::default()
     };
+    let by_system = config.verify == Verify::Yes && config.ca.is_none();
     let authorities = TlsConfig {
-        verify: config.verify,
+        verify: match by_system && SYSTEM_READ.load(Ordering::Relaxed) {
+            true => Verify::No,
+            false => config.verify,
+        },
         ca: config.ca.clone(),
         ..bare.clone()
     };
@@ -83,9 +88,18 @@ pub(crate) fn faults(config: &TlsConfig) -> Vec<Unfit> {
         name: config.name.clone(),
         ..bare
     };
-    let each = [authorities, pair, name].into_iter();
-    each.filter_map(|only| HostTls::new(&only).err()).collect()
+    let unfit = |only: &TlsConfig| HostTls::new(only).err();
+    let authorities = unfit(&authorities);
+    if by_system && authorities.is_none() {
+        SYSTEM_READ.store(true, Ordering::Relaxed);
+    }
+    let each = [authorities, unfit(&pair), unfit(&name)].into_iter();
+    each.flatten().collect()
 }
+
+/// The system's roots could be read. They are hundreds, and the same for all backends: once is enough to
+/// say so.
+static SYSTEM_READ: AtomicBool = AtomicBool::new(false);
 
 impl HostTls {
     /// Reads the files that the settings name. The error says which one is wrong, and how.

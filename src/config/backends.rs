@@ -24,7 +24,6 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
     let above = pop3(root.get("pop3"), &Settings::default());
     let authenticate = root.get("authenticate").is_there();
     let mut backends = BTreeMap::new();
-    let mut roots = Roots::NotTried;
     for (name, mark, raw) in root.get("backends").entries() {
         let hosts = hosts(name, mark, raw, report);
         let d = Config::new(name, hosts);
@@ -74,7 +73,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
             hosts: d.hosts,
         };
         if config.uses_tls() {
-            tried(&config.tls, raw.get("tls"), mark, &mut roots, report);
+            tried(&config.tls, raw.get("tls"), mark, report);
         }
         backends.insert(name.to_owned(), config);
     }
@@ -241,23 +240,9 @@ fn tls(raw: Raw<'_>, report: &mut Report<'_>) -> TlsConfig {
     }
 }
 
-/// Whether the system's roots were read: once is enough for all backends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Roots {
-    NotTried,
-    Tried,
-}
-
 /// TLS with the hosts is made once, as at a start: files that can be read may still not be of use.
-fn tried(tls: &TlsConfig, raw: Raw<'_>, name: Mark, roots: &mut Roots, report: &mut Report<'_>) {
-    let by_system = tls.ca.is_none() && tls.verify == Verify::Yes;
-    let mut wanted = tls.clone();
-    match (by_system, *roots) {
-        (true, Roots::NotTried) => *roots = Roots::Tried,
-        (true, Roots::Tried) => wanted.verify = Verify::No,
-        (false, _) => {}
-    }
-    for unfit in faults(&wanted) {
+fn tried(tls: &TlsConfig, raw: Raw<'_>, name: Mark, report: &mut Report<'_>) {
+    for unfit in faults(tls) {
         let (key, code, expected) = match unfit.part {
             Part::Authorities => ("ca", Code::E041, "expected certificates of authorities"),
             Part::Certificate => ("cert", Code::E041, "expected a certificate and its key"),
