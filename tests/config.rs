@@ -264,6 +264,61 @@ fn explain_says_the_whole_decision() {
     assert_eq!(gatepost(&dir, &["--help"]).status.code(), Some(0));
 }
 
+#[test]
+fn explain_goes_by_the_listeners_where_no_map_is_asked() {
+    let dir = data("config-explain-pinned");
+    let explain = |listeners: &str, more: &str| {
+        let backends = "backends: { b: imap://h, c: imap://i }";
+        let settings = format!("{backends}\nlisteners:\n{listeners}{more}");
+        fs::write(dir.join("pinned.yaml"), settings).unwrap();
+        let got = gatepost(&dir, &["explain", "-c", "pinned.yaml", "joe", "--json"]);
+        let told: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
+        let said = told["reasons"].to_string();
+        (got.status.code().unwrap(), told, said)
+    };
+    let one = "  - { bind: 'imap://127.0.0.1:1', backend: b }\n";
+    let same = "  - { bind: 'imap://127.0.0.1:2', backend: b }\n";
+    let other = "  - { bind: 'imap://127.0.0.1:3', backend: c, name: three }\n";
+    for more in ["", same] {
+        let (code, told, said) = explain(one, more);
+        assert_eq!(code, 0, "{told}");
+        assert_eq!(told["entry"], "listener imap://127.0.0.1:1");
+        assert_eq!(
+            (&told["source"], &told["line"]),
+            (&"pinned.yaml".into(), &3.into())
+        );
+        assert_eq!(
+            (&told["login"], &told["backend"]),
+            (&"joe".into(), &"b".into())
+        );
+        assert_eq!(told["host"], "h");
+        assert!(
+            !said.contains("but") && !said.contains("no entry"),
+            "{said}"
+        );
+    }
+    let (code, told, said) = explain(one, other);
+    assert_eq!((code, &told["backend"]), (0, &serde_json::Value::Null));
+    for listener in [
+        "imap://127.0.0.1:1 sends everybody to b",
+        "three sends everybody to c",
+    ] {
+        assert!(said.contains(listener), "{said}");
+    }
+    assert!(!said.contains("no entry"), "{said}");
+    // The map decides for the other listeners.
+    let by_map = "  - imap://127.0.0.1:4\nusers: { joe: c }\n";
+    let (code, told, said) = explain(one, by_map);
+    assert_eq!((code, &told["backend"]), (0, &"c".into()));
+    assert!(
+        said.contains("but the listener imap://127.0.0.1:1 sends"),
+        "{said}"
+    );
+    let (code, _, said) = explain(one, &by_map.replace("joe", "jim"));
+    assert_eq!(code, 1);
+    assert!(said.contains("no entry matches"), "{said}");
+}
+
 /// The small form of `cargo bench --bench users_map`: what an entry takes does not depend on the
 /// machine.
 #[test]

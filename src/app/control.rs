@@ -12,7 +12,7 @@ use crate::admin::{self, HostState, Readiness};
 use crate::backend::host::State;
 use crate::backend::{Backend, Host};
 use crate::protocol::{Protocol, UserName};
-use crate::route::{Ask, explain};
+use crate::route::explain;
 use crate::session::{Gateway, Registry};
 use crate::state::{Lane, Pass};
 
@@ -63,7 +63,10 @@ impl admin::Gateway for App {
         let built = self.built.load_full();
         Box::pin(async move {
             let gateway = built.current.gateway.clone();
-            let ask = Ask::of(&user, protocol);
+            let ask = match built.config.ask(&user, protocol) {
+                Ok(ask) => ask,
+                Err(told) => return Ok(serde_json::to_value(&told).unwrap_or_default()),
+            };
             let (owner, named) = gateway.router.decide(ask).owners();
             let pass = Pass {
                 owner,

@@ -34,16 +34,37 @@ pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -
         );
         return ExitCode::from(WRONG);
     };
-    let ask = Ask::of(&user, protocol);
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = match runtime.enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tell(&format!("error: {error}"));
-            return ExitCode::from(FAILED);
+    let (told, code) = match config.ask(&user, protocol) {
+        Err(told) => (*told, ExitCode::SUCCESS),
+        Ok(ask) => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = match runtime.enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    tell(&format!("error: {error}"));
+                    return ExitCode::from(FAILED);
+                }
+            };
+            let mut told = runtime.block_on(explained(&config, ask));
+            if ask.listener.is_none() {
+                otherwise(&config, protocol, &mut told);
+            }
+            let code = match told.matched() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(FAILED),
+            };
+            (told, code)
         }
     };
-    let mut told = runtime.block_on(explained(&config, ask));
+    match form {
+        Form::Text => say(&told.to_string()),
+        Form::Json => say(&serde_json::to_string_pretty(&told).unwrap_or_default()),
+    }
+    code
+}
+
+/// Where some listeners decide otherwise than the map.
+fn otherwise(config: &Config, protocol: Protocol, told: &mut Explanation) {
     for listener in config.listeners.iter().filter(|l| l.protocol == protocol) {
         if let Some(backend) = &listener.backend {
             let reason = format!(
@@ -61,14 +82,6 @@ pub(super) fn explain(path: &Path, user: &str, protocol: Protocol, form: Form) -
                 "but who asks for the server {name} on the listener {listener} goes to {backend}"
             )
         }));
-    }
-    match form {
-        Form::Text => say(&told.to_string()),
-        Form::Json => say(&serde_json::to_string_pretty(&told).unwrap_or_default()),
-    }
-    match told.matched() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(FAILED),
     }
 }
 

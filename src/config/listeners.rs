@@ -10,7 +10,6 @@ use super::value::Wrong;
 use crate::backend;
 use crate::listen::{self, TlsMode};
 use crate::protocol::{ClearLogin, Protocol, sasl};
-use crate::route::Pin;
 use crate::tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -163,21 +162,6 @@ pub(super) fn certificates(
             report.add(raw.get("client_ca").mark(), Code::E054, message, wrong);
         }
     }
-}
-
-/// The listeners, and servers of theirs, that have a backend of their own.
-pub(super) fn pins(listeners: &[listen::Config]) -> impl Iterator<Item = Pin> + '_ {
-    listeners.iter().flat_map(|listener| {
-        let own = listener.backend.iter().map(|backend| (None, backend));
-        let names = listener.server_names.iter();
-        own.chain(names.map(|(name, backend)| (Some(name), backend)))
-            .map(|(server_name, backend)| Pin {
-                listener: listener.name.clone(),
-                server_name: server_name.cloned(),
-                backend: backend.clone(),
-                place: Default::default(),
-            })
-    })
 }
 
 /// Backends by the server that clients ask for.

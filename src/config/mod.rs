@@ -26,6 +26,7 @@ mod tree;
 mod url;
 mod users;
 mod value;
+mod ways;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -38,7 +39,6 @@ pub use places::Places;
 pub use problem::{Code, Colour, Problem, Problems, Severity};
 pub use schema_json::schema as json_schema;
 
-use crate::route::Pin;
 use crate::tls::Stamp;
 use crate::{admin, backend, listen, observe, route, session, state, tls};
 use check::{Looked, Report, Watch};
@@ -130,16 +130,6 @@ impl Config {
     ) -> Read {
         parse(path, text, base, env).0
     }
-
-    /// The listeners that have a backend of their own, for the router.
-    pub fn pins(&self) -> impl Iterator<Item = Pin> + '_ {
-        listeners::pins(&self.listeners)
-    }
-
-    /// The router of these settings.
-    pub fn router(&self) -> route::Router {
-        route::Router::new(self.routes.clone(), self.pins())
-    }
 }
 
 /// A text, checked as a whole, and the files it names that are read with it.
@@ -221,7 +211,10 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
     let named = { listeners.iter() }.map(|it| (&*it.config.name, it.mark));
     let places = Places::of(root, named, report);
     Config {
-        source: Source::default(),
+        source: Source {
+            file: report.file.to_path_buf(),
+            files: Vec::new(),
+        },
         places,
         listeners: listeners
             .into_iter()

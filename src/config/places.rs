@@ -65,6 +65,11 @@ impl Places {
         Places(places)
     }
 
+    /// The line of such a place; 0 where there is none.
+    pub fn line(&self, place: &str) -> u32 {
+        self.0.get(place).map_or(0, |spot| spot.line)
+    }
+
     /// A problem at one of these places; of the whole file where there is no such place.
     pub fn problem(&self, file: &Path, place: &str, code: Code, message: String) -> Problem {
         let whole = Problem::of_file(file, code, message);

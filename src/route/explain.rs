@@ -71,17 +71,7 @@ pub fn explain(
     known: &Known<'_>,
 ) -> Explanation {
     let decision = router.decide(ask);
-    let mut told = Explanation {
-        user: decision.user.to_string(),
-        source: None,
-        entry: None,
-        line: None,
-        login: None,
-        backend: None,
-        host: None,
-        hosts: Vec::new(),
-        reasons: Vec::new(),
-    };
+    let mut told = Explanation::of(&decision.user);
     if decision.user != *ask.user {
         told.because(format!("`default_domain` was added to {}", ask.user));
     }
@@ -171,6 +161,33 @@ impl Explanation {
     /// Whether some entry matched.
     pub fn matched(&self) -> bool {
         self.entry.is_some()
+    }
+
+    /// Where no map is asked, and each listener (by its name) has a backend of its own.
+    pub fn by_listeners(user: &UserName, listeners: &[(&str, &str)]) -> Self {
+        let mut told = Explanation::of(user);
+        told.because("each listener has a backend of its own, no map is asked");
+        for (listener, backend) in listeners {
+            told.because(format!(
+                "the listener {listener} sends everybody to {backend}"
+            ));
+        }
+        told
+    }
+
+    /// Of a name of which nothing is said yet.
+    fn of(user: &UserName) -> Self {
+        Explanation {
+            user: user.to_string(),
+            source: None,
+            entry: None,
+            line: None,
+            login: None,
+            backend: None,
+            host: None,
+            hosts: Vec::new(),
+            reasons: Vec::new(),
+        }
     }
 
     fn because(&mut self, reason: impl Into<String>) {
