@@ -34,21 +34,26 @@ fn data(copy: &str) -> PathBuf {
     dir
 }
 
-/// Whether the settings are fine, and all that is said of them.
-fn check(dir: &Path, settings: &str) -> (bool, String) {
+/// The exit code of a command with these settings, and what it says on standard error.
+fn gatepost(dir: &Path, command: &str, settings: &str) -> (i32, String) {
     fs::write(dir.join("proxy.yaml"), settings).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
-        .arg("check")
+        .arg(command)
         .current_dir(dir)
         .env_remove("GATEPOST_CONFIG")
         .output()
         .unwrap();
-    let fine = match output.status.code() {
-        Some(0) => true,
-        Some(2) => false,
-        other => panic!("exit code {other:?}"),
-    };
-    (fine, String::from_utf8(output.stderr).unwrap())
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), said)
+}
+
+/// Whether the settings are fine, and all that is said of them.
+fn check(dir: &Path, settings: &str) -> (bool, String) {
+    match gatepost(dir, "check", settings) {
+        (0, said) => (true, said),
+        (2, said) => (false, said),
+        (other, said) => panic!("exit code {other}: {said}"),
+    }
 }
 
 /// Settings with a backend and one line more, the fourth.
@@ -176,4 +181,46 @@ fn tls_without_a_certificate_is_warned_of() {
     }
     let (fine, told) = check(&dir, &with(PLAIN, "tls: { cert: a.crt, key: a.key }"));
     assert!(fine && !told.contains("W002"), "{told}");
+}
+
+/// A start that fails at once, after the log was opened: its port is taken.
+#[test]
+fn warnings_of_a_start_are_in_its_log() {
+    let dir = data("start-logged");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let run = |log: &str| {
+        let settings = with(&secured("name: store.test"), log).replace("1143", &port);
+        let (code, said) = gatepost(&dir, "run", &settings);
+        assert_eq!(code, 1, "{said}");
+        let (before, error) = said.trim_end().rsplit_once('\n').unwrap_or(("", &said));
+        assert!(error.starts_with("error: cannot listen"), "{said}");
+        before.to_owned()
+    };
+    let said = run("log: { format: json }");
+    let problems = said.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let is_it = line["event"] == "start_warning" && line["level"] == "warn";
+        is_it.then(|| line["problem"].as_str().unwrap().to_owned())
+    });
+    let problems: Vec<_> = problems.collect();
+    assert_eq!(problems.len(), 2, "{said}");
+    assert!(problems[1].starts_with("proxy.yaml:3:60: W001: "), "{said}");
+    for (format, event) in [
+        ("text", "event=start_warning"),
+        ("json", "\"start_warning\""),
+    ] {
+        let log = format!("{format}.log");
+        let said = run(&format!("log: {{ format: {format}, output: {log} }}"));
+        assert_eq!(said, "");
+        let logged = fs::read_to_string(dir.join(log)).unwrap();
+        assert_eq!(logged.matches(event).count(), 2, "{logged}");
+        assert!(logged.contains("W001"), "{logged}");
+    }
+    // Whoever reads the standard error sees the place as well.
+    let said = run("");
+    assert!(
+        said.contains("warning[W001]") && said.contains("event=start_warning"),
+        "{said}"
+    );
 }

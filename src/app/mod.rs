@@ -27,7 +27,7 @@ use tokio::sync::watch as channel;
 use tokio::task::spawn_blocking;
 
 use crate::admin::Readiness;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::listen::Current;
 use crate::observe;
 use crate::observe::metrics::Metrics;
@@ -39,14 +39,15 @@ use signals::{Signals, Wish};
 use sockets::Legacy;
 use upgrade::{Line, Upgrades};
 
-/// Serves until SIGTERM or SIGINT, then drains; calls `ready` once every listener serves.
+/// Serves until SIGTERM or SIGINT, then drains; calls `ready` once every listener serves. `warnings` are
+/// those of the settings, for the log.
 ///
 /// # Errors
 /// What kept it from starting, in words; once it serves, there is none.
-pub fn run(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), String> {
+pub fn run(config: Config, warnings: Vec<Problem>, ready: Box<dyn FnOnce()>) -> Result<(), String> {
     let mut legacy = Legacy::take();
     let line = Line::new(legacy.line.take());
-    start(config, legacy, &line, ready).map_err(|error| {
+    start(config, &warnings, legacy, &line, ready).map_err(|error| {
         line.failed(&error);
         error.to_string()
     })
@@ -54,17 +55,32 @@ pub fn run(config: Config, ready: Box<dyn FnOnce()>) -> Result<(), String> {
 
 fn start(
     config: Config,
+    warnings: &[Problem],
     legacy: Legacy,
     line: &Line,
     ready: Box<dyn FnOnce()>,
 ) -> Result<(), StartError> {
     let log = observe::init(&config.log).map_err(|e| StartError::new("open the log", e))?;
+    reload::tell_warnings("start_warning", warnings);
+    let served = serve_logged(config, legacy, line, &log, ready);
+    // Also why it did not start, if it did not.
+    log.flush();
+    served
+}
+
+fn serve_logged(
+    config: Config,
+    legacy: Legacy,
+    line: &Line,
+    log: &observe::Handle,
+    ready: Box<dyn FnOnce()>,
+) -> Result<(), StartError> {
     let metrics = Metrics::install().map_err(|e| StartError::new("set up metrics", e))?;
     let runtime = runtime_of(config.threads)
         .enable_all()
         .build()
         .map_err(|error| StartError::new("start the runtime", error))?;
-    let served = runtime.block_on(serve(config, legacy, line, &log, metrics, ready));
+    let served = runtime.block_on(serve(config, legacy, line, log, metrics, ready));
     // Sessions that did not finish in time are ended with the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     served

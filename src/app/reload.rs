@@ -27,7 +27,7 @@ use crate::tls;
 /// Wishes that may wait; whoever comes then waits until there is room.
 const WISHES: usize = 64;
 
-/// Most problems of a refused reload that get a line in the log.
+/// Most problems of settings that get a line in the log.
 const MOST_TOLD: usize = 20;
 
 /// Who wants a reload.
@@ -267,8 +267,13 @@ fn tell(done: &Done, by: By, took: Duration) {
             hint = "the new value counts from the next start on",
         );
     }
-    for warning in done.warnings.iter().take(MOST_TOLD) {
-        tracing::warn!(target: "gatepost", event = "reload_warning", problem = %warning);
+    tell_warnings("reload_warning", &done.warnings);
+}
+
+/// Warnings of settings that are taken.
+pub(super) fn tell_warnings(event: &str, warnings: &[Problem]) {
+    for warning in warnings.iter().take(MOST_TOLD) {
+        tracing::warn!(target: "gatepost", event, problem = %warning);
     }
 }
 

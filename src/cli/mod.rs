@@ -173,9 +173,9 @@ enum Command {
     },
 }
 
-/// Serves with these settings until it is told to stop; calls the function once every listener
-/// serves. The error says what was attempted and what went wrong.
-pub type Serve = fn(Config, Box<dyn FnOnce()>) -> Result<(), String>;
+/// Serves with these settings until it is told to stop, and logs their warnings; calls the function
+/// once every listener serves. The error says what was attempted and what went wrong.
+pub type Serve = fn(Config, Vec<Problem>, Box<dyn FnOnce()>) -> Result<(), String>;
 
 /// Runs a command line, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
@@ -192,7 +192,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
     };
     match args.command.unwrap_or(Command::Run) {
         Command::Run => match load(&args.config) {
-            Ok((config, warnings)) => run::run(&args.config, config, &warnings, serve),
+            Ok((config, warnings)) => run::run(&args.config, config, warnings, serve),
             Err(code) => code,
         },
         Command::Check {
