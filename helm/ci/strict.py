@@ -3,13 +3,33 @@ hosts and domains, texts of one line. An editor can do without these; Helm must 
 
 from tools import need
 
-PORT = "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+def up_to(most):
+    """What matches 1 to this number, and nothing above."""
+    digits = str(most)
+    ways = [f"[1-9][0-9]{{0,{len(digits) - 2}}}"] if len(digits) > 1 else []
+    for at, digit in enumerate(digits):
+        low, high = (0 if at else 1), int(digit) - 1
+        if low <= high:
+            rest = len(digits) - at - 1
+            ways.append(f"{digits[:at]}[{low}-{high}]" + (f"[0-9]{{{rest}}}" if rest else ""))
+    return f"0*(?:{'|'.join([*ways, digits])})"
+
+
+PORT = up_to(65535)
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 IPV4 = rf"(?:{OCTET}\.){{3}}{OCTET}"
 IPV6 = r"\[[0-9A-Fa-f:.]+\]"
 HOST = "[0-9A-Za-z_][0-9A-Za-z._-]*"
 NETWORK = (rf"{IPV4}(?:/0?(?:[0-9]|[12][0-9]|3[0-2]))?"
            "|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/0{0,2}(?:[0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?")
+# 366 days.
+HOURS = 366 * 24
+TIME = "|".join(up_to(HOURS * many) + unit for unit, many in (("ms", 3600000), ("s", 3600), ("m", 60), ("h", 1)))
+SIZE = f"[0-9]+|0+(?:KiB|MiB|GiB)|{up_to(1 << 20)}KiB|{up_to(1 << 10)}MiB|{up_to(1)}GiB"
+LABEL = "[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+# As a certificate has it.
+SUBJECT = rf"(?:{LABEL}\.)*{LABEL}\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
 # Letters and digits of every script, and `-`, `_`; the dot besides, but for the first.
 DOMAIN = r"[^\s\x00-,./:-@\[-^`{-\x7f][^\s\x00-,/:-@\[-^`{-\x7f]*"
 # A user may be named, with a password that holds anything but what ends an authority.
@@ -23,9 +43,27 @@ PARTS = [
     (r"[0-9.]+(?:/[0-9]+)?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/[0-9]+)?", NETWORK),
     (r"https?://\S+", rf"https?://(?:{IPV6}|{HOST})(?::{PORT})?(?:[/?]\S*)?"),
     (r"rediss?://.+", REDIS),
+    ("0*(?:[1-9][0-9]{0,10}ms|[1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h)", f"(?:{TIME})"),
+    ("0*[0-9]{1,10}/", f"(?:0+|{up_to(2**32 - 1)})/"),
+    ("^[0-9]+(?:KiB|MiB|GiB)?$", f"^(?:{SIZE})$"),
+    ("^[0-9]+(?:KiB)?$", f"^(?:[0-9]+|{up_to(32)}KiB)$"),
+    ("sha256/[A-Za-z0-9+/]{43}=", "sha256/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="),
     (r"""[^\s@/:,;."'()\[\]{}][^\s@/:,;"'()\[\]{}]*""", DOMAIN),
 ]
 ONE_LINE = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+
+
+def special(value, name):
+    """What is said of one key alone."""
+    if str(value.get("description")).startswith("the name the certificate must bear"):
+        value["pattern"] = value["pattern"].replace(DOMAIN, SUBJECT)
+    if name == "http":
+        value["minItems"] = 1
+    if name == "headers":
+        value["additionalProperties"].update(ONE_LINE, maxLength=400)
+    if name == "login_as" and "oauth2" not in value["properties"]:
+        value["required"] = ["master"]
+        value["else"] = {"properties": {"password_file": False}}
 
 
 def strict(schema):
@@ -50,6 +88,7 @@ def strict(schema):
             # A password may be longer than what is sent in one line.
             if name not in ("password", "token"):
                 value["maxLength"] = 400
+        special(value, name)
         for key, inner in value.items():
             walk(inner, key)
 

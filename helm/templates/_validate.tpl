@@ -5,6 +5,7 @@
 {{- include "gatepost.validate.users" (dict "config" $config) -}}
 {{- include "gatepost.validate.backends" (dict "config" $config) -}}
 {{- include "gatepost.validate.listeners" (dict "config" $config) -}}
+{{- include "gatepost.validate.sources" (dict "config" $config) -}}
 {{- include "gatepost.validate.networks" (dict "config" $config) -}}
 {{- include "gatepost.validate.variables" (dict "root" . "config" $config) -}}
 {{- if and $given.users (include "gatepost.isTrial" .) -}}
@@ -104,10 +105,20 @@
 {{- $_ := set $seen $is true -}}
 {{- $entry := ternary $to (dict "backend" (toString $to)) (kindIs "map" $to) -}}
 {{- include "gatepost.validate.backend" (dict "backends" $backends "name" $entry.backend "key" $key) -}}
-{{- range $name := regexFindAll "\\{[^{}]*\\}" (regexReplaceAll "\\$\\{[^}]*\\}" (default "" $entry.login) "") -1 -}}
-{{- if not (or (has $name (list "{user}" "{local}" "{domain}")) (hasPrefix "/" $user)) -}}
-{{- fail (printf "%s.login: expected {user}, {local} or {domain}, got %s" $key $name) -}}
+{{- $login := regexReplaceAll "\\$\\{[^}]*\\}" (default "" $entry.login) "" -}}
+{{- $known := list "{user}" "{local}" "{domain}" -}}
+{{- if hasPrefix "/" $user -}}
+{{- range regexFindAll "\\(\\?P?<[A-Za-z_][^>]*>" $user -1 -}}
+{{- $known = append $known (regexReplaceAll "^.*<(.*)>$" . "{${1}}") -}}
 {{- end -}}
+{{- end -}}
+{{- range $name := regexFindAll "\\{[^{}]*\\}" $login -1 -}}
+{{- if not (has $name $known) -}}
+{{- fail (printf "%s.login: expected %s, got %s" $key (join ", " $known) $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "[{}]" (regexReplaceAll "\\{[^{}]*\\}" $login "") -}}
+{{- fail (printf "%s.login: expected a } for each {" $key) -}}
 {{- end -}}
 {{- with $entry.host -}}
 {{- $names := include "gatepost.hostNames" (get $backends $entry.backend) | fromJsonArray -}}
@@ -148,9 +159,23 @@
 {{- end -}}
 {{- $seen = append $seen $host -}}
 {{- end -}}
-{{- if and (kindIs "map" $backend) (not $.config.authenticate) -}}
-{{- if ($backend.login_as).master -}}
+{{- $loginAs := get (ternary $backend dict (kindIs "map" $backend)) "login_as" | default dict -}}
+{{- if and $loginAs.master (not $.config.authenticate) -}}
 {{- fail (printf "config.backends.%s.login_as.master: without config.authenticate it would let anyone in" $name) -}}
+{{- end -}}
+{{- $form := "^[^{]*([{]user[}][^{]*|[{]user[}][^{]+[{]master[}][^{]*|[{]master[}][^{]+[{]user[}][^{]*)$" -}}
+{{- if and $loginAs.format (not (contains "${" $loginAs.format)) (not (regexMatch $form $loginAs.format)) -}}
+{{- fail (printf "config.backends.%s.login_as.format: expected {user}, and perhaps {master} with something between them" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gatepost.validate.sources" -}}
+{{- range $i, $source := .config.users_from -}}
+{{- range $name, $_ := $source.headers -}}
+{{- $isOurs := has (lower $name) (list "host" "connection" "content-length" "transfer-encoding") -}}
+{{- if or $isOurs (and (not (contains "${" $name)) (not (regexMatch "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" $name))) -}}
+{{- fail (printf "config.users_from[%d].headers: %q cannot be sent as a header" $i $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -159,13 +184,16 @@
 {{- define "gatepost.validate.listeners" -}}
 {{- $pinned := true -}}
 {{- $names := list -}}
-{{- $byCertificate := false -}}
-{{- range .config.backends -}}{{- if kindIs "map" . -}}{{- if .login_as -}}{{- $byCertificate = true -}}{{- end -}}{{- end -}}{{- end -}}
-{{- range .config.users_from -}}{{- if .http -}}{{- $byCertificate = true -}}{{- end -}}{{- end -}}
+{{- $masters := list -}}
+{{- $isAsked := false -}}
+{{- range $name, $backend := .config.backends -}}{{- if kindIs "map" $backend -}}{{- if $backend.login_as -}}{{- $masters = append $masters $name -}}{{- end -}}{{- end -}}{{- end -}}
+{{- range .config.users_from -}}{{- if .http -}}{{- $isAsked = true -}}{{- end -}}{{- end -}}
 {{- range $i, $listener := .config.listeners -}}
 {{- $map := ternary $listener (dict "bind" $listener) (kindIs "map" $listener) -}}
-{{- if and $map.client_ca (not $byCertificate) -}}
-{{- fail (printf "config.listeners[%d].client_ca: a login by certificate could go nowhere; no backend has login_as" $i) -}}
+{{- $own := default "" $map.backend | toString -}}
+{{- $leads := ternary (or (has $own $masters) (contains "${" $own)) (or $masters $isAsked) (ne $own "") -}}
+{{- if and $map.client_ca (not $leads) -}}
+{{- fail (printf "config.listeners[%d].client_ca: a login by certificate could go nowhere; no backend it leads to has login_as" $i) -}}
 {{- end -}}
 {{- if not $map.backend -}}{{- $pinned = false -}}{{- end -}}
 {{- include "gatepost.validate.backend" (dict "backends" $.config.backends "name" $map.backend "key" (printf "config.listeners[%d].backend" $i)) -}}
@@ -241,6 +269,7 @@
 {{/* A network starts where it says: 10.0.0.1/8 is most likely a mistake. IPv6 is left to the gateway. */}}
 {{- define "gatepost.validate.networks" -}}
 {{- $networks := dict "config.limits.trusted" (default list (.config.limits).trusted) -}}
+{{- with ((.config.log).transcript).ip -}}{{- $_ := set $networks "config.log.transcript.ip" (list .) -}}{{- end -}}
 {{- range $i, $listener := .config.listeners -}}
 {{- if kindIs "map" $listener -}}
 {{- $_ := set $networks (printf "config.listeners[%d].proxy_protocol" $i) (default list $listener.proxy_protocol) -}}
@@ -264,11 +293,16 @@
 
 {{/* Every variable that the settings name is in the pod's environment, as far as the values tell. */}}
 {{- define "gatepost.validate.variables" -}}
+{{- $text := toJson .config | replace "$$" "" -}}
+{{- range regexFindAll "\\$\\{[^}\"]*[}\"]?" $text -1 -}}
+{{- if not (regexMatch "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$" .) -}}
+{{- fail (printf "config: %s names no environment variable; a dollar is written $$" (trimSuffix "\"" .)) -}}
+{{- end -}}
+{{- end -}}
 {{- if not .root.Values.extraEnvFrom -}}
 {{- $there := list "GATEPOST_CONFIG" "HOSTNAME" "PATH" -}}
 {{- if .root.Values.redis.existingSecret -}}{{- $there = append $there "GATEPOST_REDIS_URL" -}}{{- end -}}
 {{- range .root.Values.extraEnv -}}{{- $there = append $there .name -}}{{- end -}}
-{{- $text := toJson .config | replace "$$" "" -}}
 {{- range $found := regexFindAll "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}" $text -1 -}}
 {{- $name := $found | trimPrefix "${" | trimSuffix "}" -}}
 {{- if not (or (has $name $there) (hasPrefix "KUBERNETES_" $name)) -}}
