@@ -30,6 +30,7 @@ pub struct Framing {
     listing: Listing,
     /// Commands sent whole and not answered yet.
     outstanding: u32,
+    counted: Counted,
     /// The tag of an IDLE or AUTHENTICATE under way: lines that follow may not be commands.
     open: Option<Hash>,
     /// Whether that one is an IDLE that DONE has not ended (RFC 2177 §3).
@@ -48,6 +49,15 @@ enum Sight {
     Blind,
     /// A command was refused: nothing more passes.
     Ended,
+}
+
+/// Whether `outstanding` and `open` know of all commands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    All,
+    /// A literal was read both ways: to the host there may have been commands in it, an IDLE for one. What
+    /// asks for octets then, or takes none, is not known any more, and every literal is read so.
+    Perhaps,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +116,7 @@ impl Framing {
             host: Answering::default(),
             listing: Listing::default(),
             outstanding: 0,
+            counted: Counted::All,
             open: None,
             idle: Idle::No,
             compress: None,
@@ -123,7 +134,7 @@ impl Framing {
                 self.client.body = match literal.kind {
                     LiteralKind::Synchronizing => Body::Awaited(octets),
                     LiteralKind::NonSynchronizing
-                        if self.open.is_none() && octets <= self.offers.literal =>
+                        if self.nothing_asks() && octets <= self.offers.literal =>
                     {
                         Body::Literal(octets)
                     }
@@ -160,12 +171,17 @@ impl Framing {
     /// could have asked.
     fn continuation(&mut self) {
         if let Body::Awaited(octets) = self.client.body {
-            self.client.body = if self.outstanding == 0 && self.open.is_none() {
+            self.client.body = if self.outstanding == 0 && self.nothing_asks() {
                 Body::Literal(octets)
             } else {
                 Body::Doubtful(octets)
             };
         }
+    }
+
+    /// Whether no command is under way that takes lines which are no commands.
+    fn nothing_asks(&self) -> bool {
+        self.open.is_none() && self.counted == Counted::All
     }
 
     /// A tagged answer.
@@ -240,6 +256,7 @@ impl Observer for Framing {
                     rest = tail;
                 }
                 Body::Doubtful(left) => {
+                    self.counted = Counted::Perhaps;
                     let (octets, tail) = split_literal(rest, left);
                     if self.look(octets) == Verdict::End {
                         return Verdict::End;

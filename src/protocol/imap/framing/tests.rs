@@ -3,6 +3,7 @@
 use super::*;
 
 mod early;
+mod hidden;
 
 /// `c` is fed from the client, `h` from the host; behind each: may a BYE be said? `blind` and
 /// `end` are the other outcomes.
