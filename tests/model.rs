@@ -9,6 +9,8 @@
 
 #[path = "model/parting.rs"]
 mod parting;
+#[path = "model/places.rs"]
+mod places;
 #[path = "model/real.rs"]
 mod real;
 #[path = "model/reference.rs"]

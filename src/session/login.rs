@@ -1,5 +1,7 @@
-//! One login attempt: limits, route, host; `told` writes its line in the log the moment it is decided.
+//! One login attempt: penalties, route, host, and a place among the user's sessions (`places`); `told`
+//! writes its line in the log the moment it is decided.
 
+mod places;
 mod told;
 
 use std::sync::Arc;
@@ -13,9 +15,8 @@ use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Certificates, Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{AfterAll, Backend, Dialogue, Host, Request, Seat};
+use crate::backend::{AfterAll, Backend, Dialogue, Request};
 use crate::net::{Stream, TlsFacts};
-use crate::observe::metrics;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
     Code, Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome, pop3,
@@ -24,6 +25,8 @@ use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
 use crate::state::Entered;
 
+pub(super) use places::Places;
+
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
     pub(super) client: Stream,
@@ -31,21 +34,6 @@ pub(super) struct Bridge {
     pub(super) far: Far,
     pub(super) places: Places,
     pub(super) idle: Duration,
-}
-
-/// What a session holds as long as it lives: its place among its user's, and on the host.
-pub(super) struct Places {
-    _user: limits::UserSession,
-    _together: Entered,
-    host: Seat,
-    _counted: Option<metrics::Counted>,
-}
-
-impl Places {
-    /// The host.
-    pub(super) fn host(&self) -> &Host {
-        self.host.host()
-    }
 }
 
 /// A login that a host accepted.
@@ -184,18 +172,6 @@ impl Session<'_> {
         } else if facts.tried.is_none() {
             facts.tried = Some(self.admit(&canonical, whose, login)?);
         }
-        let place = tables.log_in(limits, &canonical, self.ip()).map_err(met)?;
-        // The same for all replicas together, where they share a store.
-        let (mut together, mut names) = (Vec::new(), Vec::new());
-        if self.gateway.state.is_shared() {
-            for (key, most, name) in limits::together(limits, &canonical, self.ip()) {
-                together.push((key, most));
-                names.push(name);
-            }
-        }
-        let entered = self.gateway.state.enter(together).await;
-        let entered =
-            entered.map_err(|full| met(names.get(full).copied().unwrap_or("per_user")))?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {
@@ -204,20 +180,7 @@ impl Session<'_> {
             facts.backend = Some(way.backend.clone());
             let connect = self.connect(login, visit, &route, &way, facts, client);
             match connect.await {
-                Ok((far, welcome, seat)) => {
-                    let counts = self.gateway.backend_metrics.get(&way.backend);
-                    let counted = counts.map(|counts| counts.session(self.front.protocol));
-                    return Ok(Accepted {
-                        welcome,
-                        far,
-                        places: Places {
-                            _user: place,
-                            _together: entered,
-                            host: seat,
-                            _counted: counted,
-                        },
-                    });
-                }
+                Ok(accepted) => return Ok(accepted),
                 Err((failure, AfterAll::Nothing)) => return Err(failure),
                 // Held or moved while this one was on its way.
                 Err((_, AfterAll::AskTheWay)) => {
@@ -236,7 +199,7 @@ impl Session<'_> {
         way: &Way,
         facts: &mut Facts,
         client: &mut dyn Dialogue,
-    ) -> Result<(Far, Welcome, Seat), (Failure, AfterAll)> {
+    ) -> Result<Accepted, (Failure, AfterAll)> {
         let refused = |failure| (failure, AfterAll::Nothing);
         let (backend, user) = (&way.backend, &route.login);
         // What a lookup service gave takes the place of what it was given.
@@ -307,12 +270,15 @@ impl Session<'_> {
         };
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
+        // After the password: strangers who have another one can neither fill these places nor hear
+        // that they are full.
+        let own = self.place_of(&user.canonical()).await.map_err(refused)?;
         let (far, state) = match (opening, connected.speaks) {
             (Some(mut opening), Protocol::Imap) => {
                 if connected.seat.host().loses_bursts() {
                     opening.pipelining(translate::Pipelining::Lost);
                 }
-                // After the password: that a maildrop is in use is its owner's business only.
+                // That a maildrop is in use is its owner's business only, too.
                 let lease = match settings.lock {
                     Lock::No => None,
                     Lock::Yes => {
@@ -360,7 +326,11 @@ impl Session<'_> {
         let live = self.live.clone();
         let leave = move || live.end(Farewell::Kicked);
         connected.seat.on_leave(Arc::new(leave));
-        Ok((far, connected.welcome, connected.seat))
+        Ok(Accepted {
+            welcome: connected.welcome,
+            far,
+            places: self.places(own, connected.seat, backend),
+        })
     }
 
     /// Whether this user's logins from here are still judged.

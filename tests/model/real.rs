@@ -134,25 +134,38 @@ impl Real {
         self.gateway.tables.connections()
     }
 
-    /// Some clients say the same at once, and each hears a goodbye. They stay.
-    pub(crate) fn until_goodbye(&mut self, clients: &[usize], say: &str) {
-        for client in clients {
-            let stream = self.clients[*client].as_mut().unwrap();
-            let written = stream.write_all(say.as_bytes());
-            self.runtime.block_on(written).unwrap();
-        }
-        for client in clients {
-            let stream = self.clients[*client].as_mut().unwrap();
-            self.runtime.block_on(async {
-                loop {
-                    let said = line(stream).await;
-                    assert!(!said.is_empty(), "closed without a goodbye");
-                    if said.starts_with("* BYE ") {
-                        break;
-                    }
+    /// The sessions that a host has seats for now, and those that the registry has of its user.
+    pub(crate) fn sessions(&self, user: usize) -> (u32, usize) {
+        self.settle();
+        let backend = self.gateway.backends.get(&format!("b{user}")).unwrap();
+        let seats = backend.host(&format!("host{user}")).unwrap().sessions();
+        let filter = Filter {
+            user: Some(name(Some(user))),
+            ..Filter::default()
+        };
+        (seats, self.gateway.registry.list(&filter).len())
+    }
+
+    /// A client says something, and nobody waits for what comes of it.
+    pub(crate) fn says(&mut self, client: usize, what: &str) {
+        let stream = self.clients[client].as_mut().unwrap();
+        let written = stream.write_all(what.as_bytes());
+        self.runtime.block_on(written).unwrap();
+        self.settle();
+    }
+
+    /// What a client hears that begins so; it stays.
+    pub(crate) fn hears(&mut self, client: usize, begins: &str) -> String {
+        let stream = self.clients[client].as_mut().unwrap();
+        self.runtime.block_on(async {
+            loop {
+                let said = line(stream).await;
+                assert!(!said.is_empty(), "closed before {begins:?}");
+                if said.starts_with(begins) {
+                    return said;
                 }
-            });
-        }
+            }
+        })
     }
 
     pub(crate) fn does(&mut self, action: &Action) -> Came {

@@ -260,10 +260,9 @@ impl Reference {
             .clients
             .iter()
             .filter(|it| matches!(it, Client::In { user: his, .. } if *his == user));
-        if there.count() >= PER_USER as usize {
-            return at_once("LIMIT");
-        }
         match self.moods[user] {
+            // How many there are is for those to hear who have the password.
+            Mood::Well if right && there.count() >= PER_USER as usize => at_once("LIMIT"),
             Mood::Well if right => Ok(user),
             Mood::Well => at_once("AUTHENTICATIONFAILED"),
             Mood::Away | Mood::Closes | Mood::Bye | Mood::ClosesAtLogin | Mood::Unavailable => {
