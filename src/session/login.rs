@@ -89,6 +89,9 @@ struct Facts {
     host: Option<String>,
     /// Set once the penalties let it pass.
     tried: Option<limits::Try>,
+    /// The same under the name that was typed, where a lookup service was asked and the user has
+    /// another.
+    typed: Option<limits::Try>,
 }
 
 /// A login that failed, and how long its answer is held back, counted from when it was shown.
@@ -117,6 +120,12 @@ impl Session<'_> {
                 delay = tried.failed(penalties, &self.gateway.limits);
             }
             (Some(tried), Err(_)) => tried.forgiven(penalties),
+            (None, _) => {}
+        }
+        match (facts.typed, &result) {
+            // Known there by either name, or strangers could fill the window of the one.
+            (Some(typed), Ok(_)) => typed.succeeded(penalties),
+            (Some(typed), Err(_)) => typed.forgiven(penalties),
             (None, _) => {}
         }
         result.map_err(|failure| Failed { failure, delay })
@@ -164,9 +173,7 @@ impl Session<'_> {
         }
         let canonical = route.login.canonical();
         if canonical != typed {
-            if let Some(tried) = facts.tried.take() {
-                tried.forgiven(penalties);
-            }
+            facts.typed = facts.tried.take();
             let whose = penalties.whose(&canonical, self.ip());
             facts.tried = Some(self.admit(&canonical, whose, login)?);
         } else if facts.tried.is_none() {

@@ -151,6 +151,40 @@ fn who_guesses_is_answered_at_once_and_no_host_is_asked() {
     assert_eq!(asked(), 8);
 }
 
+/// Lets one password in, under another name.
+fn renames(question: &Question) -> Vec<u8> {
+    match question.get("Auth-Pass").as_deref() {
+        Some("right") => lines("Auth-Status: OK\r\nAuth-Backend: store\r\nAuth-User: u1\r\n"),
+        _ => lines("Auth-Status: Invalid login or password\r\n"),
+    }
+}
+
+/// Also where a service knows the user by another name: guesses are counted under the one that was typed,
+/// so who logged in is known at home by that, too.
+#[test]
+fn strangers_lock_nobody_out_who_has_another_name() {
+    let store = host(Arc::default());
+    let service = Service::start(renames);
+    let stage = Stage::new(
+        Settings::new()
+            .backend("store", format!("imap://127.0.0.1:{store}"))
+            .user("mapped@example.org", "store")
+            .top(&service.source())
+            .limits("failed_logins: { per_ip: 100/1h, per_user: 2/1h }"),
+    );
+    let alice = "alice@example.org";
+    let home = || stage.login("192.0.2.1", alice, "right");
+    let said = home();
+    assert!(said.starts_with("OK"), "{said}");
+    for n in 0..4 {
+        let said = stage.login(&format!("198.51.100.{n}"), alice, &format!("guess{n}"));
+        let want = ["NO [AUTHENTICATIONFAILED]", "NO [LIMIT]"][usize::from(n >= 2)];
+        assert!(said.starts_with(want), "{n}: {said}");
+    }
+    let said = home();
+    assert!(said.starts_with("OK"), "{said}");
+}
+
 /// Answers when it may, and then with a no.
 fn holds_back(_: &Question) -> Vec<u8> {
     let (may, told) = &ANSWERS;
