@@ -161,7 +161,8 @@ fn end_in_braces(value: &str) -> usize {
     blanks + length.unwrap_or(text.len())
 }
 
-/// The password of each `scheme://user:password@host` of a text.
+/// The password of each `scheme://user:password@host` of a text, and what a lookup service is asked with:
+/// what follows the `?` of `https://host/path?token=…` may be a secret.
 pub(super) fn urls(text: &str) -> String {
     let mut masked = text.to_owned();
     for (at, _) in text.match_indices("://") {
@@ -174,6 +175,11 @@ pub(super) fn urls(text: &str) -> String {
             && let Some((name, _)) = user.split_once(':')
         {
             masked = mask(&masked, start + name.len() + 1..start + user.len());
+        }
+        let scheme = text.get(..at).unwrap_or_default();
+        if scheme.ends_with("http") || scheme.ends_with("https") {
+            let query = rest.find('?').map_or(rest.len(), |query| query + 1);
+            masked = mask(&masked, start + query..start + rest.len());
         }
     }
     masked
@@ -223,6 +229,11 @@ mod tests {
                 "[imap://a:b@c, imap://d:e@f]",
                 "[imap://a:*@c, imap://d:*@f]",
             ),
+            (
+                "http: \"https://h h/?token=s3cret&a\" # b",
+                "http: \"https://h h/?**************\" # b",
+            ),
+            ("- https://h/auth?", "- https://h/auth?"),
             ("  a@b.c: old", "  a@b.c: old"),
             ("- imap://10.0.0.1:143 # a@b", "- imap://10.0.0.1:143 # a@b"),
         ] {
@@ -273,6 +284,11 @@ mod tests {
             ),
             ("admin:\n  bind: 127.0.0.1:1\n  token: a${hunter2!}", "E005"),
             ("users_from: [{ http: 'http://u:hunter2@lookup' }]", "E020"),
+            ("users_from: [{ http: 'https://l l/?t=hunter2' }]", "E020"),
+            (
+                "users_from: [{ http: https://l/?t=hunter2, timeout: 1 }]",
+                "E021",
+            ),
             (
                 "users_from: [{ http: http://l, headers: { X: hunter2, 'Y Y': \"hunter2\" } }]",
                 "E026",
