@@ -152,6 +152,59 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Settings that would do nothing, or the opposite of what they say.
+#[test]
+fn what_has_no_effect_is_told() {
+    let dir = data("start-effect");
+    let listener = |more: &str| {
+        let map = format!("{{ bind: {more} }}");
+        with(PLAIN, "").replace("imap://127.0.0.1:1143", &map)
+    };
+    for (settings, code) in [
+        (
+            with(&secured("ca: a.crt, name: a.test"), "").replace("imaps://", "imap://"),
+            "warning[W005]",
+        ),
+        (listener("imap://127.0.0.1:1, allow: «[]»"), "error[E015]"),
+        (
+            listener("imaps://127.0.0.1:1, cleartext_login: «true»"),
+            "error[E016]",
+        ),
+        (
+            listener("pop3s://127.0.0.1:1, cleartext_login: «true»"),
+            "error[E016]",
+        ),
+        (
+            with(PLAIN, "limits: { failed_logins: { per_user: «0/10m» } }"),
+            "error[E023]",
+        ),
+        (
+            with(PLAIN, "limits: { failed_logins: { per_ip: «0/10m» } }"),
+            "error[E023]",
+        ),
+    ] {
+        let (place, settings) = marked(&settings);
+        let (fine, told) = check(&dir, &settings);
+        assert_eq!(fine, code.starts_with("warning"), "{settings}\n{told}");
+        let mut each = told.split("\n\n").filter(|it| it.starts_with(code));
+        let one = each.next().unwrap_or_else(|| panic!("{settings}\n{told}"));
+        assert!(fine || one.contains(&place), "{place}\n{told}");
+        assert!(each.next().is_none() && !told.contains("W001"), "{told}");
+    }
+    let (fine, told) = check(&dir, &with(&secured("ca: a.crt"), ""));
+    assert!(
+        fine && told.contains("W001") && !told.contains("W005"),
+        "{told}"
+    );
+    for taken in [
+        "imap://127.0.0.1:1, cleartext_login: true",
+        "imaps://127.0.0.1:1, cleartext_login: false",
+    ] {
+        let (fine, told) = check(&dir, &listener(taken));
+        assert!(fine, "{told}");
+    }
+}
+
 #[test]
 fn a_syslog_that_is_not_there_is_told() {
     let dir = data("start-syslog");

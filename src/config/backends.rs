@@ -72,8 +72,9 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> BTreeMap<String, C
             name: d.name,
             hosts: d.hosts,
         };
-        if config.uses_tls() {
-            tried(&config.tls, raw.get("tls"), mark, report);
+        match config.uses_tls() {
+            true => tried(&config.tls, raw.get("tls"), mark, report),
+            false => unused(&config, raw.get("tls"), report),
         }
         backends.insert(name.to_owned(), config);
     }
@@ -205,13 +206,7 @@ fn host(raw: Raw<'_>, report: &mut Report<'_>) -> Option<HostConfig> {
 
 fn tls(raw: Raw<'_>, report: &mut Report<'_>) -> TlsConfig {
     let verify = match raw.get("verify").bool() {
-        Some(false) => {
-            let wrong = Wrong::new(Code::W001, "anybody on the way can pose as this backend")
-                .help("name the CA that signed them: `ca: /path/of/ca.pem`");
-            let message = "the certificates of this backend are not verified";
-            report.add(raw.get("verify").mark(), Code::W001, message, wrong);
-            Verify::No
-        }
+        Some(false) => Verify::No,
         _ => Verify::Yes,
     };
     let (cert, key) = (raw.get("cert"), raw.get("key"));
@@ -240,8 +235,25 @@ fn tls(raw: Raw<'_>, report: &mut Report<'_>) -> TlsConfig {
     }
 }
 
+/// Who writes `ca` beside `imap://` believes that TLS is spoken.
+fn unused(config: &Config, raw: Raw<'_>, report: &mut Report<'_>) {
+    let has_hosts = !config.hosts.is_empty() || config.discover.is_some();
+    if raw.is_there() && has_hosts {
+        let wrong = Wrong::new(Code::W005, "no host of this backend is reached with TLS")
+            .help("write `imaps://` or `imap+starttls://`, or leave `tls` out");
+        let message = "all of this backend is clear text, `tls` changes nothing";
+        report.add(raw.mark(), Code::W005, message, wrong);
+    }
+}
+
 /// TLS with the hosts is made once, as at a start: files that can be read may still not be of use.
 fn tried(tls: &TlsConfig, raw: Raw<'_>, name: Mark, report: &mut Report<'_>) {
+    if tls.verify == Verify::No {
+        let wrong = Wrong::new(Code::W001, "anybody on the way can pose as this backend")
+            .help("name the CA that signed them: `ca: /path/of/ca.pem`");
+        let message = "the certificates of this backend are not verified";
+        report.add(raw.get("verify").mark(), Code::W001, message, wrong);
+    }
     for unfit in faults(tls) {
         let (key, code, expected) = match unfit.part {
             Part::Authorities => ("ca", Code::E041, "expected certificates of authorities"),

@@ -180,7 +180,10 @@ impl<'a> Report<'a> {
                 if items.is_empty()
                     && matches!(
                         place.as_str(),
-                        "listeners[]" | "backends.*[]" | "backends.*.hosts[]"
+                        "listeners[]"
+                            | "listeners[].allow[]"
+                            | "backends.*[]"
+                            | "backends.*.hosts[]"
                     )
                 {
                     let message = format!("{} is empty", quoted(key.0));

@@ -49,6 +49,16 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             Some(true) => ClearLogin::Allowed,
             _ => ClearLogin::Refused,
         };
+        if cleartext_login == ClearLogin::Allowed && tls == TlsMode::Implicit {
+            let message = "`cleartext_login` where TLS is on from the first byte";
+            let expected = "no login is in clear text here: leave it out";
+            report.say(
+                raw.get("cleartext_login").mark(),
+                Code::E016,
+                message,
+                expected,
+            );
+        }
         if cleartext_login == ClearLogin::Allowed
             && tls == TlsMode::Upgrade
             && !bind.ip().is_loopback()

@@ -90,6 +90,7 @@ codes! {
     W002 "no certificate is configured: a self-signed one is made at start"
     W003 "a private key can be read by every user of the machine"
     W004 "passwords may be sent in clear text"
+    W005 "a backend has settings of TLS, and no host with which TLS is spoken"
 }
 
 impl Code {

@@ -40,7 +40,11 @@ fn shape(shape: &Shape, place: &str) -> Map<String, Value> {
         let mut list = json!({ "items": self::shape(of, &below) });
         if matches!(
             place,
-            "listeners" | "backends.*" | "backends.*.hosts" | "backends.*.protocols"
+            "listeners"
+                | "listeners[].allow"
+                | "backends.*"
+                | "backends.*.hosts"
+                | "backends.*.protocols"
         ) {
             list["minItems"] = 1.into();
         }

@@ -86,6 +86,11 @@ pub(super) fn rate(text: &str) -> Result<Rate, Wrong> {
     let count = digits(count).and_then(|n| u32::try_from(n).ok());
     let per = duration(per).map_err(|_| wrong())?;
     match count {
+        // None at all would be too many the first time.
+        Some(0) => Err(Wrong::new(
+            Code::E023,
+            "expected at least one, like `1/10m`",
+        )),
         Some(count) if !per.is_zero() => Ok(Rate { count, per }),
         _ => Err(wrong()),
     }
@@ -273,7 +278,8 @@ mod tests {
         let ten_minutes = Duration::from_secs(600);
         for (text, want) in [
             ("100/10m", Some(100)),
-            ("0/10m", Some(0)),
+            ("0/10m", None),
+            ("1/10m", Some(1)),
             ("100", None),
             ("100/0s", None),
             ("/10m", None),

@@ -29,7 +29,7 @@ pub struct Config {
     /// Where those go whom the map does not name, by the server that they asked for (SNI): a name in
     /// lower case, or `*.` and what follows one label; and a backend.
     pub server_names: Vec<(String, String)>,
-    /// Networks that may connect; empty: all.
+    /// Networks that may connect; empty where `allow` is not set: all.
     pub allow: Vec<IpNet>,
     /// List shown before login instead of ours.
     pub capabilities: Option<Vec<String>>,

@@ -32,7 +32,11 @@ impl Balanced {
         let scratch = Scratch::new();
         let pki = Pki::new(&scratch);
         let listener = |scheme: &str, port: u16, more: &str| {
-            format!("{{ bind: \"{scheme}://127.0.0.1:{port}\", cleartext_login: true, {more} }}")
+            let clear = match scheme.ends_with('s') {
+                true => "",
+                false => "cleartext_login: true, ",
+            };
+            format!("{{ bind: \"{scheme}://127.0.0.1:{port}\", {clear}{more} }}")
         };
         let owed = "proxy_protocol: [127.0.0.1/32]";
         let settings = Settings::to("demo://")

@@ -72,7 +72,7 @@ pub(super) fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
         }
         Leaf::Duration(0) => format!("0+(?:ms|s|m|h)|{TIME}"),
         Leaf::Duration(_) => TIME.to_owned(),
-        Leaf::Rate => format!("0*[0-9]{{1,10}}/(?:{TIME})"),
+        Leaf::Rate => format!("0*[1-9][0-9]{{0,9}}/(?:{TIME})"),
         Leaf::Network => r"[0-9.]+(?:/[0-9]+)?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/[0-9]+)?".to_owned(),
         Leaf::Address => r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}".to_owned(),
         Leaf::Listen => format!(
