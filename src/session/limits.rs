@@ -7,7 +7,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -31,7 +32,12 @@ pub struct Tables {
     per_user_ip: Count<(String, IpAddr)>,
     /// What failed logins cost.
     pub penalties: Penalties,
+    /// Milliseconds that a host took for the last wrong password.
+    refusal: AtomicU64,
 }
+
+/// Longest time of a refusal that is kept in mind: a host may hang, strangers need not for ever after.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(15);
 
 /// A limit that is reached, by the name of its key in proxy.yaml.
 pub type Reached = &'static str;
@@ -88,6 +94,18 @@ impl Tables {
             tables: self.clone(),
             key,
         })
+    }
+
+    /// A host took so long to refuse a password.
+    pub fn refused_after(&self, took: Duration) {
+        let took = took.min(LONGEST_REFUSAL).as_millis();
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        self.refusal.store(took, Ordering::Relaxed);
+    }
+
+    /// As long as that takes: whom no host knows is told no sooner.
+    pub fn refusal(&self) -> Duration {
+        Duration::from_millis(self.refusal.load(Ordering::Relaxed))
     }
 
     /// Connections at the moment.

@@ -118,6 +118,11 @@ impl Session<'_> {
             (Some(tried), Ok(_)) => tried.succeeded(penalties),
             (Some(tried), Err(failure)) if failure.is_credentials() => {
                 delay = tried.failed(penalties, &self.gateway.limits);
+                match failure {
+                    Failure::Refused { .. } => self.gateway.tables.refused_after(shown.elapsed()),
+                    Failure::NoRoute => delay = delay.max(self.gateway.tables.refusal()),
+                    _ => {}
+                }
             }
             (Some(tried), Err(_)) => tried.forgiven(penalties),
             (None, _) => {}
@@ -179,6 +184,8 @@ impl Session<'_> {
         } else if facts.tried.is_none() {
             facts.tried = Some(self.admit(&canonical, whose, login)?);
         }
+        // Judged before the password, so that it tells nothing about it.
+        drop(self.place_of(&canonical).await?);
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {
@@ -277,8 +284,7 @@ impl Session<'_> {
         };
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
-        // After the password: strangers who have another one can neither fill these places nor hear
-        // that they are full.
+        // Held from now on: strangers who have another password cannot fill a user's places.
         let own = self.place_of(&user.canonical()).await.map_err(refused)?;
         let (far, state) = match (opening, connected.speaks) {
             (Some(mut opening), Protocol::Imap) => {

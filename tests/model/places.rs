@@ -1,8 +1,10 @@
-//! Places among a user's sessions are for those who have the password: nobody else fills them, or hears
-//! that they are full.
+//! Places among a user's sessions are for those who have the password: nobody else fills them. That they
+//! are full says nothing about a password.
+
+use std::time::Duration;
 
 use super::real::Real;
-use super::reference::{Action, Came, DELAY, Mood};
+use super::reference::{Action, Came, Mood};
 
 fn logs_in(real: &mut Real, client: usize, right: bool) -> Came {
     real.does(&Action::Connect(client));
@@ -45,13 +47,13 @@ fn the_last_place_is_for_one() {
     let count = |begins: &str| said.iter().filter(|it| it.starts_with(begins)).count();
     assert_eq!((count("a OK "), count("a NO [LIMIT] ")), (1, 1), "{said:?}");
     assert_eq!(real.sessions(0), (2, 2), "its seat is given back");
-    // Who has not the password hears nothing of it.
-    let wrong = Came::No {
-        code: "AUTHENTICATIONFAILED",
-        after: DELAY,
+    // The wrong password hears what the right one would.
+    let full = Came::No {
+        code: "LIMIT",
+        after: Duration::ZERO,
         closed: false,
     };
-    assert_eq!(logs_in(&mut real, 3, false), wrong);
+    assert_eq!(logs_in(&mut real, 3, false), full);
     real.does(&Action::Leave(0));
     real.does(&Action::Leave(3));
     assert_eq!(logs_in(&mut real, 3, true), Came::In(0));

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex}
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::reference::{Action, CLIENTS, Came, Mood, PAUSE, USERS};
+use super::reference::{Action, CLIENTS, Came, Mood, PAUSE, SLOW, USERS};
 
 /// The settings that the reference knows the figures of.
 const SETTINGS: &str = r#"
@@ -422,7 +422,12 @@ impl Hosts {
                 (Mood::ClosesAtLogin, true) => return Ok(()),
                 (Mood::Unavailable, true) => format!("{tag} NO [UNAVAILABLE] later\r\n"),
                 (_, true) if right => format!("{tag} OK in\r\n"),
-                (_, true) => format!("{tag} NO no such user at host{host}\r\n"),
+                (_, true) => {
+                    if mood == Mood::Slow {
+                        tokio::time::sleep(SLOW).await;
+                    }
+                    format!("{tag} NO no such user at host{host}\r\n")
+                }
                 (_, false) => format!("* OK host {host}\r\n{tag} OK done\r\n"),
             };
             stream.write_all(answer.as_bytes()).await?;

@@ -16,6 +16,8 @@ pub(crate) const DELAY: Duration = Duration::from_secs(2);
 pub(crate) const LOGIN: Duration = Duration::from_secs(60);
 pub(crate) const GREETING: Duration = Duration::from_secs(5);
 pub(crate) const HOST_LOGIN: Duration = Duration::from_secs(10);
+/// How long a slow host takes to refuse a password: more than two failures cost here.
+pub(crate) const SLOW: Duration = Duration::from_secs(5);
 /// After a login that failed: a host that was not reached is asked twice a second at most.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const IDLE: Duration = Duration::from_secs(300);
@@ -67,6 +69,8 @@ pub(crate) enum Mood {
     Unavailable,
     /// It answers a login before that was sent.
     Hasty,
+    /// It takes its time to refuse a password.
+    Slow,
 }
 
 /// What a client is told, and after how long.
@@ -112,6 +116,8 @@ pub(crate) struct Reference {
     now: Duration,
     clients: [Client; CLIENTS],
     moods: [Mood; USERS],
+    /// How long a host took for the last wrong password.
+    refusal: Duration,
 }
 
 impl Default for Reference {
@@ -120,6 +126,7 @@ impl Default for Reference {
             now: Duration::ZERO,
             clients: [Client::Away; CLIENTS],
             moods: [Mood::Well; USERS],
+            refusal: Duration::ZERO,
         }
     }
 }
@@ -216,6 +223,10 @@ impl Reference {
             Err(decided) => decided,
         };
         let blame = code == "AUTHENTICATIONFAILED";
+        let refusal = match blame && user.is_some() {
+            true => took,
+            false => self.refusal,
+        };
         // Held back from when the password was shown: the host's own time is part of it.
         let after = match blame {
             true => took.max(DELAY * 2_u32.pow(wrong)),
@@ -232,6 +243,7 @@ impl Reference {
             return None;
         }
         self.now = end + PAUSE;
+        self.refusal = refusal;
         let failed = failed + 1;
         let closed = failed >= LOGINS;
         self.clients[client] = match closed {
@@ -254,16 +266,19 @@ impl Reference {
         let at_once = |code| Err((code, Duration::ZERO));
         // Nobody of that name: the same words, the same time.
         let Some(user) = user else {
-            return at_once("AUTHENTICATIONFAILED");
+            return Err(("AUTHENTICATIONFAILED", self.refusal));
         };
         let there = self
             .clients
             .iter()
             .filter(|it| matches!(it, Client::In { user: his, .. } if *his == user));
+        // Before the password: it says nothing about it.
+        if there.count() >= PER_USER as usize {
+            return at_once("LIMIT");
+        }
         match self.moods[user] {
-            // How many there are is for those to hear who have the password.
-            Mood::Well if right && there.count() >= PER_USER as usize => at_once("LIMIT"),
-            Mood::Well if right => Ok(user),
+            Mood::Well | Mood::Slow if right => Ok(user),
+            Mood::Slow => Err(("AUTHENTICATIONFAILED", SLOW)),
             Mood::Well => at_once("AUTHENTICATIONFAILED"),
             Mood::Away | Mood::Closes | Mood::Bye | Mood::ClosesAtLogin | Mood::Unavailable => {
                 at_once("UNAVAILABLE")
@@ -303,5 +318,6 @@ fn mood() -> impl Strategy<Value = Mood> {
         1 => Just(Mood::ClosesAtLogin),
         1 => Just(Mood::Unavailable),
         1 => Just(Mood::Hasty),
+        2 => Just(Mood::Slow),
     ]
 }

@@ -28,7 +28,8 @@ impl Places {
 }
 
 impl Session<'_> {
-    /// A place among a user's sessions, to be asked for when the host has let the user in.
+    /// A place among a user's sessions: asked for before the password is shown to anybody, given back at
+    /// once, and held when the host has let the user in.
     pub(super) async fn place_of(&self, canonical: &str) -> Result<Own, Failure> {
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
         let met = |limit| Failure::TooMany { limit };
