@@ -118,7 +118,7 @@ impl Builder {
         self.hidden = hidden;
     }
 
-    /// Whether the host sent more than [`MOST_MESSAGES`], or more EMAILIDs than [`MOST_ID_OCTETS`] hold.
+    /// Whether the host sent more than [`MOST_MESSAGES`], or more EMAILIDs than are kept.
     pub fn overflowed(&self) -> bool {
         self.overflow
     }
