@@ -44,7 +44,7 @@ PARTS = [
     (r"https?://\S+", rf"https?://(?:{IPV6}|{HOST})(?::{PORT})?(?:[/?]\S*)?"),
     (r"rediss?://.+", REDIS),
     ("0*(?:[1-9][0-9]{0,10}ms|[1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h)", f"(?:{TIME})"),
-    ("0*[0-9]{1,10}/", f"(?:0+|{up_to(2**32 - 1)})/"),
+    ("0*[1-9][0-9]{0,9}/", f"{up_to(2**32 - 1)}/"),
     ("^[0-9]+(?:KiB|MiB|GiB)?$", f"^(?:{SIZE})$"),
     ("^[0-9]+(?:KiB)?$", f"^(?:[0-9]+|{up_to(32)}KiB)$"),
     ("sha256/[A-Za-z0-9+/]{43}=", "sha256/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="),
@@ -68,7 +68,7 @@ def special(value, name):
 
 def strict(schema):
     """The same, changed in place."""
-    left = {loose for loose, _ in PARTS}
+    left = {narrow for _, narrow in PARTS}
 
     def walk(value, name):
         if isinstance(value, list):
@@ -80,7 +80,7 @@ def strict(schema):
         if isinstance(pattern, str):
             for loose, narrow in PARTS:
                 if loose in pattern:
-                    left.discard(loose)
+                    left.discard(narrow)
                     pattern = pattern.replace(loose, narrow)
             value["pattern"] = pattern
         if str(value.get("description")).endswith(": text"):
@@ -93,5 +93,5 @@ def strict(schema):
             walk(inner, key)
 
     walk(schema, "")
-    need(not left, f"no such patterns in the schema of proxy.yaml any more, so strict.py need not change them: {sorted(left)}")
+    need(not left, f"no such patterns in the schema of proxy.yaml that would be made these, so strict.py need not: {sorted(left)}")
     return schema

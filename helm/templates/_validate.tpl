@@ -226,6 +226,9 @@
 {{- if has $name $seen -}}{{- fail (printf "%s is there twice: upper and lower case are the same here" $at) -}}{{- end -}}
 {{- $seen = append $seen $name -}}
 {{- end -}}
+{{- if and (eq (toString $map.cleartext_login) "true") (regexMatch "^(imap|pop3)s:" $map.bind) -}}
+{{- fail (printf "%s.cleartext_login: no login is in clear text where TLS is on from the first byte; leave it out" .key) -}}
+{{- end -}}
 {{- if regexMatch "^\\[|[^\\x00-\\x7f]" (default "" $map.greeting) -}}
 {{- fail (printf "%s.greeting: expected ASCII text that does not start with [" .key) -}}
 {{- end -}}
