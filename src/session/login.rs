@@ -118,9 +118,13 @@ impl Session<'_> {
             (Some(tried), Ok(_)) => tried.succeeded(penalties),
             (Some(tried), Err(failure)) if failure.is_credentials() => {
                 delay = tried.failed(penalties, &self.gateway.limits);
-                match failure {
-                    Failure::Refused { .. } => self.gateway.tables.refused_after(shown.elapsed()),
-                    Failure::NoRoute => delay = delay.max(self.gateway.tables.refusal()),
+                let tables = &self.gateway.tables;
+                match (failure, &login.credentials) {
+                    // Where the host asks on, the client says how long it takes.
+                    (Failure::Refused { .. }, Credentials::Password(_)) => {
+                        tables.refused_after(shown.elapsed());
+                    }
+                    (Failure::NoRoute, _) => delay = delay.max(tables.refusal()),
                     _ => {}
                 }
             }
