@@ -149,7 +149,7 @@ impl Session<'_> {
     ) -> Result<Accepted, Failure> {
         // Before anything is looked up: a client may say what it likes of its way, and is not to hear
         // from the answer whether the map has a name.
-        if self.origin(visit.told).ttl == 0 {
+        if told::ttl(visit.told) == 0 {
             return Err(Failure::Loop);
         }
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);

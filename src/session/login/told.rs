@@ -10,6 +10,11 @@ use crate::session::Session;
 /// How many gateways a login may pass behind us: what is left is told to the host.
 const TTL: u8 = 7;
 
+/// What is left behind us of what the client was told; 0: the login goes round in circles.
+pub(super) fn ttl(told: Option<u8>) -> u8 {
+    told.map_or(TTL, |told| TTL.min(told.saturating_sub(1)))
+}
+
 impl Session<'_> {
     /// Who the client is, for the host. Nobody is told who has no TTL left.
     pub(super) fn origin(&self, told: Option<u8>) -> Origin {
@@ -17,7 +22,7 @@ impl Session<'_> {
             client: self.peer.client,
             connected: self.peer.local,
             session: self.live.id.clone(),
-            ttl: told.map_or(TTL, |told| TTL.min(told.saturating_sub(1))),
+            ttl: ttl(told),
             transport: match self.live.tls.get() {
                 Some(_) => Transport::Tls,
                 None => Transport::Insecure,
