@@ -96,6 +96,23 @@ impl Tables {
         })
     }
 
+    /// Whether a user may have one more session; nothing is taken.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn room(&self, limits: &Limits, canonical: &str, ip: IpAddr) -> Result<(), Reached> {
+        let sessions = self.per_user.of(canonical);
+        if sessions >= limits.per_user {
+            return Err("per_user");
+        }
+        // From one address there are no more of them than from all.
+        let few = sessions < limits.per_user_ip;
+        match few || self.per_user_ip.of(&(canonical.to_owned(), bucket(ip))) < limits.per_user_ip {
+            true => Ok(()),
+            false => Err("per_user_ip"),
+        }
+    }
+
     /// A host took so long to refuse a password.
     pub fn refused_after(&self, took: Duration) {
         let took = took.min(LONGEST_REFUSAL).as_millis();
@@ -261,6 +278,13 @@ impl<K: std::hash::Hash + Eq + Clone> Count<K> {
         true
     }
 
+    fn of<Q: ?Sized + std::hash::Hash + Eq>(&self, key: &Q) -> u32
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.0.get(key).map_or(0, |count| *count)
+    }
+
     fn give(&self, key: &K) {
         if let dashmap::Entry::Occupied(mut entry) = self.0.entry(key.clone()) {
             *entry.get_mut() = entry.get().saturating_sub(1);
@@ -310,7 +334,13 @@ mod tests {
             per_user_ip: 2,
             ..Limits::default()
         };
-        let log_in = |address: &str| tables.log_in(&limits, "alice", ip(address));
+        let log_in = |address: &str| {
+            let room = tables.room(&limits, "alice", ip(address));
+            let taken = tables.log_in(&limits, "alice", ip(address));
+            // Who looks first is told what who goes in is.
+            assert_eq!(room.err(), taken.as_ref().err().copied());
+            taken
+        };
         let a = log_in("2001:db8::1").unwrap();
         let _b = log_in("2001:db8::2").unwrap();
         assert_eq!(log_in("2001:db8::3").err(), Some("per_user_ip"));

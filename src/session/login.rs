@@ -189,7 +189,7 @@ impl Session<'_> {
             facts.tried = Some(self.admit(&canonical, whose, login)?);
         }
         // Judged before the password, so that it tells nothing about it.
-        drop(self.place_of(&canonical).await?);
+        self.room_for(&canonical).await?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {

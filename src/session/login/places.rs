@@ -28,26 +28,37 @@ impl Places {
 }
 
 impl Session<'_> {
-    /// A place among a user's sessions: asked for before the password is shown to anybody, given back at
-    /// once, and held when the host has let the user in.
+    /// Whether there is a place among a user's sessions: asked before the password is shown to anybody. It
+    /// is not held yet, or strangers could fill them.
+    pub(super) async fn room_for(&self, canonical: &str) -> Result<(), Failure> {
+        let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
+        tables.room(limits, canonical, self.ip()).map_err(met)?;
+        if self.gateway.state.is_shared() {
+            drop(self.together(canonical).await?);
+        }
+        Ok(())
+    }
+
+    /// That place, when the host has let the user in.
     pub(super) async fn place_of(&self, canonical: &str) -> Result<Own, Failure> {
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
-        let met = |limit| Failure::TooMany { limit };
-        let here = tables.log_in(limits, canonical, self.ip()).map_err(met)?;
-        // The same for all replicas together, where they share a store.
+        Ok(Own {
+            _here: tables.log_in(limits, canonical, self.ip()).map_err(met)?,
+            _together: self.together(canonical).await?,
+        })
+    }
+
+    /// The same for all replicas together, where they share a store.
+    async fn together(&self, canonical: &str) -> Result<Entered, Failure> {
         let (mut together, mut names) = (Vec::new(), Vec::new());
         if self.gateway.state.is_shared() {
-            for (key, most, name) in limits::together(limits, canonical, self.ip()) {
+            for (key, most, name) in limits::together(&self.gateway.limits, canonical, self.ip()) {
                 together.push((key, most));
                 names.push(name);
             }
         }
         let entered = self.gateway.state.enter(together).await;
-        let full = |full| met(names.get(full).copied().unwrap_or("per_user"));
-        Ok(Own {
-            _here: here,
-            _together: entered.map_err(full)?,
-        })
+        entered.map_err(|full| met(names.get(full).copied().unwrap_or("per_user")))
     }
 
     /// All that a session holds.
@@ -59,4 +70,8 @@ impl Session<'_> {
             _counted: counts.map(|counts| counts.session(self.front.protocol)),
         }
     }
+}
+
+fn met(limit: limits::Reached) -> Failure {
+    Failure::TooMany { limit }
 }
