@@ -96,7 +96,7 @@ pub(super) fn read(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Resul
                 // What begins or ends a document, or is all of it: a map in braces, a tagged one.
                 let marker = [&b"---"[..], b"...", b"%", b"\xEF\xBB\xBF", b"{", b"!"];
                 // A map that is indented as a whole: what its next line means depends on this one.
-                let indented = so_far.given == Given::Nothing && piece.is_indented();
+                let indented = so_far.given == Given::Nothing && piece.start == Start::Indented;
                 let alone = !indented
                     && !has_anchor(&lines.line)
                     && !may_begin_block_scalar(&lines.line)
@@ -321,24 +321,47 @@ struct Piece {
     text: Vec<u8>,
     /// The line it begins in.
     first: u32,
+    /// Where its first line that says anything begins; looked at once a line, not the whole for each.
+    start: Start,
+}
+
+/// Where a line begins that says anything.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Start {
+    /// There was none yet: comments and blanks.
+    #[default]
+    Unknown,
+    Flush,
+    Indented,
 }
 
 impl Piece {
+    /// Lines that were read already.
+    fn new(first: u32, text: Vec<u8>) -> Piece {
+        let mut lines = text.split_inclusive(|c| *c == b'\n').map(Start::of);
+        let start = lines.find(|it| *it != Start::Unknown).unwrap_or_default();
+        Piece { text, first, start }
+    }
+
     fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
     fn push(&mut self, line: &[u8]) {
+        if self.start == Start::Unknown {
+            self.start = Start::of(line);
+        }
         self.text.extend_from_slice(line);
     }
+}
 
-    /// Whether its first line that says anything begins with a blank.
-    fn is_indented(&self) -> bool {
-        let says = |line: &&[u8]| !matches!(line.trim_ascii_start().first(), None | Some(b'#'));
-        let mut lines = self.text.split_inclusive(|c| *c == b'\n');
-        lines
-            .find(says)
-            .is_some_and(|line| matches!(line.first(), Some(b' ' | b'\t')))
+impl Start {
+    fn of(line: &[u8]) -> Start {
+        match (line.trim_ascii_start().first(), line.first()) {
+            (None | Some(b'#'), _) => Start::Unknown,
+            (_, Some(b' ' | b'\t')) => Start::Indented,
+            _ => Start::Flush,
+        }
     }
 }
 

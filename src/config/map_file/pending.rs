@@ -114,7 +114,6 @@ impl Pending {
 
     /// Puts it at the head of a piece.
     pub(super) fn unread(self, piece: &mut Piece) {
-        piece.first = self.number;
-        piece.text = self.text;
+        *piece = Piece::new(self.number, self.text);
     }
 }
