@@ -363,6 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn sizes_of_4_gib_have_a_bound_together() {
+        let most = builder::MOST_BIG as u32;
+        let mut builder = Builder::default();
+        for uid in 1..=most {
+            builder.push(uid, Some(1 << 32), None);
+        }
+        // Small ones go on.
+        builder.push(most + 1, Some(7), None);
+        assert!(!builder.overflowed());
+        builder.push(most + 2, Some(u64::MAX), None);
+        assert!(builder.overflowed(), "{most} and one more");
+        let got = builder.finish(1, None, Complete::Yes);
+        let size = |at| got.get(at).map(|message| message.size);
+        assert_eq!(size(0), Some(1 << 32));
+        assert_eq!(size(builder::MOST_BIG), Some(7));
+    }
+
+    #[test]
     fn memory_is_eight_octets_a_message() {
         let mut builder = Builder::default();
         builder.expect(u32::MAX);

@@ -9,6 +9,10 @@ use super::{BIG, Complete, MOST_MESSAGES, Measured, Snapshot, small};
 /// two million ids of 32 octets, the longest in use.
 pub(super) const MOST_ID_OCTETS: usize = 64 * 1024 * 1024;
 
+/// Messages of 4 GiB or more that a maildrop may have: their sizes are kept apart from the rows, at some
+/// fifty octets each. No maildrop has so much mail; a host that says so is not to cost 400 MiB.
+pub(super) const MOST_BIG: usize = 64 * 1024;
+
 /// Rows there is room for before the first row came, whatever the host announces: 1 MiB.
 const FIRST_ROOM: usize = 128 * 1024;
 
@@ -77,7 +81,10 @@ impl Builder {
         let known = match size {
             Some(size) => {
                 if small(size) == BIG {
-                    self.big.insert(uid, size);
+                    self.overflow |= self.big.len() >= MOST_BIG;
+                    if !self.overflow {
+                        self.big.insert(uid, size);
+                    }
                 }
                 small(size)
             }
@@ -118,7 +125,8 @@ impl Builder {
         self.hidden = hidden;
     }
 
-    /// Whether the host sent more than [`MOST_MESSAGES`], or more EMAILIDs than are kept.
+    /// Whether the host sent more than [`MOST_MESSAGES`], or more EMAILIDs or sizes of 4 GiB
+    /// than are kept.
     pub fn overflowed(&self) -> bool {
         self.overflow
     }
