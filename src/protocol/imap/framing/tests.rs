@@ -21,6 +21,15 @@ fn outcome(framing: &Framing, verdict: Verdict) -> &'static str {
     }
 }
 
+/// Plays each script, cut in many ways.
+fn play_all(scripts: &[(Option<&str>, Script)]) {
+    for (capabilities, script) in scripts {
+        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
+            play(*capabilities, script, most);
+        }
+    }
+}
+
 /// Plays the script with each piece cut into parts of at most `most` octets.
 fn play(capabilities: Option<&str>, script: Script, most: usize) {
     let list: Option<Vec<String>> = capabilities.map(|c| c.split(' ').map(Into::into).collect());
@@ -209,11 +218,7 @@ fn where_a_bye_may_stand() {
             ],
         ),
     ];
-    for (capabilities, script) in scripts {
-        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
-            play(*capabilities, script, most);
-        }
-    }
+    play_all(scripts);
 }
 
 #[test]
@@ -316,11 +321,7 @@ fn commands_that_must_not_pass() {
             ],
         ),
     ];
-    for (capabilities, script) in scripts {
-        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
-            play(*capabilities, script, most);
-        }
-    }
+    play_all(scripts);
 }
 
 /// What a client sees of a host's capabilities, and whether it may COMPRESS then.

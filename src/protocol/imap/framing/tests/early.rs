@@ -87,9 +87,5 @@ fn an_answer_before_the_commands_end_is_its_only_one() {
             ],
         ),
     ];
-    for (capabilities, script) in scripts {
-        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
-            play(*capabilities, script, most);
-        }
-    }
+    play_all(scripts);
 }

@@ -59,9 +59,5 @@ fn a_hidden_idle_makes_no_literal_sure() {
             ],
         ),
     ];
-    for (capabilities, script) in scripts {
-        for most in [1, 2, 3, 5, 7, 16, 17, 18, 1000] {
-            play(*capabilities, script, most);
-        }
-    }
+    play_all(scripts);
 }
