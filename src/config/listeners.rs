@@ -49,28 +49,19 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             Some(true) => ClearLogin::Allowed,
             _ => ClearLogin::Refused,
         };
-        if cleartext_login == ClearLogin::Allowed && tls == TlsMode::Implicit {
-            let message = "`cleartext_login` where TLS is on from the first byte";
-            let expected = "no login is in clear text here: leave it out";
-            report.say(
-                raw.get("cleartext_login").mark(),
-                Code::E016,
-                message,
-                expected,
-            );
-        }
-        if cleartext_login == ClearLogin::Allowed
-            && tls == TlsMode::Upgrade
-            && !bind.ip().is_loopback()
-        {
-            let wrong = Wrong::new(Code::W004, "anybody on the way can read these passwords");
-            let message = "passwords may be sent in clear text";
-            report.add(
-                raw.get("cleartext_login").mark(),
-                Code::W004,
-                message,
-                wrong,
-            );
+        let mark = raw.get("cleartext_login").mark();
+        match (cleartext_login, tls) {
+            (ClearLogin::Allowed, TlsMode::Implicit) => {
+                let message = "`cleartext_login` where TLS is on from the first byte";
+                let expected = "no login is in clear text here: leave it out";
+                report.say(mark, Code::E016, message, expected);
+            }
+            (ClearLogin::Allowed, TlsMode::Upgrade) if !bind.ip().is_loopback() => {
+                let wrong = Wrong::new(Code::W004, "anybody on the way can read these passwords");
+                let message = "passwords may be sent in clear text";
+                report.add(mark, Code::W004, message, wrong);
+            }
+            _ => {}
         }
         let config = listen::Config {
             name,
