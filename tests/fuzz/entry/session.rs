@@ -166,8 +166,8 @@ impl Play {
             Step::Write(octets) => {
                 // A line's first word is a tag, which may be anything the client likes.
                 let words = |line: &[u8]| {
-                    let tag = line.iter().take_while(|octet| **octet != b' ').count();
-                    holds(&line[tag..], b"-xyzzy")
+                    let tag = line.iter().position(|octet| *octet == b' ');
+                    holds(&line[tag.unwrap_or(0)..], b"-xyzzy")
                 };
                 assert!(
                     !octets.split(|octet| *octet == b'\n').any(words),
@@ -341,7 +341,10 @@ impl Play {
                         let upper = self.to_host.to_ascii_uppercase();
                         let bare = upper.split(|octet| *octet == b'\n');
                         // The tag may be anything; a third word would make it an argument.
-                        let words = |line: &[u8]| line.split(|octet| *octet == b' ').count();
+                        let words = |line: &[u8]| {
+                            let words = line.split(|octet| *octet == b' ');
+                            words.filter(|word| !word.is_empty()).count()
+                        };
                         let slipped = bare
                             .filter(|line| line.ends_with(b" UNAUTHENTICATE\r") && words(line) == 2)
                             .count();
