@@ -292,8 +292,11 @@ impl FrontTls {
             let done = self.open(cx, buffer.get_mut(..have).unwrap_or_default(), room);
             if room.filled().len() > before || self.reading == Half::Closed {
                 self.received = buffer.get(done..have).unwrap_or_default().to_vec();
-                // A renegotiation was declined; the next write takes along what is not written here.
-                let _ = self.poll_sealed(cx)?;
+                // A renegotiation was declined; the next write takes along what is not written here. What
+                // is left of the handshake waits for it.
+                if self.offered == Offered::Yes {
+                    let _ = self.poll_sealed(cx)?;
+                }
                 return match room.filled().len() > before {
                     true => Poll::Ready(Ok(())),
                     false => Poll::Ready(self.failed.take().map_or(Ok(()), Err)),

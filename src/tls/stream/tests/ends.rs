@@ -116,6 +116,36 @@ async fn the_last_words_and_the_goodbye_are_one_packet() {
     ours.shutdown().await.unwrap();
 }
 
+/// Each write is a packet of its own, and wakes the client.
+#[tokio::test]
+async fn tickets_leave_with_the_first_answer() {
+    let (listener, address) = listen().await;
+    let connector = TlsConnector::from(client(tls13()));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let (ours, theirs) = tokio::join!(
+        FrontTls::accept(accepted, server(), None),
+        connector.connect(name, tcp),
+    );
+    let (mut ours, mut theirs) = (ours.unwrap(), theirs.unwrap());
+    theirs.write_all(b"a NOOP\r\n").await.unwrap();
+    theirs.flush().await.unwrap();
+    let mut heard = [0; 8];
+    ours.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"a NOOP\r\n");
+    let (tcp, _) = theirs.into_inner();
+    let tcp = tcp.into_std().unwrap();
+    let early = tcp.peek(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(early, Err(io::ErrorKind::WouldBlock));
+    ours.write_all(b"a OK\r\n").await.unwrap();
+    tcp.set_nonblocking(false).unwrap();
+    let mut octets = [0; 4096];
+    let came = tcp.peek(&mut octets).unwrap();
+    let first = HEADER + usize::from(u16::from_be_bytes([octets[3], octets[4]]));
+    assert!(came > first, "{came} octets, the first record has {first}");
+}
+
 async fn read_some(tcp: &mut TcpStream, state: &mut ClientConnection) {
     let mut octets = vec![0; 4096];
     let n = tcp.read(&mut octets).await.unwrap();
