@@ -263,8 +263,8 @@ fn took(line: &mut String, seconds: f64) {
 
 fn word_or_quoted(line: &mut String, text: &str) {
     let plain = |c: char| c != ' ' && c != '"' && c != '=' && c != '\\' && !unprintable(c);
-    // Most values are ASCII: their octets are looked at as they are.
-    let plain_octet = |it: &u8| it.is_ascii_graphic() && plain(char::from(*it));
+    // Most values are ASCII, of which nothing else is to be asked.
+    let plain_octet = |it: &u8| matches!(*it, b'!'..=b'~') && !matches!(*it, b'"' | b'=' | b'\\');
     match text.as_bytes().iter().all(plain_octet) || text.chars().all(plain) {
         true => line.push_str(text),
         false => quoted(line, text, Escapes::Text),

@@ -23,12 +23,14 @@ impl Capabilities {
     pub(super) fn parse(list: &[u8]) -> Self {
         let mut words = String::with_capacity(list.len());
         let printable = |atom: &&[u8]| !atom.is_empty() && atom.iter().all(u8::is_ascii_graphic);
-        for atom in list.split(|b| *b == b' ').filter(printable) {
+        let atoms = list.split(|b| *b == b' ').filter(printable);
+        for atom in atoms.filter_map(|atom| std::str::from_utf8(atom).ok()) {
             if !words.is_empty() {
                 words.push(' ');
             }
-            words.extend(atom.iter().map(|b| char::from(b.to_ascii_uppercase())));
+            words.push_str(atom);
         }
+        words.make_ascii_uppercase();
         Capabilities(words.into())
     }
 
@@ -39,7 +41,7 @@ impl Capabilities {
     }
 
     fn words(&self) -> impl Iterator<Item = &str> {
-        self.0.split(' ').filter(|word| !word.is_empty())
+        self.0.split_ascii_whitespace()
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
