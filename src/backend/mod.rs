@@ -30,7 +30,7 @@ pub(crate) mod tls;
 mod trial;
 mod visit;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -253,6 +253,8 @@ impl Backend {
         };
         let leave_by = begun + LEAVE_WAIT;
         let mut tried = HashSet::new();
+        let mut passed_on: HashMap<String, Refusal> = HashMap::new();
+        let mut settle = LEAVE_TICK;
         let mut live = (self.around.state.pinned(pass))
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host.to_string());
@@ -299,6 +301,20 @@ impl Backend {
                     }
                     Then::Occupied(there) => {
                         let begun = Instant::now();
+                        let here = there.as_ref().filter(|it| *it.backend == *self.name());
+                        if let Some(first) = here.and_then(|it| passed_on.get(&*it.host)) {
+                            // It works, and the user has sessions there: no reason to end them, of
+                            // whatever gateway they are. What this login itself had there may not
+                            // have been given back yet.
+                            let heard = matches!(first.failure, Failure::Refused { .. });
+                            if !heard || settle > SETTLED {
+                                return Err(first.clone());
+                            }
+                            sleep(settle).await;
+                            settle *= 2;
+                            hosts.push_front(host);
+                            continue;
+                        }
                         // First where the sessions are; if that one cannot be, they have to leave it.
                         let there = there.filter(|_| request.host.is_none());
                         let there = there.and_then(|there| self.refuge(&there, &tried));
@@ -318,7 +334,10 @@ impl Backend {
                     Then::GiveUp => return Err(last),
                     // A password that may be wrong sends nobody away from a host that works.
                     Then::Elsewhere if live.as_deref() == Some(host.name()) => return Err(last),
-                    Then::Elsewhere => continue,
+                    Then::Elsewhere => {
+                        passed_on.insert(host.name().to_owned(), last.clone());
+                        continue;
+                    }
                     Then::Again => asked = true,
                     Then::Skipped => {}
                 }
@@ -361,6 +380,10 @@ impl Backend {
 /// How long a user's sessions on another host may take to leave it: a session that was asked to waits
 /// up to half a minute for the end of a message.
 const LEAVE_WAIT: Duration = Duration::from_secs(35);
+
+/// The longest pause in which a host that answered a login is waited for to be free of it, after some
+/// shorter ones.
+const SETTLED: Duration = Duration::from_millis(200);
 
 /// How often is looked whether they have.
 const LEAVE_TICK: Duration = Duration::from_millis(10);

@@ -61,7 +61,7 @@ pub struct Connected {
 }
 
 /// A login that failed, and on which host, if one was chosen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// Why.
     pub failure: Failure,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::backend::Request;
 use gatepost::backend::config::{Balance, Config, Failover};
+use gatepost::backend::{Backend, Request, Surroundings};
 use gatepost::protocol::Failure;
+use gatepost::state::{Claimed, Pass, Place, State};
 use tokio::net::TcpListener;
 
 use super::absent::Absent;
@@ -220,4 +221,64 @@ async fn logins_wait_their_turn() {
     assert!(login(&backend).await.is_err());
     assert!(one.await.unwrap().is_err());
     assert_eq!(host.connections(), 1);
+}
+
+/// Sessions that came after this login began are to it what those of another gateway are.
+#[tokio::test]
+async fn a_host_without_a_free_turn_keeps_the_sessions_it_has() {
+    let silent = Host::start(greets("")).await;
+    let second = Host::start(good()).await;
+    let config = Config {
+        logins_in_flight: 1,
+        greeting_timeout: Duration::from_secs(60),
+        login_timeout: Duration::from_millis(300),
+        ..first_then(silent.at, second.at).await
+    };
+    let state = State::memory();
+    let around = Surroundings {
+        state: state.clone(),
+        ..Surroundings::default()
+    };
+    let backend = Arc::new(Backend::new(config, around).unwrap());
+    let home = order(&backend)[0].clone();
+    let host = backend.host(&home).unwrap();
+    let start = |name: &'static str| {
+        let (backend, host) = (backend.clone(), home.clone());
+        tokio::spawn(async move {
+            let request = Alice::called(name);
+            let fixed = (name == "bob").then_some(host.as_str());
+            let request = Request {
+                host: fixed,
+                ..request.request()
+            };
+            backend.connect(request).await.map(drop)
+        })
+    };
+    // However long this one takes: the turn is another's while alice waits.
+    let bob = start("bob");
+    while silent.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let alice = start("alice");
+    while host.sessions() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let pass = Pass::plain(backend.name(), &Alice::new().user);
+    let place = Place::new(backend.name(), &home);
+    let Claimed::Here(claim) = state.claim(&pass, &place).await else {
+        panic!("not granted");
+    };
+    let (asked, leave) = std::sync::mpsc::channel();
+    claim.on_leave(Arc::new(move || {
+        let _ = asked.send(());
+    }));
+    let refusal = alice.await.unwrap().unwrap_err();
+    assert!(leave.try_recv().is_err(), "alice was sent away");
+    assert_eq!(refusal.host.as_deref(), Some(home.as_str()));
+    assert!(matches!(
+        refusal.failure,
+        Failure::TimedOut { state: "queue" }
+    ));
+    assert_eq!(second.connections(), 0);
+    bob.abort();
 }

@@ -10,6 +10,7 @@ mod killed;
 mod map;
 mod orders;
 mod redis;
+mod replicas;
 mod services;
 mod spread;
 
@@ -103,9 +104,14 @@ fn serve(mut stream: TcpStream, host: usize, census: &Census) {
             Some("CAPABILITY") => format!("* CAPABILITY IMAP4rev1\r\n{tag} OK done\r\n"),
             Some("LOGIN") => {
                 let name = words[2].trim_matches('"').to_owned();
-                match words.get(3).is_some_and(|it| it.contains("wrong")) {
-                    true => format!("{tag} NO [AUTHENTICATIONFAILED] no\r\n"),
-                    false => {
+                match words.get(3).map_or("", |it| it.trim_matches('"')) {
+                    it if it.contains("wrong") => {
+                        format!("{tag} NO [AUTHENTICATIONFAILED] no\r\n")
+                    }
+                    it if it == format!("busy{host}") => {
+                        format!("{tag} NO [UNAVAILABLE] not now\r\n")
+                    }
+                    _ => {
                         census.enter(&name, host);
                         user = Some(name);
                         format!("{tag} OK in\r\n")
