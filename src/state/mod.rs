@@ -10,6 +10,7 @@ pub mod config;
 mod file;
 pub mod journal;
 mod kept;
+mod leaving;
 mod look;
 pub mod mover;
 pub mod orders;
@@ -143,34 +144,50 @@ impl State {
     /// # Errors
     /// Why it is not remembered; then nothing has changed.
     pub async fn order(self: &Arc<Self>, changes: Vec<Change>) -> Result<(), String> {
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self.order_by(|_| (changes, ())).await,
+        }
+    }
+
+    /// As [`order`](Self::order), where what is to be changed goes by what is ordered: nothing else of
+    /// this process changes it in between. Returns what was made beside the changes.
+    async fn order_by<T: Send + 'static>(
+        self: &Arc<Self>,
+        make: impl FnOnce(&Orders) -> (Vec<Change>, T) + Send + 'static,
+    ) -> Result<T, String> {
         let state = self.clone();
-        let done = tokio::spawn(async move { state.remember(changes).await });
+        let done = tokio::spawn(async move { state.remember(make).await });
         done.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    async fn remember(&self, changes: Vec<Change>) -> Result<(), String> {
-        if changes.is_empty() {
-            return Ok(());
-        }
+    async fn remember<T>(
+        &self,
+        make: impl FnOnce(&Orders) -> (Vec<Change>, T),
+    ) -> Result<T, String> {
         if let Kept::InFile(turn) = &self.kept {
             turn.come().await?;
         }
         let _turn = self.writing.lock().await;
+        let (changes, made) = make(&self.orders());
+        if changes.is_empty() {
+            return Ok(made);
+        }
         if let Some(redis) = &self.redis {
             self.order_shared(redis, &changes).await?;
             self.take(changes);
-            return Ok(());
+            return Ok(made);
         }
         let Kept::InFile(turn) = &self.kept else {
             self.take(changes);
-            return Ok(());
+            return Ok(made);
         };
         // It may have been let go just now.
         turn.come().await?;
         // What is not in the file costs no writing: a move holds its users, and lets them go.
         if !self.orders().keeps_any(&changes) {
             self.take(changes);
-            return Ok(());
+            return Ok(made);
         }
         let (mut next, path) = (self.orders().clone(), turn.path.clone());
         let name = path.display().to_string();
@@ -183,7 +200,7 @@ impl State {
             .and_then(|it| it)
             .map_err(|error| format!("{name} could not be written: {error}"))?;
         self.replace(next);
-        Ok(())
+        Ok(made)
     }
 
     /// How much is written at each change of the orders, in entries; none where a change costs no

@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::orders::{named, now};
-use super::{Change, Hold, Move, Owner, State};
+use super::leaving::{Leaving, Now, Sessions};
+use super::orders::now;
+use super::{Change, Orders, Owner, State};
 
 /// Users that are moved at a time, at least: one writing of the file for all of them.
 const PART: usize = 1000;
@@ -29,11 +30,11 @@ const PART_WAIT: Duration = Duration::from_secs(2);
 /// the end of a message.
 const LEAVE_WAIT: Duration = Duration::from_secs(40);
 
+/// What is told of a user who is another move's by now.
+const OVERTAKEN: &str = "another move of the same user came in between";
+
 /// Most users that are waited for while others are moved.
 const SLOW_MAX: usize = 5 * PART;
-
-/// A hold of a move ends by itself after this long, should whoever moves be gone.
-const HOLD: u64 = 120;
 
 /// Jobs that are remembered after their end.
 const JOBS: usize = 20;
@@ -160,67 +161,48 @@ impl State {
 
     /// Holds users, tells them to leave, and moves those that are gone soon; the others are returned.
     async fn begin(self: &Arc<Self>, job: &Job, part: Vec<Wish>) -> Vec<Leaving> {
-        let mut part: Vec<Leaving> = {
-            let orders = self.orders();
-            let (there, elsewhere): (Vec<_>, Vec<_>) =
-                part.into_iter().partition(|wish| is_there(&orders, wish));
-            job.moved.fetch_add(there.len(), Ordering::Relaxed);
-            let leaving = elsewhere.into_iter().map(|wish| Leaving {
-                held: orders.hold(&wish.owner).is_some(),
-                wish,
-            });
-            leaving.collect()
+        let wishes = part.clone();
+        let version = self.version();
+        let begun = self.order_by(move |orders| {
+            let begun = wishes.into_iter();
+            let begun = begun.map(|wish| Leaving::begin(wish, orders, version));
+            let (mut all, mut leaving) = (Vec::new(), Vec::new());
+            for (it, changes) in begun.flatten() {
+                all.extend(changes);
+                leaving.push(it);
+            }
+            (all, leaving)
+        });
+        let mut leaving = match begun.await {
+            Ok(leaving) => leaving,
+            Err(why) => {
+                part.iter().for_each(|wish| job.fail(&wish.user, &why));
+                return Vec::new();
+            }
         };
-        if let Err(why) = self.order(holds(&part)).await {
-            part.iter().for_each(|it| job.fail(&it.wish.user, &why));
-            return Vec::new();
-        }
+        let there = part.len() - leaving.len();
+        job.moved.fetch_add(there, Ordering::Relaxed);
         let by = Instant::now() + PART_WAIT;
-        self.wait_for(&mut part, by, job).await;
-        part
+        self.wait_for(&mut leaving, by, job).await;
+        leaving
     }
 
     /// Moves those that took long to leave.
     async fn end(self: &Arc<Self>, job: &Job, mut slow: Vec<Leaving>) {
         let by = Instant::now() + LEAVE_WAIT;
-        if !slow.is_empty() {
-            // Their holds are not to end while they are waited for.
-            let _ = self.order(holds(&slow)).await;
-            self.wait_for(&mut slow, by, job).await;
-        }
-        if slow.is_empty() {
-            return;
-        }
-        let free = slow.iter().filter(|it| !it.held);
-        let free = free.map(|it| Change::Release(it.wish.owner.clone()));
-        let _ = self.order(free.collect()).await;
-        for it in slow {
+        self.wait_for(&mut slow, by, job).await;
+        for it in &slow {
             let why = "its sessions did not end in time; ask again";
             job.fail(&it.wish.user, why);
         }
+        self.give_up(slow).await;
     }
 
     /// Moves users as they leave, until all have or time is up; leaves those that have not.
     async fn wait_for(self: &Arc<Self>, part: &mut Vec<Leaving>, by: Instant, job: &Job) {
         let mut pause = Duration::from_millis(5);
         while !part.is_empty() {
-            let keys: Vec<Owner> = part.iter().flat_map(Leaving::keys).collect();
-            let left: HashSet<Owner> = self.clear(&keys).await.into_iter().collect();
-            let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(part)
-                .into_iter()
-                .partition(|it| it.keys().iter().any(|key| left.contains(key)));
-            *part = stay;
-            // Many at once, or the last: each time the file is written.
-            let changes: Vec<Change> = gone.iter().flat_map(|it| self.changes_of(it)).collect();
-            match self.order(changes).await {
-                Ok(()) => drop(job.moved.fetch_add(gone.len(), Ordering::Relaxed)),
-                Err(why) => {
-                    let free = gone.iter().filter(|it| !it.held);
-                    let free = free.map(|it| Change::Release(it.wish.owner.clone()));
-                    let _ = self.order(free.collect()).await;
-                    gone.iter().for_each(|it| job.fail(&it.wish.user, &why));
-                }
-            }
+            self.advance(part, job).await;
             if part.is_empty() || Instant::now() >= by {
                 return;
             }
@@ -229,64 +211,63 @@ impl State {
         }
     }
 
-    fn changes_of(&self, it: &Leaving) -> Vec<Change> {
-        let owner = it.wish.owner.clone();
-        let mut changes = vec![match it.wish.to.clone() {
-            Some((backend, host)) => {
-                let moved = Move {
-                    user: it.wish.user.clone(),
-                    backend,
-                    host,
-                    since: now(),
-                    version: self.version(),
-                };
-                Change::Move(owner.clone(), moved)
+    /// Moves users that have left; leaves those that have not.
+    async fn advance(self: &Arc<Self>, part: &mut Vec<Leaving>, job: &Job) {
+        let keys: Vec<Owner> = part.iter().flat_map(Leaving::keys).collect();
+        let left: HashSet<Owner> = self.clear(&keys).await.into_iter().collect();
+        let sessions = |it: &Leaving| match it.keys().iter().any(|key| left.contains(key)) {
+            true => Sessions::There,
+            false => Sessions::Gone,
+        };
+        let (quiet, steps): (Vec<_>, Vec<_>) = {
+            let orders = self.orders();
+            let all = { std::mem::take(part).into_iter() }.map(|it| (sessions(&it), it));
+            all.partition(|(sessions, it)| *sessions == Sessions::There && it.is_quiet(&orders))
+        };
+        *part = quiet.into_iter().map(|(_, it)| it).collect();
+        if steps.is_empty() {
+            return;
+        }
+        // Many at once, or the last: each time the file is written.
+        let (mut going, state) = (steps.clone(), self.clone());
+        let done = self.order_by(move |orders| {
+            let (mut all, mut then) = (Vec::new(), Vec::new());
+            for (sessions, mut it) in going.drain(..) {
+                let (now, changes) = it.step(sessions, orders, state.version());
+                all.extend(changes);
+                then.push((now, it));
             }
-            None => Change::Unmove(owner.clone()),
-        }];
-        if !it.held {
-            changes.push(Change::Release(owner));
+            (all, then)
+        });
+        match done.await {
+            Ok(then) => {
+                for (now, it) in then {
+                    match now {
+                        Now::Moved => drop(job.moved.fetch_add(1, Ordering::Relaxed)),
+                        Now::Waits => part.push(it),
+                        Now::Overtaken => job.fail(&it.wish.user, OVERTAKEN),
+                    }
+                }
+            }
+            Err(why) => {
+                let failed: Vec<Leaving> = steps.into_iter().map(|(_, it)| it).collect();
+                failed.iter().for_each(|it| job.fail(&it.wish.user, &why));
+                self.give_up(failed).await;
+            }
         }
-        changes
     }
-}
 
-/// A user that was told to leave.
-struct Leaving {
-    wish: Wish,
-    /// An operator held the user before: that stays.
-    held: bool,
-}
-
-impl Leaving {
-    /// Every key under which sessions of the user may stand.
-    fn keys(&self) -> Vec<Owner> {
-        let named = named(&self.wish.user);
-        let named = named.as_ref().unwrap_or(&self.wish.owner);
-        Owner::all_keys(&self.wish.owner, named)
-    }
-}
-
-fn holds(part: &[Leaving]) -> Vec<Change> {
-    let fresh = part.iter().filter(|it| !it.held);
-    let hold = |wish: &Wish| Hold {
-        user: wish.user.clone(),
-        since: now(),
-        until: Some(now() + HOLD),
-    };
-    fresh
-        .map(|it| Change::Hold(it.wish.owner.clone(), hold(&it.wish)))
-        .collect()
-}
-
-/// Whether a user was moved there before: then nobody is disturbed.
-fn is_there(orders: &super::Orders, wish: &Wish) -> bool {
-    match (&wish.to, orders.moved(&wish.owner, &wish.owner)) {
-        (Some((backend, host)), Some((_, moved))) => {
-            (backend, host) == (&moved.backend, &moved.host)
+    /// Lets users in again as they were.
+    async fn give_up(self: &Arc<Self>, those: Vec<Leaving>) {
+        if those.is_empty() {
+            return;
         }
-        (None, None) => true,
-        _ => false,
+        let free = move |orders: &Orders| {
+            let free: Vec<Change> = those.iter().flat_map(|it| it.give_up(orders)).collect();
+            (free, ())
+        };
+        // Where that fails the holds end by themselves.
+        let _ = self.order_by(free).await;
     }
 }
 
@@ -385,5 +366,50 @@ mod tests {
         assert!(state.orders().moved(&pass.owner, &pass.named).is_none());
         drop(claim);
         assert!(matches!(state.claim(&pass, &place).await, Claimed::Here(_)));
+    }
+
+    /// A session of alice's, and its end.
+    async fn session(state: &Arc<State>) -> Arc<Mutex<Option<super::super::Claim>>> {
+        let place = Place::new("old", "h");
+        match state.claim(&pass("alice"), &place).await {
+            Claimed::Here(claim) => Arc::new(Mutex::new(Some(claim))),
+            _ => panic!("not granted"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_moves_of_a_user_the_last_one_counts() {
+        let state = State::memory();
+        let alice = session(&state).await;
+        let one = state.move_users(vec![wish("alice", Some("b"))]);
+        sleep(Duration::from_millis(500)).await;
+        let two = state.move_users(vec![wish("alice", Some("c"))]);
+        sleep(Duration::from_secs(4)).await;
+        drop(alice.lock().unwrap().take());
+        one.finished().await;
+        two.finished().await;
+        assert_eq!((one.moved(), two.moved()), (0, 1));
+        assert_eq!(one.failed(), [("alice".to_owned(), OVERTAKEN.to_owned())]);
+        let (pass, orders) = (pass("alice"), state.orders());
+        assert!(!orders.held(&pass.owner, &pass.named));
+        let (_, moved) = orders.moved(&pass.owner, &pass.named).unwrap();
+        assert_eq!(moved.backend, "c");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_dead_mover_held_is_let_in_by_the_next() {
+        let state = State::memory();
+        let pass = pass("alice");
+        let hold = super::super::Hold {
+            user: "alice".into(),
+            since: now(),
+            until: Some(now() + 100),
+        };
+        let hold = Change::Hold(pass.owner.clone(), hold);
+        state.order(vec![hold]).await.unwrap();
+        let again = state.move_users(vec![wish("alice", Some("new"))]);
+        again.finished().await;
+        assert_eq!(again.moved(), 1);
+        assert!(!state.orders().held(&pass.owner, &pass.named));
     }
 }
