@@ -165,8 +165,11 @@ pub fn run(
             gateway: &gateway,
         };
         // Boxed, as what follows is: what a login needs is freed before the long, idle part of a
-        // session begins, and that has no more room than it needs.
-        let login = Box::pin(session.until_login(stream, server, accepted, &place)).await;
+        // session begins, and that has no more room than it needs. Written where it stays: it has 10 KiB, most
+        // of them empty yet, and would be made on the stack and copied whole.
+        let room = Box::new_uninit();
+        let login = Box::write(room, session.until_login(stream, server, accepted, &place));
+        let login = Box::into_pin(login).await;
         drop((front, gateway));
         let serving = login.map(|bridge| {
             place.settled();
