@@ -73,8 +73,11 @@ impl State {
         let Some(redis) = &self.redis else {
             return here;
         };
-        let everywhere = self.clear_shared(redis, owners).await;
-        everywhere.unwrap_or(here)
+        // Of a claim that was made without a link, or is to be entered again, only this process knows.
+        let mut left = self.clear_shared(redis, owners).await.unwrap_or_default();
+        let more: Vec<Owner> = here.into_iter().filter(|it| !left.contains(it)).collect();
+        left.extend(more);
+        left
     }
 
     pub(super) fn clear_here(&self, owners: &[Owner]) -> Vec<Owner> {

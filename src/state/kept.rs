@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::turn::{Turn, Whose};
-use super::{Kept, Orders, Owner, State, file};
+use super::{Kept, Orders, Owner, State, file, orders};
 
 /// How often is looked whether another process has written, or has let go.
 const LOOK: Duration = Duration::from_millis(50);
@@ -95,12 +95,7 @@ impl State {
         });
         let (lock, orders) = found.await.map_err(|error| error.to_string())??;
         if let Some(next) = orders {
-            let moved = moved_between(&self.orders(), &next);
-            self.replace(next);
-            // Those that came here by the old way go the new one, as they would have there.
-            for owner in moved {
-                self.pins.clear(&owner);
-            }
+            self.go_by(next);
         }
         if let Some(lock) = lock {
             turn.keep(lock);
@@ -108,6 +103,14 @@ impl State {
             tracing::info!(target: "gatepost", event = "state_taken", %file, "this process writes it");
         }
         Ok(())
+    }
+
+    /// Goes by orders that others gave while this process did not hear them. Sessions that came here by
+    /// another way are asked to leave, as they would have been there.
+    pub(super) fn go_by(&self, next: Orders) {
+        let moved = moved_between(&self.orders(), &next);
+        self.replace(next);
+        drop(self.clear_here(&moved));
     }
 
     /// Finishes the moves that are under way, and leaves the file to the process that follows this one.
@@ -127,13 +130,17 @@ impl State {
     }
 }
 
-/// Whose way is another one.
+/// The keys of those whose way is another one.
 fn moved_between(before: &Orders, after: &Orders) -> Vec<Owner> {
     let lacks = |of: &Orders, other: &Orders| -> Vec<Owner> {
         let moves = of.moves();
         let other: std::collections::HashMap<_, _> = other.moves().collect();
         let changed = moves.filter(|(owner, moved)| other.get(owner) != Some(moved));
-        changed.map(|(owner, _)| owner.clone()).collect()
+        let keys = changed.flat_map(|(owner, moved)| {
+            let named = orders::named(&moved.user);
+            Owner::all_keys(owner, named.as_ref().unwrap_or(owner))
+        });
+        keys.collect()
     };
     let mut moved = lacks(after, before);
     moved.extend(lacks(before, after));

@@ -4,7 +4,8 @@ local p, verb = KEYS[1], ARGV[1]
 
 local function tell(what)
   local n = redis.call('INCR', p .. ':seq')
-  redis.call('XADD', p .. ':log', 'MAXLEN', '~', 300, n .. '-0', 'd', what)
+  redis.call('XADD', p .. ':log', 'MAXLEN', '~', 1000, n .. '-0', 'd', what)
+  return n
 end
 
 -- Of a hash of members (`GATE.NUMBER` to a place): where new ones go, and the places of the living.
@@ -110,6 +111,10 @@ elseif verb == 'order' or verb == 'heal' then
     local seen = table.remove(ARGV, 2)
     if tonumber(redis.call('GET', p .. ':seq') or '0') >= tonumber(seen) then return { 'no' } end
     redis.call('SET', p .. ':seq', seen)
+    -- Or with older data: what was taken back since is not to come back with it.
+    for _, kind in ipairs({ 'moves', 'names', 'drains', 'weights', 'holds' }) do
+      redis.call('DEL', p .. ':' .. kind)
+    end
   end
   for i = 3, #ARGV, 4 do
     local kind, field, value, name = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
@@ -131,8 +136,7 @@ elseif verb == 'order' or verb == 'heal' then
       redis.call('HSET', p .. ':' .. kind, field, value)
     end
   end
-  tell(ARGV[2])
-  return { 'ok' }
+  return { 'ok', tostring(tell(ARGV[2])) }
 
 elseif verb == 'beat' then
   if redis.call('PEXPIRE', p .. ':gate:' .. ARGV[2], ARGV[4]) == 0 then return { 'lost' } end
@@ -161,7 +165,6 @@ elseif verb == 'places' then
 elseif verb == 'join' or verb == 'orders' then
   if verb == 'join' then
     redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
-    if ARGV[4] ~= '' then redis.call('DEL', p .. ':gate:' .. ARGV[4]) end
   end
   local answer = { redis.call('GET', p .. ':seq') or '0' }
   for _, kind in ipairs({ 'moves', 'drains', 'weights', 'holds' }) do
@@ -174,13 +177,21 @@ elseif verb == 'join' or verb == 'orders' then
   end
   return answer
 
+elseif verb == 'bury' then
+  redis.call('DEL', p .. ':gate:' .. ARGV[2])
+  return { 'ok' }
+
 elseif verb == 'restore' then
   local conflicts = { 'ok' }
   for i = 2, #ARGV, 3 do
     local owner, member, place = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local key = p .. ':pin:' .. owner
     local at = members(key)
-    if at and at ~= place then
+    -- Asked to leave, or to go elsewhere, while this gateway could not hear it.
+    if redis.call('HEXISTS', key, '!') == 1 then
+      conflicts[#conflicts + 1] = owner
+      conflicts[#conflicts + 1] = ''
+    elseif at and at ~= place then
       conflicts[#conflicts + 1] = owner
       conflicts[#conflicts + 1] = at
     end

@@ -6,6 +6,7 @@
 //! keeper makes a new link, under a new name, with all that is held here entered again. No call waits
 //! longer than [`ANSWER`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(super) struct Redis {
     link: RwLock<Option<Link>>,
     /// Why there is none.
     trouble: RwLock<Option<String>>,
+    /// The number of the last order that was given here.
+    ordered: AtomicU64,
     pub(super) lost: Notify,
 }
 
@@ -75,8 +78,19 @@ impl Redis {
             prefix: config.prefix.clone(),
             link: RwLock::default(),
             trouble: RwLock::new(Some("not reached yet".into())),
+            ordered: AtomicU64::new(0),
             lost: Notify::new(),
         })
+    }
+
+    /// The store has taken an order of ours under this number.
+    pub(super) fn ordered(&self, number: u64) {
+        self.ordered.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// The highest such number.
+    pub(super) fn last_ordered(&self) -> u64 {
+        self.ordered.load(Ordering::Relaxed)
     }
 
     /// The link, if there is one.
@@ -137,14 +151,9 @@ impl Redis {
     }
 
     /// Connects, and is a gateway from then on; what the site's orders are, and their number.
-    pub(super) async fn join(&self, before: Option<&str>) -> Result<(Link, Vec<String>), String> {
+    pub(super) async fn join(&self) -> Result<(Link, Vec<String>), String> {
         let link = self.connect().await?;
-        let args = [
-            "join".to_owned(),
-            link.gate.to_string(),
-            LEASE.to_string(),
-            before.unwrap_or_default().to_owned(),
-        ];
+        let args = ["join".to_owned(), link.gate.to_string(), LEASE.to_string()];
         let orders = self.run(&link, &args, LONG_ANSWER).await?;
         Ok((link, orders))
     }

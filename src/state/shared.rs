@@ -17,6 +17,9 @@ use crate::observe::metrics;
 /// How long a start waits for the first link: then it goes on without.
 const FIRST: Duration = Duration::from_secs(3);
 
+/// As many entries as one answer to a beat has at most.
+const MOST_TOLD: usize = 50;
+
 /// What is told to all gateways.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,10 +133,11 @@ impl State {
         let mut before: Option<Arc<str>> = None;
         let mut seen = 0;
         loop {
-            match redis.join(before.as_deref()).await {
+            match redis.join().await {
                 Ok((link, orders)) => {
-                    before = Some(link.gate.clone());
-                    self.live(redis, link, orders, &mut seen).await;
+                    let before = before.replace(link.gate.clone());
+                    self.live(redis, link, orders, &mut seen, before.as_deref())
+                        .await;
                 }
                 Err(why) => {
                     if redis.note(&why) {
@@ -145,8 +149,15 @@ impl State {
         }
     }
 
-    /// As long as a link lives.
-    async fn live(&self, redis: &Arc<Redis>, link: Link, answer: Vec<String>, seen: &mut u64) {
+    /// As long as a link lives. `before` is the name that this gateway had on the last one.
+    async fn live(
+        &self,
+        redis: &Arc<Redis>,
+        link: Link,
+        answer: Vec<String>,
+        seen: &mut u64,
+        before: Option<&str>,
+    ) {
         let (mut seq, orders) = match parse(&answer) {
             Ok(both) => both,
             Err(why) => {
@@ -155,8 +166,10 @@ impl State {
                 return;
             }
         };
+        // What was ordered here counts before a beat has told of it.
+        *seen = (*seen).max(redis.last_ordered());
         if seq < *seen {
-            // The store came back without its data: what is known here is put there again.
+            // The store came back without its data, or with older: what is known here is put there again.
             redis.use_link(link.clone());
             let changes = self.orders().changes();
             let told = serde_json::to_string(&Told::Orders(changes.clone())).unwrap_or_default();
@@ -172,12 +185,12 @@ impl State {
                 Err(Away) => return,
             }
         } else {
-            self.replace(orders);
+            self.go_by(orders);
         }
         *seen = seq;
         // First in use, then entered: a claim in between is entered twice, which is the same.
         redis.use_link(link.clone());
-        if self.restore(redis, &link).await.is_err() {
+        if self.restore(redis, &link, before).await.is_err() {
             return;
         }
         metrics::state_up(true);
@@ -201,6 +214,7 @@ impl State {
                 }
                 return;
             }
+            let many = answer.len() >= MOST_TOLD;
             for told in answer {
                 seq += 1;
                 *seen = seq;
@@ -210,6 +224,10 @@ impl State {
                         tracing::warn!(event = "state_unreadable", %error);
                     }
                 }
+            }
+            if many {
+                // There may be more, and who reads too slowly is soon too far behind.
+                continue;
             }
             tokio::select! {
                 () = sleep(BEAT) => {}
@@ -230,8 +248,9 @@ impl State {
         }
     }
 
-    /// Enters all that is held here; who is elsewhere by now leaves.
-    async fn restore(&self, redis: &Redis, link: &Link) -> Result<(), Away> {
+    /// Enters all that is held here; who is elsewhere by now leaves, and who was asked to. Until then the
+    /// name before holds it.
+    async fn restore(&self, redis: &Redis, link: &Link, before: Option<&str>) -> Result<(), Away> {
         let entered = self.pins.all();
         for part in entered.chunks(500) {
             let mut args = vec!["restore".to_owned()];
@@ -240,12 +259,19 @@ impl State {
             }
             let answer = redis.ask_long(link, &args).await?;
             for conflict in answer.get(1..).unwrap_or_default().chunks_exact(2) {
-                if let [owner, place] = conflict
-                    && let Some(place) = read(place)
-                {
-                    self.pins.send_to(&Owner::from_key(owner), &place);
+                if let [owner, place] = conflict {
+                    let owner = Owner::from_key(owner);
+                    match read(place) {
+                        Some(place) => self.pins.send_to(&owner, &place),
+                        None => self.pins.clear(&owner),
+                    };
                 }
             }
+        }
+        if let Some(before) = before {
+            redis
+                .ask(link, &["bury".to_owned(), before.to_owned()])
+                .await?;
         }
         // Who left in between was not there to be taken out, and would stay for ever.
         let here: HashSet<u64> = self.pins.all().into_iter().map(|(_, id, _)| id).collect();
@@ -357,12 +383,16 @@ impl State {
     ) -> Result<(), String> {
         let away = || "the state's Redis cannot be reached: nothing was changed".to_owned();
         let link = redis.link().ok_or_else(away)?;
+        let unsure = |_| "the state's Redis did not answer: it may have been changed".to_owned();
         let told = serde_json::to_string(&Told::Orders(changes.to_vec()));
         let mut args = vec!["order".to_owned(), told.map_err(|error| error.to_string())?];
         for change in changes {
             args.extend(entry(change));
         }
-        redis.ask_long(&link, &args).await.map_err(|_| away())?;
+        let answer = redis.ask_long(&link, &args).await.map_err(unsure)?;
+        if let Some(number) = answer.get(1).and_then(|number| number.parse().ok()) {
+            redis.ordered(number);
+        }
         Ok(())
     }
 

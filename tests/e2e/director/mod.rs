@@ -11,6 +11,7 @@ mod map;
 mod orders;
 mod redis;
 mod replicas;
+mod returns;
 mod services;
 mod spread;
 

@@ -15,7 +15,7 @@ pub(super) const REDIS: Need = Need::Venv("redis");
 /// A Redis of the test's own.
 pub(super) struct Redis {
     running: Option<Running>,
-    port: u16,
+    pub(super) port: u16,
     log: PathBuf,
     /// Certificate and key, where it speaks TLS only.
     tls: Option<(PathBuf, PathBuf)>,
@@ -37,8 +37,9 @@ impl Redis {
         redis
     }
 
-    fn again(&mut self) {
+    pub(super) fn again(&mut self) {
         let root = unpacked("redis").join("usr");
+        let folder = self.log.parent().unwrap();
         let mut command = Command::new(root.join("bin/redis-server"));
         let port = self.port.to_string();
         command.env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"));
@@ -58,7 +59,8 @@ impl Redis {
             }
         };
         command
-            .args(["--bind", "127.0.0.1"])
+            .args(["--bind", "127.0.0.1", "--dir"])
+            .arg(folder)
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(["--requirepass", "redis-secret"]);
         let mut running = Running::start("redis", &command, &self.log);
@@ -66,15 +68,18 @@ impl Redis {
         self.running = Some(running);
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.running.take().unwrap().stop();
     }
 
     /// Has it answer nobody for so long; connections stay.
     fn pause(&self, time: Duration) {
+        self.tell(&format!("CLIENT PAUSE {} ALL", time.as_millis()));
+    }
+
+    pub(super) fn tell(&self, command: &str) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let millis = time.as_millis();
-        write!(stream, "AUTH redis-secret\r\nCLIENT PAUSE {millis} ALL\r\n").unwrap();
+        write!(stream, "AUTH redis-secret\r\n{command}\r\n").unwrap();
         let mut answers = BufReader::new(stream).lines();
         for _ in 0..2 {
             assert_eq!(answers.next().unwrap().unwrap(), "+OK");
@@ -82,14 +87,16 @@ impl Redis {
     }
 
     pub(super) fn url(&self) -> String {
+        self.url_at(self.port)
+    }
+
+    /// As it is reached through another port.
+    pub(super) fn url_at(&self, port: u16) -> String {
         let (scheme, host) = match self.tls {
             None => ("redis", "127.0.0.1"),
             Some(_) => ("rediss", "localhost"),
         };
-        format!(
-            "{{ url: \"{scheme}://{host}:{}/0\", password: redis-secret }}",
-            self.port
-        )
+        format!("{{ url: \"{scheme}://{host}:{port}/0\", password: redis-secret }}",)
     }
 }
 

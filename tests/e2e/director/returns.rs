@@ -1,0 +1,139 @@
+//! What gateways of a site make of a Redis that comes back with old data, and of one that they alone could
+//! not reach for a while.
+
+use std::net::Shutdown;
+
+use super::redis::{REDIS, Redis};
+use super::*;
+use crate::support::need::needs;
+use crate::support::pki::Pki;
+use crate::support::{Gateway, Scratch};
+
+fn up(gateway: &Gateway, want: &str) -> bool {
+    let metrics = admin_get(gateway.ports.admin, "/metrics").unwrap().1;
+    metrics.contains(&format!("gatepost_state_up {want}"))
+}
+
+/// From a snapshot, or from a replica that lagged behind: what was taken back since is not to come back.
+#[test]
+fn a_redis_that_comes_back_with_old_data_revives_nothing() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let mut redis = Redis::start(&scratch);
+    let url = redis.url();
+    let site = Site::new(3);
+    let folders = [Scratch::new(), Scratch::new(), Scratch::new()];
+    let start =
+        |folder: &Scratch| -> Gateway { site.settings(&url).start(folder, &Pki::new(folder)) };
+    let gateways = [start(&folders[0]), start(&folders[1])];
+    let admin = gateways[0].ports.admin;
+    let order = |method: &str, path: &str, body: &Value| {
+        let (status, answer) = ask(admin, method, path, body);
+        assert_eq!(status, 200, "{path} {answer}");
+    };
+    order("POST", "/api/v1/hold", &json!({"user": "alice"}));
+    order("POST", "/api/v1/move", &moved("bob"));
+    redis.tell("SAVE");
+    order("POST", "/api/v1/release", &json!({"user": "alice"}));
+    order("DELETE", "/api/v1/moves/bob", &Value::Null);
+    order("POST", "/api/v1/move", &moved("carol"));
+    wait_for("the last order on the other gateway", || {
+        get(gateways[1].ports.admin, "/api/v1/moves")["moves"][0]["user"] == "carol"
+    });
+    redis.stop();
+    wait_for("both to miss it", || gateways.iter().all(|it| up(it, "0")));
+    redis.again();
+    wait_for("both to be back", || gateways.iter().all(|it| up(it, "1")));
+    // One that never knew what was there before.
+    let third = start(&folders[2]);
+    for gateway in gateways.iter().chain([&third]) {
+        wait_for("what was ordered last, and nothing else", || {
+            let moves = get(gateway.ports.admin, "/api/v1/moves");
+            let users = |kind: &str| -> Vec<String> {
+                let all = moves[kind].as_array().into_iter().flatten();
+                all.map(|it| it["user"].as_str().unwrap().to_owned())
+                    .collect()
+            };
+            users("moves") == ["carol"] && users("holds").is_empty()
+        });
+        drop(Client::logged_in(gateway.ports.imap, "alice"));
+    }
+    assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+}
+
+/// A way to a Redis that can be cut.
+struct Way {
+    port: u16,
+    open: Arc<AtomicBool>,
+}
+
+impl Way {
+    fn to(port: u16) -> Way {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Way {
+            port: listener.local_addr().unwrap().port(),
+            open: Arc::new(AtomicBool::new(true)),
+        };
+        let open = way.open.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let near = near.unwrap();
+                if !open.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                let open = open.clone();
+                std::thread::spawn(move || {
+                    while open.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    let _ = (near.shutdown(Shutdown::Both), far.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        way
+    }
+}
+
+/// Who was moved meanwhile is asked to leave as soon as the gateway hears of it.
+#[test]
+fn a_gateway_that_was_cut_off_sends_the_moved_away() {
+    needs!(REDIS);
+    let scratch = Scratch::new();
+    let redis = Redis::start(&scratch);
+    let way = Way::to(redis.port);
+    let site = Site::new(3);
+    let folders = [Scratch::new(), Scratch::new()];
+    let urls = [redis.url_at(way.port), redis.url()];
+    let gateways: Vec<Gateway> = { folders.iter().zip(&urls) }
+        .map(|(folder, url)| site.settings(url).start(folder, &Pki::new(folder)))
+        .collect();
+    let alice = Client::logged_in(gateways[0].ports.imap, "alice");
+    assert_ne!(site.census.of("alice"), [2]);
+    way.open.store(false, Ordering::Relaxed);
+    wait_for("one to miss it", || up(&gateways[0], "0"));
+    // Waits until what it held is void.
+    let (status, answer) = ask(
+        gateways[1].ports.admin,
+        "POST",
+        "/api/v1/move",
+        &moved("alice"),
+    );
+    assert!(status == 200 || status == 202, "{answer}");
+    wait_for("the move", || {
+        get(gateways[1].ports.admin, "/api/v1/moves")["moves"][0]["user"] == "alice"
+    });
+    way.open.store(true, Ordering::Relaxed);
+    assert!(alice.rest().contains("* BYE"));
+    let _there = Client::logged_in(gateways[0].ports.imap, "alice");
+    assert_eq!(site.census.of("alice"), [2]);
+}
