@@ -41,6 +41,9 @@ const BACKLOG: usize = 4096;
 /// How long a listener that stops looks for connections the kernel has let in already.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
+/// How long it does so in all: the kernel lets in more meanwhile, and there may be no end of them.
+const LAST_LOOKS: Duration = Duration::from_millis(200);
+
 /// Opens a listening socket. `[::]` takes IPv4 as well.
 ///
 /// # Errors
@@ -152,10 +155,11 @@ impl Listener {
             }
         };
         if waiting == Waiting::Serve {
-            while let Ok(Ok((tcp, client))) = timeout(LAST_LOOK, socket.accept()).await {
+            let welcome = |tcp, client| {
                 options.see_to(&tcp);
                 self.welcome(tcp, client);
-            }
+            };
+            last_looks(&socket, welcome).await;
         }
     }
 
@@ -222,6 +226,16 @@ impl Listener {
 }
 
 /// Waits until a listener is told to stop.
+/// Welcomes those that the kernel has let in already.
+async fn last_looks(socket: &TcpListener, mut welcome: impl FnMut(TcpStream, SocketAddr)) {
+    let end = Instant::now() + LAST_LOOKS;
+    while Instant::now() < end
+        && let Ok(Ok((tcp, client))) = timeout(LAST_LOOK, socket.accept()).await
+    {
+        welcome(tcp, client);
+    }
+}
+
 async fn told(stop: &mut Stop) -> Waiting {
     let told = stop.wait_for(Option::is_some).await;
     told.ok().and_then(|told| *told).unwrap_or(Waiting::Leave)
@@ -354,5 +368,28 @@ mod tests {
         assert!(TcpStream::connect(one).await.is_ok());
         wide.accept().await.unwrap();
         assert!(bind(all).is_err(), "and not shared with anybody");
+    }
+
+    /// Whoever comes often enough could hold up a reload for ever otherwise.
+    #[tokio::test]
+    async fn a_listener_stops_however_many_come() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let (done, before) = (over.clone(), std::net::TcpStream::connect(address).unwrap());
+        let crowd = std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                let _ = std::net::TcpStream::connect(address);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let mut came = Vec::new();
+        let looks = last_looks(&socket, |_, client| came.push(client));
+        let stopped = timeout(Duration::from_secs(30), looks).await;
+        over.store(true, Ordering::Relaxed);
+        crowd.join().unwrap();
+        assert!(stopped.is_ok());
+        assert!(came.contains(&before.local_addr().unwrap()), "{came:?}");
     }
 }
