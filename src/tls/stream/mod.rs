@@ -294,12 +294,15 @@ impl FrontTls {
                 self.received = buffer.get(done..have).unwrap_or_default().to_vec();
                 // A renegotiation was declined; the next write takes along what is not written here. What
                 // is left of the handshake waits for it.
-                if self.offered == Offered::Yes {
-                    let _ = self.poll_sealed(cx)?;
-                }
-                return match room.filled().len() > before {
-                    true => Poll::Ready(Ok(())),
-                    false => Poll::Ready(self.failed.take().map_or(Ok(()), Err)),
+                let sealed = match self.offered {
+                    Offered::Yes => self.poll_sealed(cx),
+                    Offered::NotYet => Poll::Pending,
+                };
+                return match sealed {
+                    // What has come is given first; who writes next hears of this.
+                    _ if room.filled().len() > before => Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ => Poll::Ready(self.failed.take().map_or(Ok(()), Err)),
                 };
             }
             buffer.copy_within(done..have, 0);

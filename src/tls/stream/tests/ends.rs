@@ -146,6 +146,27 @@ async fn tickets_leave_with_the_first_answer() {
     assert!(came > first, "{came} octets, the first record has {first}");
 }
 
+/// As in clear text: what a client has said is done, though it did not wait for the answers.
+#[tokio::test]
+async fn what_came_before_a_reset_is_given_though_our_words_are_not_taken() {
+    let (mut theirs, mut ours) = connected(tls13()).await;
+    let much = vec![b'x'; BATCH];
+    // Until the client's and our own buffers are full.
+    poll_fn(|cx| {
+        while pin!(&mut ours).poll_write(cx, &much).is_ready() {}
+        Poll::Ready(())
+    })
+    .await;
+    theirs.write_all(b"a STORE\r\n").await.unwrap();
+    theirs.flush().await.unwrap();
+    theirs.get_ref().0.set_zero_linger().unwrap();
+    drop(theirs);
+    let mut heard = [0; 9];
+    ours.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"a STORE\r\n");
+    assert!(ours.read(&mut heard).await.is_err());
+}
+
 async fn read_some(tcp: &mut TcpStream, state: &mut ClientConnection) {
     let mut octets = vec![0; 4096];
     let n = tcp.read(&mut octets).await.unwrap();
