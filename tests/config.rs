@@ -319,6 +319,35 @@ fn explain_goes_by_the_listeners_where_no_map_is_asked() {
     assert!(said.contains("no entry matches"), "{said}");
 }
 
+/// A file that is exchanged while the settings are read: without its secret they would let anybody in, or
+/// show users' own passwords where a master's belongs.
+#[test]
+fn a_secret_that_is_gone_when_it_is_wanted_is_a_problem() {
+    use gatepost::config::Config;
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+
+    for settings in [
+        "admin: { bind: 0.0.0.0:9090, token_file: FILE }",
+        "users_from: [{ http: \"http://127.0.0.1:1\", headers: { X-Key: { file: FILE } } }]",
+        "state: { url: \"redis://127.0.0.1:6379/0\", password_file: FILE }",
+    ] {
+        // What is in a pipe is there once: for the check.
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"secret-in-a-file\n").unwrap();
+        drop(writer);
+        let file = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let all = format!(
+            "listeners: [imap://127.0.0.1:1143]\nbackends: {{ old: imap://10.0.0.5 }}\n\
+             users: {{ \"*\": old }}\n{settings}\n"
+        );
+        let text = all.replace("FILE", &file);
+        let read = Config::parse(Path::new("proxy.yaml"), &text, Path::new("/"), &|_| None);
+        let told = read.map(drop).unwrap_err().to_string();
+        assert!(told.contains("E041") && told.contains(&file), "{told}");
+    }
+}
+
 /// The small form of `cargo bench --bench users_map`: what an entry takes does not depend on the
 /// machine.
 #[test]

@@ -134,8 +134,22 @@ pub(super) fn secret(
     }
     match here.text() {
         Some(text) => Secret::new(text.as_bytes()).ok(),
-        None => files::secret(&file.path(report.base)?).ok(),
+        None => secret_of(file, report),
     }
+}
+
+/// The secret in the file that is named there. It was looked at before: what became of it since would
+/// otherwise be settings without a secret, which may let anybody in.
+pub(super) fn secret_of(file: Raw<'_>, report: &mut Report<'_>) -> Option<Secret> {
+    let wrong = match files::secret(&file.path(report.base)?) {
+        Ok(secret) => return Some(secret),
+        Err(wrong) => wrong,
+    };
+    if !has_errors_at(report, &[file.mark()]) {
+        let message = format!("{} cannot be used", quoted(file.text().unwrap_or_default()));
+        report.add(file.mark(), wrong.code, message, wrong);
+    }
+    None
 }
 
 /// `limits:`

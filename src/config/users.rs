@@ -13,12 +13,12 @@ use std::time::Duration;
 use hyper::Uri;
 
 use super::check::Report;
-use super::files;
 use super::map_file;
 use super::mask;
 use super::node::{Kind, Mark, Node};
 use super::problem::{self, Code, Problem, did_you_mean, quoted};
 use super::raw::Raw;
+use super::rest;
 use super::schema;
 use super::url;
 use super::value::Wrong;
@@ -133,17 +133,15 @@ fn lookup(
     let mut headers = Vec::new();
     for (name, mark, value) in source.get("headers").entries() {
         let secret;
-        let octets = match (value.text(), value.get("file").path(report.base)) {
-            (Some(text), _) => text.as_bytes(),
-            // A file that is none was reported where it is named.
-            (None, Some(file)) => match files::secret(&file) {
-                Ok(read) => {
+        let octets = match value.text() {
+            Some(text) => text.as_bytes(),
+            None => match rest::secret_of(value.get("file"), report) {
+                Some(read) => {
                     secret = read;
                     secret.reveal()
                 }
-                Err(_) => continue,
+                None => continue,
             },
-            (None, None) => continue,
         };
         match own_header(name, octets) {
             Ok(header) => headers.push(header),
