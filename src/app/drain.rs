@@ -45,13 +45,17 @@ pub(super) async fn drain(
     let began = Instant::now();
     let mut goodbyes = Goodbyes::over(timeouts.drain);
     let gone = async {
-        // A connection that is shaking hands becomes a session yet.
-        while registry.count() > 0 || tables.connections() > 0 {
+        loop {
             let sessions = registry.list(&Filter::default());
             for session in goodbyes.due(sessions, began.elapsed()) {
                 session.end(Farewell::Shutdown);
             }
+            // Once in any case: a connection that was accepted just now is counted nowhere yet.
             sleep(TICK).await;
+            // One that is shaking hands becomes a session yet.
+            if registry.count() == 0 && tables.connections() == 0 {
+                break;
+            }
         }
     };
     let margin = MARGIN.min(timeouts.drain / 10);
