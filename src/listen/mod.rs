@@ -61,7 +61,12 @@ pub fn bind_beside(address: SocketAddr, others: &[&TcpListener]) -> io::Result<T
     for other in others {
         socket2::SockRef::from(*other).set_reuse_port(true)?;
     }
-    open(address, others)
+    let opened = open(address, others);
+    // It is asked for when an address is bound: nobody else is to share theirs afterwards.
+    for other in others {
+        socket2::SockRef::from(*other).set_reuse_port(false)?;
+    }
+    opened
 }
 
 fn open(address: SocketAddr, others: &[&TcpListener]) -> io::Result<TcpListener> {
@@ -358,6 +363,11 @@ mod tests {
         let one = SocketAddr::from(([127, 0, 0, 1], port));
         assert!(bind(one).is_err(), "taken");
         let narrow = bind_beside(one, &[&wide]).unwrap();
+        let shares = |it: &TcpListener| socket2::SockRef::from(it).reuse_port().unwrap();
+        assert!(!shares(&wide) && !shares(&narrow));
+        // Where it comes to nothing, too.
+        let elsewhere = "192.0.2.1:0".parse().unwrap();
+        assert!(bind_beside(elsewhere, &[&wide]).is_err() && !shares(&wide));
         drop(wide);
         assert!(TcpStream::connect(one).await.is_ok());
         narrow.accept().await.unwrap();
