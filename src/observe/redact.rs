@@ -159,11 +159,16 @@ impl Lines {
                 let status = [&b"+OK"[..], b"-ERR", b"+ "]
                     .iter()
                     .any(|s| line.starts_with(s));
-                if !status {
+                // Nothing in a message or a list is a reply, until the line that ends it.
+                let ends = line == b".";
+                if !status || self.body > 0 {
                     self.body += 1;
-                    return;
                 }
-                Some(pop3_reply(&line))
+                match self.body {
+                    0 => Some(pop3_reply(&line)),
+                    _ if ends => None,
+                    _ => return,
+                }
             }
         };
         if self.body > 0 {
@@ -228,6 +233,11 @@ fn imap_response(line: &[u8]) -> String {
     // A challenge (RFC 9051 §7.6), and URLs that are keys to mail (RFC 4467 §7).
     if line.starts_with(b"+") {
         return "+ [hidden]".into();
+    }
+    // No text: compressed (RFC 4978), where a host takes that.
+    let text = std::str::from_utf8(line);
+    if !text.is_ok_and(|text| !text.chars().any(char::is_control)) {
+        return hidden(line);
     }
     let start = line.get(..line.len().min(16)).unwrap_or_default();
     let start = start.to_ascii_uppercase();

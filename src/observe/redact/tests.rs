@@ -132,6 +132,20 @@ const CASES: &[(Language, Side, &str, &[&str])] = &[
             "-ERR no",
         ],
     ),
+    // Of a message nothing is an answer.
+    (
+        Language::Pop3,
+        Side::Gateway,
+        "+OK list\r\n.\r\n+OK\r\nSubject: x\r\n+OK S3CRET\r\n-ERR S3CRET\r\n..\r\n.\r\n-ERR no\r\n",
+        &["+OK list", "[1 lines]", "+OK", "[5 lines]", "-ERR no"],
+    ),
+    // Compressed (RFC 4978).
+    (
+        Language::Imap,
+        Side::Gateway,
+        "a OK\r\n\u{1}S3CRET\n",
+        &["a OK", "[hidden, 7 octets]"],
+    ),
 ];
 
 #[test]
