@@ -206,7 +206,9 @@ pub(super) fn moves(call: &Call) -> Reply {
         })
     });
     let mut holds: Vec<_> = orders.holds().map(|(_, hold)| hold).collect();
-    holds.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+    holds.sort_unstable_by(|a, b| (&a.user, a.since).cmp(&(&b.user, b.since)));
+    // One stands for the name, one for the user behind it.
+    holds.dedup_by(|a, b| a.user == b.user);
     let holds = holds
         .into_iter()
         .map(|hold| json!({ "user": hold.user, "since": told_time(hold.since) }));

@@ -4,6 +4,7 @@
 //! USER is the name as its owner types it, or the login name where the map knows no such name. What is
 //! moved or held is the user behind it, by whatever name it logs in.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Gateway;
@@ -104,7 +105,8 @@ impl Gateway {
         }
     }
 
-    /// Has a user's logins wait.
+    /// Has a user's logins wait: of the user as the map knows it, and of that name wherever the map leads
+    /// it later.
     ///
     /// # Errors
     /// It cannot be remembered.
@@ -115,18 +117,39 @@ impl Gateway {
             since: now(),
             until: None,
         };
-        let changes = vec![Change::Hold(owner, hold)];
+        let mut keys = vec![owner, Owner::named(&name)];
+        keys.dedup();
+        let changes = { keys.into_iter() }.map(|key| Change::Hold(key, hold.clone()));
+        let changes = changes.collect();
         self.state.order(changes).await.map_err(Wrong::NotKept)
     }
 
-    /// Has a user's logins go on.
+    /// Has a user's logins go on: whatever holds that user is released, also where it was held by another
+    /// name of it, or the map has changed since.
     ///
     /// # Errors
     /// It cannot be remembered.
     pub async fn release(&self, user: &UserName) -> Result<(), Wrong> {
         let (owner, name) = self.owner_of(user);
-        // The map may have changed since the user was held.
-        let changes = [owner, Owner::named(&name)].map(Change::Release).to_vec();
+        let named = Owner::named(&name);
+        let held: Vec<(Owner, String)> = {
+            let orders = self.state.orders();
+            let held = orders.holds().filter(|(_, hold)| hold.until.is_none());
+            let held = held.map(|(key, hold)| (key.clone(), hold.user.clone()));
+            held.collect()
+        };
+        let same = |user: &str| {
+            let Ok(user) = UserName::new(user.as_bytes()) else {
+                return false;
+            };
+            let (its_owner, its_name) = self.owner_of(&user);
+            its_owner == owner || Owner::named(&its_name) == named
+        };
+        let held = held.into_iter().filter(|(_, user)| same(user));
+        let mut keys: HashSet<Owner> = held.map(|(key, _)| key).collect();
+        // What this gateway may not have heard of yet.
+        keys.extend([owner.clone(), named.clone()]);
+        let changes = keys.into_iter().map(Change::Release).collect();
         self.state.order(changes).await.map_err(Wrong::NotKept)
     }
 

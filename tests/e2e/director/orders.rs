@@ -60,6 +60,54 @@ fn logins_wait_while_their_user_is_held() {
 }
 
 #[test]
+fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
+    let (scratch, site) = (Scratch::new(), Site::new(3));
+    let map = scratch.join("users.yaml");
+    let write_map = |to: &str| {
+        let text = format!("alice: {to}\na.smith: {{ backend: old, login: alice }}\n");
+        std::fs::write(&map, text).unwrap();
+    };
+    write_map("old");
+    let state = format!("file://{}", scratch.join("state").display());
+    let settings = site.settings(&state);
+    let settings = settings.top("users_from: [{ file: users.yaml }]");
+    let gateway = settings.start(&scratch, &Pki::new(&scratch));
+    let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
+    let order = |order: &str, user: &str| {
+        let path = format!("/api/v1/{order}");
+        let (status, answer) = ask(admin, "POST", &path, &json!({ "user": user }));
+        assert_eq!(status, 200, "{answer}");
+    };
+    let holds = || get(admin, "/api/v1/moves")["holds"].clone();
+    let waits = || {
+        let waiting = std::thread::spawn(move || drop(Client::logged_in(imap, "alice")));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished());
+        waiting
+    };
+    order("hold", "alice");
+    assert_eq!(holds().as_array().unwrap().len(), 1);
+    write_map("new");
+    gateway.reload();
+    let waiting = waits();
+    order("release", "alice");
+    waiting.join().unwrap();
+    assert_eq!(holds(), json!([]));
+    write_map("old");
+    gateway.reload();
+    drop(Client::logged_in(imap, "alice"));
+    // By one name of hers, and by another.
+    for (held, released) in [("alice", "a.smith"), ("a.smith", "alice")] {
+        order("hold", held);
+        let waiting = waits();
+        order("release", released);
+        waiting.join().unwrap();
+        assert_eq!(holds(), json!([]));
+        drop(Client::logged_in(imap, "a.smith"));
+    }
+}
+
+#[test]
 fn a_drained_host_takes_no_new_users_and_orders_survive_a_restart() {
     let (scratch, site) = (Scratch::new(), Site::new(3));
     let pki = Pki::new(&scratch);
