@@ -27,6 +27,8 @@ const DOUBT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Leaving {
     pub(super) wish: Wish,
+    /// Sessions are waited for till then.
+    pub(super) by: Instant,
     /// When the hold of this move ends, if it has one.
     until: Option<u64>,
     /// No move that was made before this one began has a higher version.
@@ -64,6 +66,7 @@ impl Leaving {
     /// disturbed.
     pub(super) fn begin(
         wish: Wish,
+        by: Instant,
         orders: &Orders,
         version_now: u64,
     ) -> Option<(Self, Vec<Change>)> {
@@ -72,6 +75,7 @@ impl Leaving {
             doubted: None,
             until: None,
             wish,
+            by,
         };
         let mut changes = Vec::new();
         match it.holder(orders) {
@@ -224,7 +228,7 @@ mod tests {
             user: "alice".into(),
             to: Some((to.into(), None)),
         };
-        let (it, changes) = Leaving::begin(wish, orders, 5).unwrap();
+        let (it, changes) = Leaving::begin(wish, Instant::now(), orders, 5).unwrap();
         changes.into_iter().for_each(|change| orders.apply(change));
         it
     }

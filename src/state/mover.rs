@@ -1,8 +1,8 @@
 //! Moving users: each is held, told to leave, sent another way, and let in again.
 //!
 //! A list of any length is worked off in parts, so that nobody waits for the others. Users whose
-//! sessions take long to leave stay held and come last; who has not left by then stays as it was and
-//! is told of. A move that is cut off holds nobody for long.
+//! sessions take long to leave stay held and are looked at between the parts; who has not left in time
+//! stays as it was and is told of. A move that is cut off holds nobody for long.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -152,20 +152,23 @@ impl State {
             let rest = wishes.split_off(wishes.len().min(part));
             let part = std::mem::replace(&mut wishes, rest);
             slow.extend(self.begin(job, part).await);
+            // However long the list is: nobody stays held for what others take.
+            self.advance(&mut slow, job).await;
+            self.end_late(job, &mut slow).await;
             if slow.len() >= SLOW_MAX {
-                self.end(job, std::mem::take(&mut slow)).await;
+                self.end(job, &mut slow).await;
             }
         }
-        self.end(job, slow).await;
+        self.end(job, &mut slow).await;
     }
 
     /// Holds users, tells them to leave, and moves those that are gone soon; the others are returned.
     async fn begin(self: &Arc<Self>, job: &Job, part: Vec<Wish>) -> Vec<Leaving> {
-        let wishes = part.clone();
+        let (wishes, by) = (part.clone(), Instant::now() + LEAVE_WAIT);
         let version = self.version();
         let begun = self.order_by(move |orders| {
             let begun = wishes.into_iter();
-            let begun = begun.map(|wish| Leaving::begin(wish, orders, version));
+            let begun = begun.map(|wish| Leaving::begin(wish, by, orders, version));
             let (mut all, mut leaving) = (Vec::new(), Vec::new());
             for (it, changes) in begun.flatten() {
                 all.extend(changes);
@@ -187,15 +190,23 @@ impl State {
         leaving
     }
 
-    /// Moves those that took long to leave.
-    async fn end(self: &Arc<Self>, job: &Job, mut slow: Vec<Leaving>) {
-        let by = Instant::now() + LEAVE_WAIT;
-        self.wait_for(&mut slow, by, job).await;
-        for it in &slow {
+    /// Moves those that take long to leave, and lets in again who takes too long.
+    async fn end(self: &Arc<Self>, job: &Job, slow: &mut Vec<Leaving>) {
+        while let Some(by) = slow.iter().map(|it| it.by).min() {
+            self.wait_for(slow, by, job).await;
+            self.end_late(job, slow).await;
+        }
+    }
+
+    /// Lets those in again, as they were, that took too long to leave.
+    async fn end_late(self: &Arc<Self>, job: &Job, slow: &mut Vec<Leaving>) {
+        let now = Instant::now();
+        let late: Vec<Leaving> = slow.extract_if(.., |it| it.by <= now).collect();
+        for it in &late {
             let why = "its sessions did not end in time; ask again";
             job.fail(&it.wish.user, why);
         }
-        self.give_up(slow).await;
+        self.give_up(late).await;
     }
 
     /// Moves users as they leave, until all have or time is up; leaves those that have not.
@@ -213,6 +224,9 @@ impl State {
 
     /// Moves users that have left; leaves those that have not.
     async fn advance(self: &Arc<Self>, part: &mut Vec<Leaving>, job: &Job) {
+        if part.is_empty() {
+            return;
+        }
         let keys: Vec<Owner> = part.iter().flat_map(Leaving::keys).collect();
         let left: HashSet<Owner> = self.clear(&keys).await.into_iter().collect();
         let sessions = |it: &Leaving| match it.keys().iter().any(|key| left.contains(key)) {
@@ -272,144 +286,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Claimed, Pass, Place};
-    use super::*;
-    use crate::protocol::UserName;
-
-    fn wish(name: &str, to: Option<&str>) -> Wish {
-        let user = UserName::new(name.as_bytes()).unwrap();
-        Wish {
-            owner: Owner::new("old", &user),
-            user: name.into(),
-            to: to.map(|backend| (backend.to_owned(), None)),
-        }
-    }
-
-    fn pass(name: &str) -> Pass {
-        Pass::plain("old", &UserName::new(name.as_bytes()).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn users_are_moved_when_their_sessions_have_left() {
-        let state = State::memory();
-        let place = Place::new("old", "h");
-        let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
-            panic!("not granted");
-        };
-        let claim = Arc::new(Mutex::new(Some(claim)));
-        let (ask, asked) = std::sync::mpsc::channel();
-        let how = move || {
-            let _ = ask.send(());
-        };
-        claim
-            .lock()
-            .unwrap()
-            .as_ref()
-            .unwrap()
-            .on_leave(Arc::new(how));
-        let job = state.move_users(vec![
-            wish("alice", Some("new")),
-            wish("bob", Some("older")),
-            wish("bob", Some("new")),
-        ]);
-        sleep(Duration::from_secs(1)).await;
-        asked.try_recv().unwrap();
-        assert_eq!((job.total, job.moved(), job.is_finished()), (2, 1, false));
-        assert!(
-            state
-                .orders()
-                .held(&pass("alice").owner, &pass("alice").named)
-        );
-        assert!(matches!(
-            state.claim(&pass("alice"), &place).await,
-            Claimed::Changed | Claimed::At(_)
-        ));
-        drop(claim.lock().unwrap().take());
-        job.finished().await;
-        assert_eq!((job.moved(), job.failed()), (2, vec![]));
-        for name in ["alice", "bob"] {
-            let pass = pass(name);
-            let orders = state.orders();
-            assert!(!orders.held(&pass.owner, &pass.named));
-            assert_eq!(
-                orders.moved(&pass.owner, &pass.named).unwrap().1.backend,
-                "new"
-            );
-        }
-        let back = state.move_users(vec![wish("alice", None), wish("bob", Some("new"))]);
-        back.finished().await;
-        assert_eq!(back.moved(), 2);
-        assert_eq!(state.orders().moves().len(), 1);
-        assert_eq!(state.jobs().len(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_does_not_leave_stays_and_may_log_in() {
-        let state = State::memory();
-        let place = Place::new("old", "h");
-        let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
-            panic!("not granted");
-        };
-        let many = (0..2500).map(|n| wish(&format!("user{n}"), Some("new")));
-        let job = state.move_users(
-            [wish("alice", Some("new"))]
-                .into_iter()
-                .chain(many)
-                .collect(),
-        );
-        job.finished().await;
-        assert_eq!((job.total, job.moved()), (2501, 2500));
-        assert_eq!(job.failed()[0].0, "alice");
-        let pass = pass("alice");
-        assert!(!state.orders().held(&pass.owner, &pass.named));
-        assert!(state.orders().moved(&pass.owner, &pass.named).is_none());
-        drop(claim);
-        assert!(matches!(state.claim(&pass, &place).await, Claimed::Here(_)));
-    }
-
-    /// A session of alice's, and its end.
-    async fn session(state: &Arc<State>) -> Arc<Mutex<Option<super::super::Claim>>> {
-        let place = Place::new("old", "h");
-        match state.claim(&pass("alice"), &place).await {
-            Claimed::Here(claim) => Arc::new(Mutex::new(Some(claim))),
-            _ => panic!("not granted"),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_two_moves_of_a_user_the_last_one_counts() {
-        let state = State::memory();
-        let alice = session(&state).await;
-        let one = state.move_users(vec![wish("alice", Some("b"))]);
-        sleep(Duration::from_millis(500)).await;
-        let two = state.move_users(vec![wish("alice", Some("c"))]);
-        sleep(Duration::from_secs(4)).await;
-        drop(alice.lock().unwrap().take());
-        one.finished().await;
-        two.finished().await;
-        assert_eq!((one.moved(), two.moved()), (0, 1));
-        assert_eq!(one.failed(), [("alice".to_owned(), OVERTAKEN.to_owned())]);
-        let (pass, orders) = (pass("alice"), state.orders());
-        assert!(!orders.held(&pass.owner, &pass.named));
-        let (_, moved) = orders.moved(&pass.owner, &pass.named).unwrap();
-        assert_eq!(moved.backend, "c");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_dead_mover_held_is_let_in_by_the_next() {
-        let state = State::memory();
-        let pass = pass("alice");
-        let hold = super::super::Hold {
-            user: "alice".into(),
-            since: now(),
-            until: Some(now() + 100),
-        };
-        let hold = Change::Hold(pass.owner.clone(), hold);
-        state.order(vec![hold]).await.unwrap();
-        let again = state.move_users(vec![wish("alice", Some("new"))]);
-        again.finished().await;
-        assert_eq!(again.moved(), 1);
-        assert!(!state.orders().held(&pass.owner, &pass.named));
-    }
-}
+mod tests;
