@@ -258,7 +258,8 @@ impl Backend {
         let mut live = (self.around.state.pinned(pass))
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host.to_string());
-        let mut hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
+        let first = self.preference_of_all(pass, request.user, request.host);
+        let mut hosts = VecDeque::from(first.await?);
         // Right after the start the name server may not have answered yet.
         while hosts.is_empty() && self.is_lost() && Instant::now() + PAUSE <= deadline {
             sleep(PAUSE).await;

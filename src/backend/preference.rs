@@ -58,9 +58,36 @@ impl Backend {
         user: &UserName,
         fixed: Option<&str>,
     ) -> Result<Vec<Arc<Host>>, Refusal> {
-        let live = (self.around.state.pinned(pass))
-            .filter(|live| *live.backend == *self.name())
-            .map(|live| live.host);
+        let live = self.around.state.pinned(pass);
+        self.preference_of(live, user, fixed)
+    }
+
+    /// The same for a login, for which other gateways are asked before it is refused: they may know of
+    /// live sessions on a host that is drained.
+    pub(super) async fn preference_of_all(
+        &self,
+        pass: &Pass,
+        user: &UserName,
+        fixed: Option<&str>,
+    ) -> Result<Vec<Arc<Host>>, Refusal> {
+        let state = &self.around.state;
+        let refused = match self.preference(pass, user, fixed) {
+            Err(refused) if state.is_shared() => refused,
+            told => return told,
+        };
+        match state.places(pass).await.of(pass) {
+            None => Err(refused),
+            live => self.preference_of(live, user, fixed),
+        }
+    }
+
+    fn preference_of(
+        &self,
+        live: Option<Place>,
+        user: &UserName,
+        fixed: Option<&str>,
+    ) -> Result<Vec<Arc<Host>>, Refusal> {
+        let live = { live.filter(|live| *live.backend == *self.name()) }.map(|live| live.host);
         let is_live = |host: &Host| live.as_deref() == Some(host.name());
         let drained = |host: &Host| match self.drain_of(host) {
             Some(drain) => !is_live(host) || drain.is_over(),

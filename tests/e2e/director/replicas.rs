@@ -45,8 +45,8 @@ fn missed(gateway: &Gateway) -> bool {
     gateway.log().contains("event=state_away")
 }
 
-/// Two hosts of one backend that take a session each, and where each user goes.
-fn start(site: &Site, redis: &Redis, scratch: &Scratch) -> Gateway {
+/// Two hosts of one backend that take so many sessions; 0: any.
+fn start(site: &Site, redis: &Redis, scratch: &Scratch, most: u32) -> Gateway {
     let hosts = site.hosts.iter().enumerate();
     let hosts: Vec<String> = hosts
         .map(|(n, host)| format!("{{ name: h{n}, imap: \"imap://127.0.0.1:{}\" }}", host.port))
@@ -55,7 +55,7 @@ fn start(site: &Site, redis: &Redis, scratch: &Scratch) -> Gateway {
         .backend(
             "old",
             format!(
-                "{{ hosts: [{}], health: none, max_sessions: 1, retry_for: 3s }}",
+                "{{ hosts: [{}], health: none, max_sessions: {most}, retry_for: 3s }}",
                 hosts.join(", ")
             ),
         )
@@ -85,7 +85,7 @@ fn a_host_that_passes_logins_on_keeps_the_sessions_it_has_through_others() {
         let scratch = Scratch::new();
         let redis = Redis::start(&scratch);
         let site = Site::new(2);
-        let gateway = start(&site, &redis, &scratch);
+        let gateway = start(&site, &redis, &scratch, 1);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let other = runtime.block_on(replica(&redis));
         let home = host_of(&gateway, "alice");
@@ -124,7 +124,7 @@ fn a_host_that_cannot_passes_on_who_has_no_session_there() {
         let scratch = Scratch::new();
         let redis = Redis::start(&scratch);
         let site = Site::new(2);
-        let gateway = start(&site, &redis, &scratch);
+        let gateway = start(&site, &redis, &scratch, 0);
         for n in 0..10 {
             let user = format!("user{n}");
             let busy = host_of(&gateway, &user).replace('h', "busy");
@@ -136,6 +136,58 @@ fn a_host_that_cannot_passes_on_who_has_no_session_there() {
             drop(client);
             wait_for("the end of the session", || {
                 site.census.of(&user).is_empty()
+            });
+        }
+        true
+    });
+}
+
+#[test]
+fn a_drained_host_takes_its_own_users_through_every_gateway() {
+    needs!(REDIS);
+    in_some_try(|| {
+        let scratch = Scratch::new();
+        let redis = Redis::start(&scratch);
+        let site = Site::new(2);
+        let gateway = start(&site, &redis, &scratch, 0);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let other = runtime.block_on(replica(&redis));
+        let home = host_of(&gateway, "alice");
+        let Some((at_home, _)) = runtime.block_on(session(&other, "alice", &home)) else {
+            return false;
+        };
+        let Some((at_fixed, _)) = runtime.block_on(session(&other, "fixed", "h1")) else {
+            return false;
+        };
+        for host in ["h0", "h1"] {
+            let at = format!("/api/v1/backends/old/hosts/{host}");
+            let drain = json!({ "state": "drain" });
+            let (status, answer) = ask(gateway.ports.admin, "PUT", &at, &drain);
+            if missed(&gateway) {
+                return false;
+            }
+            assert_eq!(status, 200, "{answer}");
+        }
+        let mut told = Vec::new();
+        for user in ["alice", "fixed", "bob"] {
+            let (client, answer) = login(&gateway, user, "secret");
+            let census = site.census.of(user);
+            told.push((user, answer, census));
+            drop(client);
+            wait_for("the end of the session", || site.census.of(user).is_empty());
+        }
+        if missed(&gateway) || other.trouble().is_some() {
+            return false;
+        }
+        let home: usize = home.trim_start_matches('h').parse().unwrap();
+        for ((user, answer, census), want) in told.iter().zip([vec![home], vec![1], vec![]]) {
+            assert_eq!(*census, want, "{user}: {answer}");
+        }
+        // Nobody else is there any more: now it takes no new ones.
+        runtime.block_on(async { drop((at_home, at_fixed)) });
+        for user in ["alice", "fixed"] {
+            wait_for("the drain", || {
+                login(&gateway, user, "secret").1.contains("[UNAVAILABLE]")
             });
         }
         true
