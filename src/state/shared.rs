@@ -8,11 +8,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use super::orders::Orders;
 use super::owner::{Owner, Pass, Place};
 use super::redis::{AGAIN, Away, BEAT, Link, Redis};
 use super::{Change, State};
 use crate::observe::metrics;
+use written::{entry, written};
+
+pub(super) use written::{parse, read};
+
+mod written;
 
 /// How long a start waits for the first link: then it goes on without.
 const FIRST: Duration = Duration::from_secs(3);
@@ -45,16 +49,6 @@ pub(super) enum Verdict {
     At(Place),
     Leaving,
     Changed,
-}
-
-/// How places are written there: names hold no control characters.
-fn written(place: &Place) -> String {
-    format!("{}\t{}", place.backend, place.host)
-}
-
-pub(super) fn read(text: &str) -> Option<Place> {
-    let (backend, host) = text.split_once('\t')?;
-    Some(Place::new(backend, host))
 }
 
 fn member(link: &Link, id: u64) -> String {
@@ -414,70 +408,4 @@ impl State {
             _ => Err(Away),
         }
     }
-}
-
-/// A change as the script takes it: the hash, the field, the value (empty: removed), the name.
-fn entry(change: &Change) -> [String; 4] {
-    let (kind, field, value, name) = match change {
-        Change::Move(owner, moved) => {
-            let named = super::orders::named(&moved.user);
-            let named = named.as_ref().map_or("", Owner::as_str).to_owned();
-            let value = format!("{}\t{named}\t{}", moved.version, json(moved));
-            ("move", owner.as_str().to_owned(), value, named)
-        }
-        Change::Unmove(owner) => (
-            "unmove",
-            owner.as_str().to_owned(),
-            String::new(),
-            String::new(),
-        ),
-        Change::Drain(place, drain) => ("drains", written(place), json(drain), String::new()),
-        Change::Undrain(place) => ("drains", written(place), String::new(), String::new()),
-        Change::Weight(place, weight) => {
-            ("weights", written(place), weight.to_string(), String::new())
-        }
-        Change::Unweight(place) => ("weights", written(place), String::new(), String::new()),
-        Change::Hold(owner, hold) => {
-            let value = format!("{}\t{}", hold.until.unwrap_or(0), json(hold));
-            ("holds", owner.as_str().to_owned(), value, String::new())
-        }
-        Change::Release(owner) => (
-            "holds",
-            owner.as_str().to_owned(),
-            String::new(),
-            String::new(),
-        ),
-    };
-    [kind.to_owned(), field, value, name]
-}
-
-/// All orders, from the answer to a join.
-pub(super) fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
-    let damaged = || "what is stored there is not ours, or damaged".to_owned();
-    let (seq, entries) = answer.split_first().ok_or_else(damaged)?;
-    let seq = seq.parse().map_err(|_| damaged())?;
-    let mut orders = Orders::default();
-    for entry in entries.chunks(3) {
-        let [kind, field, value] = entry else {
-            return Err(damaged());
-        };
-        let owner = || Owner::from_key(field);
-        let place = || read(field).ok_or_else(damaged);
-        let json = value
-            .rsplit_once('\t')
-            .map_or(value.as_str(), |(_, json)| json);
-        let bad = |error: serde_json::Error| format!("what is stored there is damaged: {error}");
-        orders.apply(match kind.as_str() {
-            "moves" => Change::Move(owner(), serde_json::from_str(json).map_err(bad)?),
-            "drains" => Change::Drain(place()?, serde_json::from_str(json).map_err(bad)?),
-            "weights" => Change::Weight(place()?, serde_json::from_str(json).map_err(bad)?),
-            "holds" => Change::Hold(owner(), serde_json::from_str(json).map_err(bad)?),
-            _ => return Err(damaged()),
-        });
-    }
-    Ok((seq, orders))
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }

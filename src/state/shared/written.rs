@@ -1,0 +1,84 @@
+//! How places and orders are written in the shared store, and read from it.
+
+use serde::Serialize;
+
+use super::super::Change;
+use super::super::orders::{self, Orders};
+use super::super::owner::{Owner, Place};
+
+/// A place: names hold no control characters.
+pub(super) fn written(place: &Place) -> String {
+    format!("{}\t{}", place.backend, place.host)
+}
+
+/// What [`written`] wrote.
+pub(in super::super) fn read(text: &str) -> Option<Place> {
+    let (backend, host) = text.split_once('\t')?;
+    Some(Place::new(backend, host))
+}
+
+/// A change as the script takes it: the hash, the field, the value (empty: removed), the name.
+pub(super) fn entry(change: &Change) -> [String; 4] {
+    let (kind, field, value, name) = match change {
+        Change::Move(owner, moved) => {
+            let named = orders::named(&moved.user);
+            let named = named.as_ref().map_or("", Owner::as_str).to_owned();
+            let value = format!("{}\t{named}\t{}", moved.version, json(moved));
+            ("move", owner.as_str().to_owned(), value, named)
+        }
+        Change::Unmove(owner) => (
+            "unmove",
+            owner.as_str().to_owned(),
+            String::new(),
+            String::new(),
+        ),
+        Change::Drain(place, drain) => ("drains", written(place), json(drain), String::new()),
+        Change::Undrain(place) => ("drains", written(place), String::new(), String::new()),
+        Change::Weight(place, weight) => {
+            ("weights", written(place), weight.to_string(), String::new())
+        }
+        Change::Unweight(place) => ("weights", written(place), String::new(), String::new()),
+        Change::Hold(owner, hold) => {
+            let value = format!("{}\t{}", hold.until.unwrap_or(0), json(hold));
+            ("holds", owner.as_str().to_owned(), value, String::new())
+        }
+        Change::Release(owner) => (
+            "holds",
+            owner.as_str().to_owned(),
+            String::new(),
+            String::new(),
+        ),
+    };
+    [kind.to_owned(), field, value, name]
+}
+
+/// All orders, from the answer to a join.
+pub(in super::super) fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
+    let damaged = || "what is stored there is not ours, or damaged".to_owned();
+    let (seq, entries) = answer.split_first().ok_or_else(damaged)?;
+    let seq = seq.parse().map_err(|_| damaged())?;
+    let mut orders = Orders::default();
+    for entry in entries.chunks(3) {
+        let [kind, field, value] = entry else {
+            return Err(damaged());
+        };
+        let owner = || Owner::from_key(field);
+        let place = || read(field).ok_or_else(damaged);
+        let json = value
+            .rsplit_once('\t')
+            .map_or(value.as_str(), |(_, json)| json);
+        let bad = |error: serde_json::Error| format!("what is stored there is damaged: {error}");
+        orders.apply(match kind.as_str() {
+            "moves" => Change::Move(owner(), serde_json::from_str(json).map_err(bad)?),
+            "drains" => Change::Drain(place()?, serde_json::from_str(json).map_err(bad)?),
+            "weights" => Change::Weight(place()?, serde_json::from_str(json).map_err(bad)?),
+            "holds" => Change::Hold(owner(), serde_json::from_str(json).map_err(bad)?),
+            _ => return Err(damaged()),
+        });
+    }
+    Ok((seq, orders))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
