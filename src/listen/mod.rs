@@ -41,8 +41,9 @@ const BACKLOG: usize = 4096;
 /// How long a listener that stops looks for connections the kernel has let in already.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// How long it does so in all: the kernel lets in more meanwhile, and there may be no end of them.
-const LAST_LOOKS: Duration = Duration::from_millis(200);
+/// How long it does so in all: time for as many as the kernel keeps. It lets in more meanwhile, and there may
+/// be no end of them.
+const LAST_LOOKS: Duration = Duration::from_secs(2);
 
 /// Opens a listening socket. `[::]` takes IPv4 as well.
 ///
@@ -230,7 +231,6 @@ impl Listener {
     }
 }
 
-/// Waits until a listener is told to stop.
 /// Welcomes those that the kernel has let in already.
 async fn last_looks(socket: &TcpListener, mut welcome: impl FnMut(TcpStream, SocketAddr)) {
     let end = Instant::now() + LAST_LOOKS;
@@ -241,6 +241,7 @@ async fn last_looks(socket: &TcpListener, mut welcome: impl FnMut(TcpStream, Soc
     }
 }
 
+/// Waits until a listener is told to stop.
 async fn told(stop: &mut Stop) -> Waiting {
     let told = stop.wait_for(Option::is_some).await;
     told.ok().and_then(|told| *told).unwrap_or(Waiting::Leave)

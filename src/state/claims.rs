@@ -4,6 +4,7 @@
 //! What is taken is held by a guard, so whatever ends a session gives it back. First this process
 //! decides, then the shared store, where there is one and it answers.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,10 +75,9 @@ impl State {
             return here;
         };
         // Of a claim that was made without a link, or is to be entered again, only this process knows.
-        let mut left = self.clear_shared(redis, owners).await.unwrap_or_default();
-        let more: Vec<Owner> = here.into_iter().filter(|it| !left.contains(it)).collect();
-        left.extend(more);
-        left
+        let mut left: HashSet<Owner> = here.into_iter().collect();
+        left.extend(self.clear_shared(redis, owners).await.unwrap_or_default());
+        left.into_iter().collect()
     }
 
     pub(super) fn clear_here(&self, owners: &[Owner]) -> Vec<Owner> {

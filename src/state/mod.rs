@@ -142,7 +142,7 @@ impl State {
     /// Changes what is ordered: all of it or nothing, remembered on return. Whoever asked may go away.
     ///
     /// # Errors
-    /// Why it is not remembered; then nothing has changed.
+    /// Why it is not remembered; then nothing has changed, unless it says that this is not known.
     pub async fn order(self: &Arc<Self>, changes: Vec<Change>) -> Result<(), String> {
         match changes.is_empty() {
             true => Ok(()),

@@ -8,9 +8,10 @@ local function tell(what)
   return n
 end
 
--- Of a hash of members (`GATE.NUMBER` to a place): where new ones go, and the places of the living.
+-- Of a hash of members (`GATE.NUMBER` to a place): where new ones go, and the places of the living. Those
+-- of the gates in `void`, names with commas around each, count as dead.
 local known = {}
-local function members(key)
+local function members(key, void)
   local all = redis.call('HGETALL', key)
   local at, places = nil, {}
   for i = 1, #all, 2 do
@@ -21,7 +22,7 @@ local function members(key)
       if known[gate] == nil then
         known[gate] = redis.call('EXISTS', p .. ':gate:' .. gate) == 1
       end
-      if known[gate] then
+      if known[gate] and not (void and string.find(void, ',' .. gate .. ',', 1, true)) then
         places[#places + 1] = all[i + 1]
       else
         redis.call('HDEL', key, all[i])
@@ -107,11 +108,11 @@ elseif verb == 'clear' then
 
 elseif verb == 'order' or verb == 'heal' then
   if verb == 'heal' then
-    -- From a gateway that has seen more than is there: the store came back without its data.
+    -- From a gateway that has seen more than is there: the store came back without its data, or with older.
     local seen = table.remove(ARGV, 2)
     if tonumber(redis.call('GET', p .. ':seq') or '0') >= tonumber(seen) then return { 'no' } end
     redis.call('SET', p .. ':seq', seen)
-    -- Or with older data: what was taken back since is not to come back with it.
+    -- What was taken back since is not to come back with it.
     for _, kind in ipairs({ 'moves', 'names', 'drains', 'weights', 'holds' }) do
       redis.call('DEL', p .. ':' .. kind)
     end
@@ -178,17 +179,20 @@ elseif verb == 'join' or verb == 'orders' then
   return answer
 
 elseif verb == 'bury' then
-  redis.call('DEL', p .. ':gate:' .. ARGV[2])
+  for i = 2, #ARGV do redis.call('DEL', p .. ':gate:' .. ARGV[i]) end
   return { 'ok' }
 
 elseif verb == 'restore' then
-  local conflicts = { 'ok' }
-  for i = 2, #ARGV, 3 do
+  local conflicts, void = { 'ok' }, ARGV[2]
+  for i = 3, #ARGV, 3 do
     local owner, member, place = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local key = p .. ':pin:' .. owner
-    local at = members(key)
+    members(key)
+    local asked = redis.call('HEXISTS', key, '!') == 1
+    -- What this gateway held by another name is held anew now, or has left unheard.
+    local at = members(key, void)
     -- Asked to leave, or to go elsewhere, while this gateway could not hear it.
-    if redis.call('HEXISTS', key, '!') == 1 then
+    if asked then
       conflicts[#conflicts + 1] = owner
       conflicts[#conflicts + 1] = ''
     elseif at and at ~= place then

@@ -124,14 +124,15 @@ impl State {
     }
 
     async fn keep(self: Arc<Self>, redis: &Arc<Redis>) {
-        let mut before: Option<Arc<str>> = None;
+        // Names of this gateway on links before, which may still hold places.
+        let mut before: Vec<Arc<str>> = Vec::new();
         let mut seen = 0;
         loop {
             match redis.join().await {
                 Ok((link, orders)) => {
-                    let before = before.replace(link.gate.clone());
-                    self.live(redis, link, orders, &mut seen, before.as_deref())
-                        .await;
+                    let gate = link.gate.clone();
+                    self.live(redis, link, orders, &mut seen, &mut before).await;
+                    before.push(gate);
                 }
                 Err(why) => {
                     if redis.note(&why) {
@@ -143,14 +144,14 @@ impl State {
         }
     }
 
-    /// As long as a link lives. `before` is the name that this gateway had on the last one.
+    /// As long as a link lives. `before` are the names that this gateway had on those before.
     async fn live(
         &self,
         redis: &Arc<Redis>,
         link: Link,
         answer: Vec<String>,
         seen: &mut u64,
-        before: Option<&str>,
+        before: &mut Vec<Arc<str>>,
     ) {
         let (mut seq, orders) = match parse(&answer) {
             Ok(both) => both,
@@ -243,11 +244,17 @@ impl State {
     }
 
     /// Enters all that is held here; who is elsewhere by now leaves, and who was asked to. Until then the
-    /// name before holds it.
-    async fn restore(&self, redis: &Redis, link: &Link, before: Option<&str>) -> Result<(), Away> {
+    /// names before hold it.
+    async fn restore(
+        &self,
+        redis: &Redis,
+        link: &Link,
+        before: &mut Vec<Arc<str>>,
+    ) -> Result<(), Away> {
+        let void = format!(",{},", before.join(","));
         let entered = self.pins.all();
         for part in entered.chunks(500) {
-            let mut args = vec!["restore".to_owned()];
+            let mut args = vec!["restore".to_owned(), void.clone()];
             for (owner, id, place) in part {
                 args.extend([owner.as_str().into(), member(link, *id), written(place)]);
             }
@@ -262,11 +269,10 @@ impl State {
                 }
             }
         }
-        if let Some(before) = before {
-            redis
-                .ask(link, &["bury".to_owned(), before.to_owned()])
-                .await?;
-        }
+        let names = before.iter().map(|name| name.to_string());
+        let args: Vec<String> = std::iter::once("bury".to_owned()).chain(names).collect();
+        redis.ask(link, &args).await?;
+        before.clear();
         // Who left in between was not there to be taken out, and would stay for ever.
         let here: HashSet<u64> = self.pins.all().into_iter().map(|(_, id, _)| id).collect();
         for (owner, id, _) in entered.iter().filter(|(_, id, _)| !here.contains(id)) {

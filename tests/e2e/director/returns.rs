@@ -137,3 +137,31 @@ fn a_gateway_that_was_cut_off_sends_the_moved_away() {
     let _there = Client::logged_in(gateways[0].ports.imap, "alice");
     assert_eq!(site.census.of("alice"), [2]);
 }
+
+/// What a session held that ended meanwhile binds nobody: who is on another host by now stays there.
+#[test]
+fn what_ended_while_a_gateway_was_cut_off_sends_nobody_away() {
+    needs!(REDIS);
+    let (scratch, folder) = (Scratch::new(), Scratch::new());
+    let redis = Redis::start(&scratch);
+    let way = Way::to(redis.port);
+    let site = Site::new(3);
+    let settings = site.settings(&redis.url_at(way.port));
+    let gateway = settings.start(&folder, &Pki::new(&folder));
+    let mut first = Client::logged_in(gateway.ports.imap, "alice");
+    let [on] = site.census.of("alice")[..] else {
+        panic!("alice is on one host");
+    };
+    way.open.store(false, Ordering::Relaxed);
+    wait_for("it to miss it", || up(&gateway, "0"));
+    first.command("LOGOUT");
+    site.hosts[on].up.store(false, Ordering::Relaxed);
+    wait_for("her to be gone", || site.census.of("alice").is_empty());
+    let mut again = Client::logged_in(gateway.ports.imap, "alice");
+    assert_ne!(site.census.of("alice"), [on]);
+    way.open.store(true, Ordering::Relaxed);
+    wait_for("it to be back", || up(&gateway, "1"));
+    let answer = again.command("NOOP");
+    assert!(answer.starts_with("a OK"), "{answer}");
+    assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+}
