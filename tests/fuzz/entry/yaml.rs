@@ -13,8 +13,11 @@ const MOST_ALIASES: usize = 8;
 pub(crate) fn map(octets: &[u8]) {
     let (ours, yaml) = map_file::both_ways(octets);
     // Of a file that is no text and wrong besides, the fault is told that is come to first: one reader
-    // looks further ahead than the other.
-    if std::str::from_utf8(octets).is_err() && ours.ended.is_err() && yaml.ended.is_err() {
+    // looks further ahead than the other. So it is where a tab indents a line: behind a value in quotes
+    // YAML says so, behind a plain one it stops at what it makes of that, and the fast reader knows the
+    // value no more.
+    let no_text = std::str::from_utf8(octets).is_err() || octets.split(is_end).any(has_tab);
+    if no_text && ours.ended.is_err() && yaml.ended.is_err() {
         let most = ours.entries.len().min(yaml.entries.len());
         assert_eq!(ours.entries[..most], yaml.entries[..most]);
         return;
@@ -25,6 +28,16 @@ pub(crate) fn map(octets: &[u8]) {
         // YAML's reader looks ahead and gives fewer entries before a fault than there are.
         Err(_) => assert!(ours.entries.starts_with(&yaml.entries), "{ours:?} {yaml:?}"),
     }
+}
+
+fn is_end(octet: &u8) -> bool {
+    matches!(octet, b'\n' | b'\r')
+}
+
+/// Whether a tab is among the blanks that a line begins with.
+fn has_tab(line: &[u8]) -> bool {
+    let mut blanks = line.iter().take_while(|octet| b" \t".contains(octet));
+    blanks.any(|octet| *octet == b'\t')
 }
 
 /// Lines as YAML counts them: a bare CR ends one too.
