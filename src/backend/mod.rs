@@ -57,7 +57,7 @@ use self::tls::HostTls;
 use crate::observe::metrics;
 use crate::protocol::sasl::Mechanisms;
 use crate::protocol::{Failure, Protocol};
-use crate::state::{Pass, Place};
+use crate::state::{Pass, Place, Presence};
 use crate::tls::Stamp;
 
 /// A named set of interchangeable hosts.
@@ -255,7 +255,8 @@ impl Backend {
         let mut tried = HashSet::new();
         let mut passed_on: HashMap<String, Refusal> = HashMap::new();
         let mut settle = LEAVE_TICK;
-        let mut live = (self.around.state.pinned(pass))
+        let state = &self.around.state;
+        let mut live = (state.pinned(pass))
             .filter(|live| *live.backend == *self.name())
             .map(|live| live.host.to_string());
         let first = self.preference_of_all(pass, request.user, request.host);
@@ -304,15 +305,14 @@ impl Backend {
                         let begun = Instant::now();
                         let here = there.as_ref().filter(|it| *it.backend == *self.name());
                         if let Some(first) = here.and_then(|it| passed_on.get(&*it.host)) {
-                            // It works, and the user has sessions there: no reason to end them, of
-                            // whatever gateway they are. What this login itself had there may not
-                            // have been given back yet.
-                            let heard = matches!(first.failure, Failure::Refused { .. });
-                            if !heard || settle > SETTLED {
-                                return Err(first.clone());
+                            // It works, and sessions that the user has there are no reason to end
+                            // them, of whatever gateway they are.
+                            let pause =
+                                here.and_then(|it| self.pause(pass, it, patience, &mut settle));
+                            match (&first.failure, pause) {
+                                (Failure::Refused { .. }, Some(pause)) => sleep(pause).await,
+                                _ => return Err(first.clone()),
                             }
-                            sleep(settle).await;
-                            settle *= 2;
                             hosts.push_front(host);
                             continue;
                         }
@@ -334,7 +334,12 @@ impl Backend {
                     }
                     Then::GiveUp => return Err(last),
                     // A password that may be wrong sends nobody away from a host that works.
-                    Then::Elsewhere if live.as_deref() == Some(host.name()) => return Err(last),
+                    Then::Elsewhere
+                        if live.as_deref() == Some(host.name())
+                            && state.presence(pass, &self.place(&host)) != Presence::Passing =>
+                    {
+                        return Err(last);
+                    }
                     Then::Elsewhere => {
                         passed_on.insert(host.name().to_owned(), last.clone());
                         continue;
@@ -351,6 +356,27 @@ impl Backend {
             hosts = again;
             tried.clear();
             sleep(PAUSE).await;
+        }
+    }
+
+    /// How long to wait for what else the user has on a host that passed this login on; none: it is
+    /// a session, and stays.
+    fn pause(
+        &self,
+        pass: &Pass,
+        place: &Place,
+        patience: Instant,
+        settle: &mut Duration,
+    ) -> Option<Duration> {
+        match self.around.state.presence(pass, place) {
+            Presence::Session => None,
+            // Whether the host takes those is soon known.
+            Presence::Passing => (Instant::now() < patience).then_some(LEAVE_TICK),
+            // Another gateway's; or this login's own, which has not been given back yet.
+            Presence::Absent => {
+                let pause = std::mem::replace(settle, *settle * 2);
+                (pause <= SETTLED).then_some(pause)
+            }
         }
     }
 

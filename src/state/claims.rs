@@ -10,13 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::State;
 use super::owner::{Owner, Pass, Place};
-use super::pins::{Ask, Denied};
+use super::pins::{Ask, Denied, Presence};
 use super::shared::Verdict;
 
 impl State {
     /// Where the user's sessions are, as far as this process knows.
     pub fn pinned(&self, pass: &Pass) -> Option<Place> {
         self.pins.of(&pass.keys())
+    }
+
+    /// What the user has on a host, as far as this process knows.
+    pub fn presence(&self, pass: &Pass, place: &Place) -> Presence {
+        self.pins.presence(&pass.keys(), place)
     }
 
     /// Takes a place on a host for a login that is about to be made there.

@@ -36,6 +36,17 @@ enum Leave {
 /// How a session is asked to leave; more than once is as once.
 pub type Ask = Arc<dyn Fn() + Send + Sync>;
 
+/// What a user has on a host, as far as this process knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// A session that nobody has asked to leave.
+    Session,
+    /// Logins under way, or sessions on their way out.
+    Passing,
+    /// Nothing.
+    Absent,
+}
+
 /// Why a claim is not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
@@ -50,6 +61,20 @@ impl Pins {
     pub(super) fn of(&self, keys: &[Owner]) -> Option<Place> {
         let mut pins = keys.iter().filter_map(|key| self.0.get(key));
         pins.next().map(|pin| pin.at.clone())
+    }
+
+    /// What the user has there under these keys.
+    pub(super) fn presence(&self, keys: &[Owner], place: &Place) -> Presence {
+        let mut presence = Presence::Absent;
+        for pin in keys.iter().filter_map(|key| self.0.get(key)) {
+            for member in pin.members.iter().filter(|it| it.place == *place) {
+                match member.leave {
+                    Leave::NotAsked(Some(_)) => return Presence::Session,
+                    Leave::NotAsked(None) | Leave::Asked => presence = Presence::Passing,
+                }
+            }
+        }
+        presence
     }
 
     /// Takes a place for a session under all of its keys, or under none.
@@ -181,6 +206,11 @@ mod tests {
         pins.claim(keys, &a, 1).unwrap();
         pins.claim(keys, &a, 2).unwrap();
         assert_eq!(pins.claim(keys, &b, 3), Err(Denied::At(a.clone())));
+        let presence = |place| pins.presence(keys, place);
+        assert_eq!(
+            (presence(&a), presence(&b)),
+            (Presence::Passing, Presence::Absent)
+        );
         let asked = Arc::new(AtomicU32::new(0));
         let ask = || -> Ask {
             let asked = asked.clone();
@@ -189,7 +219,9 @@ mod tests {
             })
         };
         pins.on_leave(keys, 1, &ask());
+        assert_eq!(presence(&a), Presence::Session);
         assert_eq!(pins.send_to(alice, &b), 2);
+        assert_eq!(presence(&a), Presence::Passing);
         assert_eq!(pins.send_to(alice, &b), 2);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         // A login that was under way hears of it when it is done.

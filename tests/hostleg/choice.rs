@@ -282,3 +282,44 @@ async fn a_host_without_a_free_turn_keeps_the_sessions_it_has() {
     assert_eq!(second.connections(), 0);
     bob.abort();
 }
+
+/// Logins that overlap: what becomes of the one is not yet known when the other is passed on.
+#[tokio::test]
+async fn a_login_that_is_passed_on_waits_for_those_under_way() {
+    for session in [false, true] {
+        let answers = &[("AUTHENTICATE", "% NO [UNAVAILABLE] later\r\n")];
+        let first = Host::start(login_answered(answers)).await;
+        let second = Host::start(good()).await;
+        let config = first_then(first.at, second.at).await;
+        let state = State::memory();
+        let around = Surroundings {
+            state: state.clone(),
+            ..Surroundings::default()
+        };
+        let backend = Arc::new(Backend::new(config, around).unwrap());
+        let pass = Pass::plain(backend.name(), &Alice::new().user);
+        let place = Place::new(backend.name(), &order(&backend)[0]);
+        let Claimed::Here(under_way) = state.claim(&pass, &place).await else {
+            panic!("not granted");
+        };
+        let login = tokio::spawn(async move { login(&backend).await.map(drop) });
+        while first.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(second.connections(), 0);
+        if session {
+            let (asked, leave) = std::sync::mpsc::channel();
+            under_way.on_leave(Arc::new(move || {
+                let _ = asked.send(());
+            }));
+            let refusal = login.await.unwrap().unwrap_err();
+            assert!(matches!(refusal.failure, Failure::Refused { .. }));
+            assert!(leave.try_recv().is_err(), "alice was sent away");
+        } else {
+            drop(under_way);
+            login.await.unwrap().unwrap();
+        }
+        assert_eq!(second.connections(), usize::from(!session));
+    }
+}
