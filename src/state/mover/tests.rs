@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::UserName;
-use crate::state::{Claimed, Pass, Place};
+use crate::state::{Claim, Claimed, Pass, Place};
 
 fn wish(name: &str, to: Option<&str>) -> Wish {
     let user = UserName::new(name.as_bytes()).unwrap();
@@ -17,24 +17,27 @@ fn pass(name: &str) -> Pass {
     Pass::plain("old", &UserName::new(name.as_bytes()).unwrap())
 }
 
+fn place() -> Place {
+    Place::new("old", "h")
+}
+
+/// A user's session until this is dropped.
+async fn session(state: &Arc<State>, name: &str) -> Claim {
+    match state.claim(&pass(name), &place()).await {
+        Claimed::Here(claim) => claim,
+        _ => panic!("not granted"),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn users_are_moved_when_their_sessions_have_left() {
     let state = State::memory();
-    let place = Place::new("old", "h");
-    let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
-        panic!("not granted");
-    };
-    let claim = Arc::new(Mutex::new(Some(claim)));
+    let claim = session(&state, "alice").await;
     let (ask, asked) = std::sync::mpsc::channel();
     let how = move || {
         let _ = ask.send(());
     };
-    claim
-        .lock()
-        .unwrap()
-        .as_ref()
-        .unwrap()
-        .on_leave(Arc::new(how));
+    claim.on_leave(Arc::new(how));
     let job = state.move_users(vec![
         wish("alice", Some("new")),
         wish("bob", Some("older")),
@@ -49,10 +52,10 @@ async fn users_are_moved_when_their_sessions_have_left() {
             .held(&pass("alice").owner, &pass("alice").named)
     );
     assert!(matches!(
-        state.claim(&pass("alice"), &place).await,
+        state.claim(&pass("alice"), &place()).await,
         Claimed::Changed | Claimed::At(_)
     ));
-    drop(claim.lock().unwrap().take());
+    drop(claim);
     job.finished().await;
     assert_eq!((job.moved(), job.failed()), (2, vec![]));
     for name in ["alice", "bob"] {
@@ -74,10 +77,7 @@ async fn users_are_moved_when_their_sessions_have_left() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_leave_stays_and_may_log_in() {
     let state = State::memory();
-    let place = Place::new("old", "h");
-    let Claimed::Here(claim) = state.claim(&pass("alice"), &place).await else {
-        panic!("not granted");
-    };
+    let claim = session(&state, "alice").await;
     let many = (0..2500).map(|n| wish(&format!("user{n}"), Some("new")));
     let job = state.move_users(
         [wish("alice", Some("new"))]
@@ -92,27 +92,18 @@ async fn who_does_not_leave_stays_and_may_log_in() {
     assert!(!state.orders().held(&pass.owner, &pass.named));
     assert!(state.orders().moved(&pass.owner, &pass.named).is_none());
     drop(claim);
-    assert!(matches!(state.claim(&pass, &place).await, Claimed::Here(_)));
-}
-
-/// A session of alice's, and its end.
-async fn session(state: &Arc<State>) -> Arc<Mutex<Option<crate::state::Claim>>> {
-    let place = Place::new("old", "h");
-    match state.claim(&pass("alice"), &place).await {
-        Claimed::Here(claim) => Arc::new(Mutex::new(Some(claim))),
-        _ => panic!("not granted"),
-    }
+    session(&state, "alice").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_moves_of_a_user_the_last_one_counts() {
     let state = State::memory();
-    let alice = session(&state).await;
+    let alice = session(&state, "alice").await;
     let one = state.move_users(vec![wish("alice", Some("b"))]);
     sleep(Duration::from_millis(500)).await;
     let two = state.move_users(vec![wish("alice", Some("c"))]);
     sleep(Duration::from_secs(4)).await;
-    drop(alice.lock().unwrap().take());
+    drop(alice);
     one.finished().await;
     two.finished().await;
     assert_eq!((one.moved(), two.moved()), (0, 1));
@@ -148,11 +139,7 @@ async fn who_takes_long_to_leave_does_not_wait_for_the_end_of_the_list() {
     // A part has one that stays, but the first: that one leaves after three seconds.
     for part in 0..30 {
         let name = format!("slow{part}");
-        let place = Place::new("old", "h");
-        let Claimed::Here(claim) = state.claim(&pass(&name), &place).await else {
-            panic!("not granted");
-        };
-        leave.push(Some(claim));
+        leave.push(Some(session(&state, &name).await));
         wishes.push(wish(&name, Some("new")));
         let others = (1..PART).map(|n| wish(&format!("user{part}.{n}"), Some("new")));
         wishes.extend(others);

@@ -1,8 +1,6 @@
 //! What one of several gateways that share a Redis is about, and no other at the same time.
 
-use gatepost::protocol::Secret;
-use gatepost::state::config::Redis as Shared;
-use gatepost::state::{Config, State};
+use gatepost::state::State;
 
 use super::redis::{REDIS, Redis};
 use super::*;
@@ -14,13 +12,7 @@ fn a_maildrops_marks_are_one_gateways_business_at_a_time() {
     needs!(REDIS);
     let scratch = Scratch::new();
     let redis = Redis::start(&scratch);
-    let url = redis.url();
-    let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
-    let config = Config::Redis(Shared {
-        url: secret(url.split('"').nth(1).unwrap()),
-        password: Some(secret("redis-secret")),
-        prefix: Shared::PREFIX.into(),
-    });
+    let config = redis.state();
     let judged = async {
         let gates = [State::open(&config).unwrap(), State::open(&config).unwrap()];
         for gate in &gates {

@@ -230,11 +230,15 @@ impl Site {
     }
 
     /// The same with other limits.
-    fn settings_with(&self, state: &str, limits: &str) -> Settings {
+    /// The hosts as a backend names them: `h0`, `h1`, …
+    fn entries(&self) -> Vec<String> {
         let all = self.hosts.iter().enumerate();
-        let mut all: Vec<String> = all
-            .map(|(n, host)| format!("{{ name: h{n}, imap: \"imap://127.0.0.1:{}\" }}", host.port))
-            .collect();
+        all.map(|(n, host)| format!("{{ name: h{n}, imap: \"imap://127.0.0.1:{}\" }}", host.port))
+            .collect()
+    }
+
+    fn settings_with(&self, state: &str, limits: &str) -> Settings {
+        let mut all = self.entries();
         let last = all.pop().unwrap();
         let health = "health: { interval: 200ms, timeout: 2s, rise: 1, fall: 1 }, retry_for: 3s";
         Settings::new()

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use gatepost::protocol::Secret;
+use gatepost::state::Config;
+use gatepost::state::config::Redis as Shared;
+
 use super::*;
 use crate::support::need::{Need, needs, unpacked};
 use crate::support::pki::Pki;
@@ -88,6 +92,17 @@ impl Redis {
 
     pub(super) fn url(&self) -> String {
         self.url_at(self.port)
+    }
+
+    /// As the state of this process may be kept there, beside that of the gateways.
+    pub(super) fn state(&self) -> Config {
+        let url = self.url();
+        let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
+        Config::Redis(Shared {
+            url: secret(url.split('"').nth(1).unwrap()),
+            password: Some(secret("redis-secret")),
+            prefix: Shared::PREFIX.into(),
+        })
     }
 
     /// As it is reached through another port.
