@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::names::Names;
 use crate::net::descriptors;
+use crate::net::keepalive::Keepalive;
 use crate::protocol::Failure;
 use crate::state::State;
 
@@ -184,11 +185,9 @@ async fn connect(to: SocketAddr) -> Result<(TcpStream, SocketAddr), String> {
 
 fn settle(tcp: &TcpStream, keepalive: Duration) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    if !keepalive.is_zero() {
-        let probes = TcpKeepalive::new()
-            .with_time(keepalive)
-            .with_interval(keepalive / 6);
-        SockRef::from(tcp).set_tcp_keepalive(&probes)?;
+    if let Some(keepalive) = Keepalive::new(keepalive, keepalive / 6) {
+        // A host that answers is not given up for want of probes.
+        let _ = keepalive.set(&SockRef::from(tcp));
     }
     Ok(())
 }
@@ -256,6 +255,38 @@ mod tests {
         assert!(
             matches!(failure, Err(Failure::Unreachable { cause }) if cause.starts_with("resolve"))
         );
+    }
+
+    #[tokio::test]
+    async fn every_keepalive_that_may_be_set_is_a_connection() {
+        let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = host.local_addr().unwrap().port();
+        for (keepalive, time, interval) in [
+            (Duration::from_millis(1), 1, 1),
+            (Duration::from_secs(1), 1, 1),
+            (Duration::from_secs(5), 5, 1),
+            (Duration::from_secs(60), 60, 10),
+            (Duration::from_secs(10 * 3600), 32767, 6000),
+            (Duration::MAX, 32767, 32767),
+        ] {
+            let around = Surroundings {
+                keepalive,
+                ..Surroundings::default()
+            };
+            let tcp = dial("127.0.0.1", port, Duration::from_secs(60), &around).await;
+            let tcp = tcp.unwrap_or_else(|failure| panic!("{keepalive:?}: {failure}"));
+            let socket = SockRef::from(&tcp);
+            assert!(socket.keepalive().unwrap());
+            let seconds = |it: io::Result<Duration>| it.unwrap().as_secs();
+            assert_eq!(
+                (
+                    seconds(socket.tcp_keepalive_time()),
+                    seconds(socket.tcp_keepalive_interval())
+                ),
+                (time, interval),
+                "{keepalive:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -62,13 +62,7 @@ pub(super) fn hosts(config: &Config) -> Result<Vec<Seen>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     Ok(runtime.block_on(async {
-        let around = Surroundings {
-            // A host that is one of our own listeners is a loop, whether we listen now or not.
-            listens: Arc::new(ArcSwap::from_pointee(
-                config.listeners.iter().map(|it| it.bind).collect(),
-            )),
-            ..Surroundings::default()
-        };
+        let around = around(config);
         let mut all = Vec::new();
         for settings in config.backends.values() {
             let name = &settings.name;
@@ -90,6 +84,18 @@ pub(super) fn hosts(config: &Config) -> Result<Vec<Seen>, String> {
     }))
 }
 
+/// What a look starts from, as a running gateway with these settings would.
+fn around(config: &Config) -> Surroundings {
+    Surroundings {
+        // A host that is one of our own listeners is a loop, whether we listen now or not.
+        listens: Arc::new(ArcSwap::from_pointee(
+            config.listeners.iter().map(|it| it.bind).collect(),
+        )),
+        keepalive: config.timeouts.keepalive,
+        ..Surroundings::default()
+    }
+}
+
 /// For people: a line each.
 pub(super) fn table(all: &[Seen]) -> String {
     let mut table = Table::new(&["backend", "host", "endpoint", "result", "#ms", "what"]);
@@ -108,4 +114,24 @@ pub(super) fn table(all: &[Seen]) -> String {
         table.row(row);
     }
     table.render(table::width())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_look_starts_from_what_a_gateway_would() {
+        let text = "listeners: ['imap://127.0.0.1:1143']\n\
+                    backends: {old: imap://10.0.0.5}\n\
+                    users: {\"*\": old}\n\
+                    timeouts: {keepalive: 10h}\n";
+        let read = Config::parse(Path::new("proxy.yaml"), text, Path::new(""), &|_| None);
+        let (config, _) = read.unwrap();
+        let around = around(&config);
+        assert_eq!(around.keepalive, Duration::from_secs(36_000));
+        assert_eq!(**around.listens.load(), ["127.0.0.1:1143".parse().unwrap()]);
+    }
 }

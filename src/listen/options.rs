@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::BACKLOG;
+use crate::net::keepalive::Keepalive;
 
 /// What a listening socket hands down.
 #[derive(Default)]
@@ -47,21 +48,19 @@ impl Options {
 fn set(socket: &SockRef<'_>, keepalive: Duration) {
     // Commands and answers are small and waited for: never hold one back.
     let _ = socket.set_tcp_nodelay(true);
-    if keepalive.is_zero() {
-        let _ = socket.set_keepalive(false);
-    } else {
-        let probes = TcpKeepalive::new()
-            .with_time(keepalive)
-            .with_interval(keepalive);
-        let _ = socket.set_tcp_keepalive(&probes);
-    }
+    let _ = match Keepalive::new(keepalive, keepalive) {
+        Some(keepalive) => keepalive.set(socket),
+        None => socket.set_keepalive(false),
+    };
 }
 
 /// Whether they are set.
 fn has(socket: &SockRef<'_>, keepalive: Duration) -> bool {
     socket.tcp_nodelay().is_ok_and(|it| it)
-        && socket.keepalive().is_ok_and(|it| it != keepalive.is_zero())
-        && (keepalive.is_zero() || socket.tcp_keepalive_time().is_ok_and(|it| it == keepalive))
+        && match Keepalive::new(keepalive, keepalive) {
+            Some(keepalive) => keepalive.is_on(socket),
+            None => socket.keepalive().is_ok_and(|on| !on),
+        }
 }
 
 #[cfg(test)]
@@ -99,6 +98,16 @@ mod tests {
         let other = TcpStream::connect(to).await.unwrap();
         let (third, _) = socket.accept().await.unwrap();
         assert_eq!(seen(&third), (true, true, 7));
+        // What the system refuses is the nearest it takes.
+        for (keepalive, seconds) in [(1, 1), (5500, 5), (36_000_000, 32767)] {
+            options.hand_down(&socket, Duration::from_millis(keepalive));
+            let client = TcpStream::connect(to).await.unwrap();
+            let (accepted, _) = socket.accept().await.unwrap();
+            assert_eq!(seen(&accepted), (true, true, seconds));
+            options.see_to(&accepted);
+            assert_eq!(options.older, 0, "{keepalive} ms are seen to be there");
+            drop(client);
+        }
         options.hand_down(&socket, Duration::ZERO);
         let none = TcpStream::connect(to).await.unwrap();
         let (fourth, _) = socket.accept().await.unwrap();

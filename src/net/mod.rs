@@ -1,6 +1,7 @@
 //! Byte streams: one type for clear text, TLS and the built-in store, and who is at the other end.
 
 pub mod descriptors;
+pub mod keepalive;
 mod tap;
 
 use std::io;
