@@ -386,6 +386,31 @@ async fn sessions_are_listed_and_ended() {
     assert_eq!(nobody.asked_to_end(), None);
 }
 
+/// The threads that serve mail, here the test's own one, are not kept by what an operator asks for.
+#[tokio::test(flavor = "current_thread")]
+async fn what_may_take_long_is_done_on_a_thread_that_serves_no_mail() {
+    let port = Port::open(None).await;
+    for (request, want) in [
+        ("GET /metrics", 200),
+        ("GET /api/v1/sessions", 200),
+        ("DELETE /api/v1/sessions?user=alice", 200),
+        ("DELETE /api/v1/sessions/x", 200),
+        ("GET /api/v1/backends", 200),
+        ("GET /api/v1/route?user=alice", 200),
+        ("GET /api/v1/moves", 503),
+        ("POST /api/v1/move", 503),
+    ] {
+        let status = port
+            .status(&format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            .await;
+        assert_eq!(status, want, "{request}");
+        let asked_on = std::mem::take(&mut *port.gateway.asked_on.lock().unwrap());
+        assert!(!asked_on.is_empty(), "{request}");
+        let here = std::thread::current().id();
+        assert!(!asked_on.contains(&here), "{request}");
+    }
+}
+
 #[tokio::test]
 async fn backends_and_routes_are_told() {
     let port = Port::open(None).await;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use tokio::task::spawn_blocking;
 
 use super::access::Access;
 use super::gateway::Gateway;
@@ -39,7 +40,11 @@ enum Needs {
 }
 
 enum Handler {
+    /// What is at hand: a page, a word.
     Now(fn(&Call) -> Reply),
+    /// What takes the longer the more sessions, hosts or orders there are.
+    Aside(fn(&Call) -> Reply),
+    /// What waits for others.
     Later(fn(Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>),
 }
 
@@ -91,35 +96,35 @@ static TABLE: &[Endpoint] = &[
         path: "/metrics",
         needs: Needs::Token,
         query: &[],
-        handler: Handler::Now(metrics),
+        handler: Handler::Aside(metrics),
     },
     Endpoint {
         method: Method::GET,
         path: "/api/v1/sessions",
         needs: Needs::Token,
         query: FILTER,
-        handler: Handler::Now(sessions),
+        handler: Handler::Aside(sessions),
     },
     Endpoint {
         method: Method::DELETE,
         path: "/api/v1/sessions",
         needs: Needs::Token,
         query: FILTER,
-        handler: Handler::Now(end_sessions),
+        handler: Handler::Aside(end_sessions),
     },
     Endpoint {
         method: Method::DELETE,
         path: "/api/v1/sessions/{id}",
         needs: Needs::Token,
         query: &[],
-        handler: Handler::Now(end_session),
+        handler: Handler::Aside(end_session),
     },
     Endpoint {
         method: Method::GET,
         path: "/api/v1/backends",
         needs: Needs::Token,
         query: &[],
-        handler: Handler::Now(backends),
+        handler: Handler::Aside(backends),
     },
     Endpoint {
         method: Method::PUT,
@@ -140,7 +145,7 @@ static TABLE: &[Endpoint] = &[
         path: "/api/v1/moves",
         needs: Needs::Token,
         query: &["job"],
-        handler: Handler::Now(director::moves),
+        handler: Handler::Aside(director::moves),
     },
     Endpoint {
         method: Method::DELETE,
@@ -269,7 +274,21 @@ async fn judged(
     };
     match row.handler {
         Handler::Now(handler) => handler(&call),
+        Handler::Aside(handler) => aside(move || handler(&call)).await,
         Handler::Later(handler) => handler(call).await,
+    }
+}
+
+/// Does what may take long on a thread that serves no mail. Once begun it goes on, also where the asker
+/// goes away.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

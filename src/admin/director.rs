@@ -8,6 +8,7 @@
 //! "finished"}}`. `GET /api/v1/moves` answers `{"moves":[{"user","backend","host","since"}],
 //! "holds":[{"user","since"}],"jobs":[…]}`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -15,10 +16,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::api::{Call, bad_request};
+use super::api::{Call, aside, bad_request};
 use super::http::Reply;
 use crate::backend::config::MAX_WEIGHT;
 use crate::protocol::UserName;
+use crate::session::Gateway;
 use crate::session::director::{HostChange, Wrong};
 use crate::state::mover::{Job, Wish};
 use crate::state::orders::told_time;
@@ -91,17 +93,17 @@ pub(super) async fn change_host(call: Call) -> Reply {
 
 /// `POST /api/v1/move`
 pub(super) async fn move_users(call: Call) -> Reply {
-    let Some(gateway) = call.gateway.serving() else {
-        return not_serving();
-    };
+    // A list may have fifty thousand, and each name is looked for in the map.
+    let begun = aside(move || begin_all(&call)).await;
+    outcome(begun).await
+}
+
+fn begin_all(call: &Call) -> Result<Begun, Reply> {
+    let gateway = call.gateway.serving().ok_or_else(not_serving)?;
     let list = call.body.trim_ascii_start().starts_with(b"[");
-    let bodies: Result<Vec<MoveBody>, Reply> = match list {
-        true => parsed(&call),
-        false => parsed(&call).map(|one| vec![one]),
-    };
-    let bodies = match bodies {
-        Ok(bodies) => bodies,
-        Err(refusal) => return refusal,
+    let bodies: Vec<MoveBody> = match list {
+        true => parsed(call)?,
+        false => vec![parsed(call)?],
     };
     let mut wishes = Vec::with_capacity(bodies.len());
     let mut wrong: Vec<(String, Wrong)> = Vec::new();
@@ -130,9 +132,9 @@ pub(super) async fn move_users(call: Call) -> Reply {
             .map(|(user, why)| json!({ "user": user, "error": why.text() }))
             .collect();
         let body = json!({ "error": text, "errors": all });
-        return Reply::json_with(StatusCode::NOT_FOUND, &body);
+        return Err(Reply::json_with(StatusCode::NOT_FOUND, &body));
     }
-    work(&call, wishes).await
+    begin(call, &gateway, wishes)
 }
 
 /// `DELETE /api/v1/moves/{user}`
@@ -145,24 +147,42 @@ pub(super) async fn undo_move(call: Call) -> Reply {
         return bad_request("this can be no user's name");
     };
     match gateway.wish_back(&user) {
-        Ok(wish) => work(&call, vec![wish]).await,
+        Ok(wish) => outcome(begin(&call, &gateway, vec![wish])).await,
         Err(wrong) => refused(&wrong),
     }
 }
 
-async fn work(call: &Call, wishes: Vec<Wish>) -> Reply {
-    let Some(gateway) = call.gateway.serving() else {
-        return not_serving();
-    };
+/// A job, and how long whoever asked for it waits for its end.
+struct Begun {
+    job: Arc<Job>,
+    patience: Duration,
+}
+
+fn begin(call: &Call, gateway: &Gateway, wishes: Vec<Wish>) -> Result<Begun, Reply> {
     let patience = match call.query.get("wait") {
         None | Some("true") => ANSWER,
         Some("false") => Duration::ZERO,
-        Some(_) => return bad_request("expected true or false in `wait`"),
+        Some(_) => return Err(bad_request("expected true or false in `wait`")),
     };
     let job = gateway.state.move_users(wishes);
-    if patience.is_zero() || timeout(patience, job.finished()).await.is_err() {
-        return Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) }));
-    }
+    Ok(Begun { job, patience })
+}
+
+async fn outcome(begun: Result<Begun, Reply>) -> Reply {
+    let Begun { job, patience } = match begun {
+        Ok(begun) => begun,
+        Err(refusal) => return refusal,
+    };
+    let finished = !patience.is_zero() && timeout(patience, job.finished()).await.is_ok();
+    // As many may have failed as there were in the list.
+    let told = move || match finished {
+        true => ended(&job),
+        false => Reply::json_with(StatusCode::ACCEPTED, &json!({ "job": shown(&job) })),
+    };
+    aside(told).await
+}
+
+fn ended(job: &Job) -> Reply {
     let failed = job.failed();
     let mut body = json!({
         "moved": job.moved(),
@@ -194,8 +214,13 @@ pub(super) fn moves(call: &Call) -> Reply {
             None => Reply::error(StatusCode::NOT_FOUND, "there is no such job"),
         };
     }
-    let orders = gateway.state.orders();
-    let mut moves: Vec<_> = orders.moves().map(|(_, moved)| moved).collect();
+    // Copied at once: while they are read, logins may wait for who wants to change them.
+    let (mut moves, mut holds): (Vec<_>, Vec<_>) = {
+        let orders = gateway.state.orders();
+        let moves = orders.moves().map(|(_, moved)| moved.clone()).collect();
+        let holds = orders.holds().map(|(_, hold)| hold.clone()).collect();
+        (moves, holds)
+    };
     moves.sort_unstable_by(|a, b| a.user.cmp(&b.user));
     let moves = moves.into_iter().map(|moved| {
         json!({
@@ -205,7 +230,6 @@ pub(super) fn moves(call: &Call) -> Reply {
             "since": told_time(moved.since),
         })
     });
-    let mut holds: Vec<_> = orders.holds().map(|(_, hold)| hold).collect();
     holds.sort_unstable_by(|a, b| (&a.user, a.since).cmp(&(&b.user, b.since)));
     // One stands for the name, one for the user behind it.
     holds.dedup_by(|a, b| a.user == b.user);
@@ -243,7 +267,7 @@ pub(super) async fn release(call: Call) -> Reply {
     }
 }
 
-fn of_user(call: &Call) -> Result<(std::sync::Arc<crate::session::Gateway>, UserName), Reply> {
+fn of_user(call: &Call) -> Result<(Arc<Gateway>, UserName), Reply> {
     let body: UserBody = parsed(call)?;
     let user = UserName::new(body.user.as_bytes())
         .map_err(|_| bad_request("`user` can be no user's name"))?;

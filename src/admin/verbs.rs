@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use hyper::StatusCode;
+use tokio::runtime::Handle;
 
-use super::api::{Call, FILTER, bad_request, plain};
+use super::api::{Call, FILTER, aside, bad_request, plain};
 use super::gateway::Readiness;
 use super::http::{Query, Reply};
 use crate::protocol::{Farewell, Protocol, UserName};
@@ -139,10 +140,13 @@ pub(super) async fn route(call: Call) -> Reply {
         Ok(protocol) => protocol.unwrap_or(Protocol::Imap),
         Err(text) => return bad_request(&text),
     };
-    match call.gateway.explain(user, protocol).await {
+    // It goes through all rules and all that is ordered, and waits for lookups between.
+    let runtime = Handle::current();
+    let explain = move || match runtime.block_on(call.gateway.explain(user, protocol)) {
         Ok(explained) => Reply::json(&explained),
         Err(nobody) => Reply::json_with(StatusCode::NOT_FOUND, &nobody),
-    }
+    };
+    aside(explain).await
 }
 
 pub(super) async fn upgrade(call: Call) -> Reply {

@@ -2,21 +2,34 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use gatepost::admin::{self, Backend, Gateway, Host, HostState, Readiness};
 use gatepost::protocol::{Protocol, Secret, UserName};
-use gatepost::session::registry::{Entry, LoggedIn, Registry};
+use gatepost::session::{
+    self,
+    registry::{Entry, LoggedIn, Registry},
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 pub(super) struct Fake {
+    /// The threads on which it was asked for something that may take long.
+    pub(super) asked_on: Mutex<Vec<ThreadId>>,
     pub(super) readiness: AtomicU8,
     pub(super) sessions: Arc<Registry>,
+}
+
+impl Fake {
+    fn note(&self) {
+        let here = std::thread::current().id();
+        self.asked_on.lock().unwrap().push(here);
+    }
 }
 
 impl Gateway for Fake {
@@ -29,14 +42,22 @@ impl Gateway for Fake {
     }
 
     fn metrics(&self) -> String {
+        self.note();
         "gatepost_build_info 1\n".into()
     }
 
     fn sessions(&self) -> Arc<Registry> {
+        self.note();
         self.sessions.clone()
     }
 
+    fn serving(&self) -> Option<Arc<session::Gateway>> {
+        self.note();
+        None
+    }
+
     fn backends(&self) -> Vec<Backend> {
+        self.note();
         let host = |name: &str, state, weight, sessions| Host {
             name: name.into(),
             state,
@@ -75,6 +96,7 @@ impl Gateway for Fake {
         protocol: Protocol,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send + '_>> {
         Box::pin(async move {
+            self.note();
             let told = json!({"user": user.as_str(), "protocol": protocol.as_str()});
             match user.as_str() {
                 "nobody" => Err(told),
@@ -96,6 +118,7 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gateway = Arc::new(Fake {
+            asked_on: Mutex::default(),
             readiness: AtomicU8::new(1),
             sessions: Arc::default(),
         });
