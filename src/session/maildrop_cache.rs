@@ -36,11 +36,23 @@ pub struct Key {
     pub mailbox: String,
 }
 
+impl Key {
+    /// By what it is locked: most hosts take a name in any case, and one maildrop is not to be two
+    /// because its user typed the name in two ways. Where case does matter, two users wait for each other.
+    pub fn canonical(&self) -> Key {
+        Key {
+            user: self.user.to_ascii_lowercase(),
+            ..self.clone()
+        }
+    }
+}
+
 /// The lists of many maildrops.
 #[derive(Debug)]
 pub struct MaildropCache {
     limit: usize,
     inner: Mutex<Inner>,
+    /// By canonical name, as `guarded`.
     leased: Mutex<HashSet<Key>>,
     guarded: Mutex<HashSet<Key>>,
 }
@@ -156,16 +168,18 @@ impl MaildropCache {
 
     /// A maildrop for one session alone; `None` while another has it.
     pub fn lease(self: &Arc<Self>, key: &Key) -> Option<Lease> {
+        let key = key.canonical();
         self.leases().insert(key.clone()).then(|| Lease {
-            key: key.clone(),
+            key,
             cache: self.clone(),
         })
     }
 
     /// The right to take marks away in a mailbox; `None` while another has it.
     pub fn guard(self: &Arc<Self>, key: &Key) -> Option<Guarding> {
+        let key = key.canonical();
         self.guards().insert(key.clone()).then(|| Guarding {
-            key: key.clone(),
+            key,
             cache: self.clone(),
         })
     }
@@ -253,6 +267,26 @@ mod tests {
         assert!(cache.lease(&key("a")).is_none());
         drop(lease);
         assert!(cache.lease(&key("a")).is_some());
+    }
+
+    /// As it is for all gateways together: a name is the same however it is typed.
+    #[test]
+    fn one_session_at_a_time_in_whatever_case() {
+        let cache = Arc::new(MaildropCache::default());
+        let lease = cache.lease(&key("Bob@x.example"));
+        assert!(lease.is_some() && cache.lease(&key("bob@X.example")).is_none());
+        let guard = cache.guard(&key("bob@x.example"));
+        assert!(guard.is_some() && cache.guard(&key("BOB@x.example")).is_none());
+        drop((lease, guard));
+        assert!(cache.lease(&key("bob@x.example")).is_some());
+        assert!(cache.guard(&key("Bob@x.example")).is_some());
+        // A mailbox's name is the host's.
+        let other = Key {
+            mailbox: "Inbox".into(),
+            ..key("Bob@x.example")
+        };
+        let lease = cache.lease(&key("bob@x.example"));
+        assert!(lease.is_some() && cache.lease(&other).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -400,3 +400,21 @@ fn a_locked_maildrop_is_free_after_quit() {
     assert!(free, "still in use");
     drop(first);
 }
+
+/// However a user's name is typed, and on a gateway that shares no state.
+#[test]
+fn a_locked_maildrop_is_locked_in_whatever_case() {
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let gateway = Settings::to("demo://")
+        .top("pop3: { lock: true }")
+        .start(&scratch, &pki);
+    let mut first = Pop3::plain(gateway.ports.pop3);
+    let answer = first.login(Way::UserPass, "demo", "demo");
+    assert!(answer.starts_with("+OK"), "{answer}");
+    for name in ["Demo", "DEMO"] {
+        let answer = Pop3::plain(gateway.ports.pop3).login(Way::UserPass, name, "demo");
+        assert!(answer.starts_with("-ERR [IN-USE]"), "{name}: {answer}");
+    }
+    first.ok("NOOP");
+}

@@ -56,12 +56,14 @@ impl Guard {
     }
 
     fn key(&self) -> String {
-        let Key {
-            backend,
-            user,
-            mailbox,
-        } = &self.maildrop;
-        format!("pop3-delete/{backend}/{user}/{mailbox}")
+        note(&self.maildrop.canonical())
+    }
+
+    /// Where a note may be: notes were once kept under the name as it was typed.
+    fn keys(&self) -> impl Iterator<Item = String> {
+        let (key, typed) = (self.key(), note(&self.maildrop));
+        let typed = (typed != key).then_some(typed);
+        [key].into_iter().chain(typed)
     }
 
     /// Whether no other session is about this maildrop's marks; if so, none will be.
@@ -103,15 +105,10 @@ impl Guard {
             Claim::Others | Claim::Unknown => return None,
         }
         let mut all = marks;
-        match self.noted().await? {
-            Some((before, noted)) if before == uid_validity => {
-                for &(first, last) in noted.ranges() {
-                    all.push(first, last);
-                }
-                all.normalise();
-            }
-            _ => {}
+        for &(first, last) in self.noted(uid_validity).await?.ranges() {
+            all.push(first, last);
         }
+        all.normalise();
         let mut value = uid_validity.to_string().into_bytes();
         for &(first, last) in all.ranges() {
             value.extend_from_slice(format!(" {first}:{last}").as_bytes());
@@ -122,24 +119,29 @@ impl Guard {
 
     /// All marks are back.
     pub(super) async fn forget(&self) {
-        // One that stays is put back once more, which changes nothing.
-        let _ = self.journal.remove(&self.key()).await;
+        for key in self.keys() {
+            // One that stays is put back once more, which changes nothing.
+            let _ = self.journal.remove(&key).await;
+        }
     }
 
-    /// What is noted. None: that cannot be told.
-    async fn noted(&self) -> Option<Option<(u64, UidSet)>> {
-        let value = self.journal.get(&self.key()).await.ok()?;
-        let Some(value) = value else {
-            return Some(None);
-        };
-        let text = String::from_utf8(value).ok()?;
-        let (uid_validity, ranges) = text.split_once(' ')?;
+    /// What is noted of this mailbox, and none of one that had its name before. None: that cannot be told.
+    async fn noted(&self, uid_validity: u64) -> Option<UidSet> {
         let mut set = UidSet::new();
-        for range in ranges.split(' ') {
-            set.read(range.as_bytes());
+        for key in self.keys() {
+            let Some(value) = self.journal.get(&key).await.ok()? else {
+                continue;
+            };
+            let text = String::from_utf8(value).ok()?;
+            let (before, ranges) = text.split_once(' ')?;
+            if before.parse::<u64>().ok()? == uid_validity {
+                for range in ranges.split(' ') {
+                    set.read(range.as_bytes());
+                }
+            }
         }
         set.normalise();
-        Some(Some((uid_validity.parse().ok()?, set)))
+        Some(set)
     }
 
     /// Puts marks back that a session before could not. Whatever goes wrong, the note stays.
@@ -153,11 +155,9 @@ impl Guard {
     where
         H: AsyncRead + AsyncWrite + Unpin,
     {
-        let Some(Some((before, marks))) = self.noted().await else {
-            return from_host;
-        };
+        let marks = self.noted(uid_validity).await.unwrap_or_default();
         // A session that is in the middle of it does that itself.
-        if before != uid_validity || self.claim().await != Claim::Ours {
+        if marks.is_empty() || self.claim().await != Claim::Ours {
             return from_host;
         }
         // Only in a mailbox that is selected and is still the same.
@@ -198,6 +198,16 @@ impl Guard {
         self.alone = None;
         from_host
     }
+}
+
+/// What the note of a maildrop is called.
+fn note(maildrop: &Key) -> String {
+    let Key {
+        backend,
+        user,
+        mailbox,
+    } = maildrop;
+    format!("pop3-delete/{backend}/{user}/{mailbox}")
 }
 
 /// What follows from what the host said.
