@@ -17,7 +17,7 @@ pub(in crate::session) struct Places {
 /// A place among a user's sessions.
 pub(super) struct Own {
     _here: limits::UserSession,
-    _together: Entered,
+    _together: Option<Entered>,
 }
 
 impl Places {
@@ -33,10 +33,7 @@ impl Session<'_> {
     pub(super) async fn room_for(&self, canonical: &str) -> Result<(), Failure> {
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
         tables.room(limits, canonical, self.ip()).map_err(met)?;
-        if self.gateway.state.is_shared() {
-            drop(self.together(canonical).await?);
-        }
-        Ok(())
+        self.together(canonical).await.map(drop)
     }
 
     /// That place, when the host has let the user in.
@@ -48,16 +45,17 @@ impl Session<'_> {
         })
     }
 
-    /// The same for all replicas together, where they share a store.
-    async fn together(&self, canonical: &str) -> Result<Entered, Failure> {
-        let (mut together, mut names) = (Vec::new(), Vec::new());
-        if self.gateway.state.is_shared() {
-            for (key, most, name) in limits::together(&self.gateway.limits, canonical, self.ip()) {
-                together.push((key, most));
-                names.push(name);
-            }
+    /// The same for all replicas together; none where they share no store.
+    async fn together(&self, canonical: &str) -> Result<Option<Entered>, Failure> {
+        if !self.gateway.state.is_shared() {
+            return Ok(None);
         }
-        let entered = self.gateway.state.enter(together).await;
+        let (mut together, mut names) = (Vec::new(), Vec::new());
+        for (key, most, name) in limits::together(&self.gateway.limits, canonical, self.ip()) {
+            together.push((key, most));
+            names.push(name);
+        }
+        let entered = self.gateway.state.enter(together).await.map(Some);
         entered.map_err(|full| met(names.get(full).copied().unwrap_or("per_user")))
     }
 
