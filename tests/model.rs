@@ -15,6 +15,8 @@ mod places;
 mod real;
 #[path = "model/reference.rs"]
 mod reference;
+#[path = "model/waits.rs"]
+mod waits;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;

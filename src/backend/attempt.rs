@@ -40,13 +40,15 @@ pub(super) enum Then {
 type Failed = (Failure, Then);
 
 impl Backend {
+    /// Of the two times the one is until when there is patience with hosts, and later for each wait that is
+    /// nobody's fault; the other becomes when this host was reached for.
     pub(super) async fn attempt(
         &self,
         host: &Arc<Host>,
         request: &Request<'_>,
         pass: &Pass,
         dialogue: &mut dyn Dialogue,
-        patience: &mut Instant,
+        (patience, asked_at): (&mut Instant, &mut Instant),
     ) -> Result<Connected, Failed> {
         let endpoint = endpoint(host, request.protocol)?;
         let shown = self.shown(request);
@@ -69,6 +71,7 @@ impl Backend {
 
         // Last before the host is asked: whoever waits for a turn need not keep others away.
         seat.claimed(self.claim(host, pass).await?);
+        *asked_at = Instant::now();
         let login = HostLogin {
             user,
             credentials,

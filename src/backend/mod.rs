@@ -243,6 +243,7 @@ impl Backend {
         // However many hosts are silent: their user is told within the time that one may take.
         let mut patience = begun + (connect_timeout + greeting_timeout).max(retry_for);
         let mut asked = false;
+        let mut asked_at = begun;
         let plain;
         let pass = match request.pass {
             Some(pass) => pass,
@@ -280,7 +281,8 @@ impl Backend {
                 if asked && Instant::now() >= patience {
                     return Err(last);
                 }
-                let attempt = self.attempt(&host, &request, pass, dialogue, &mut patience);
+                let times = (&mut patience, &mut asked_at);
+                let attempt = self.attempt(&host, &request, pass, dialogue, times);
                 let (failure, then) = match attempt.await {
                     Ok(connected) => {
                         self.metrics.connected(begun.elapsed());
@@ -291,6 +293,7 @@ impl Backend {
                 last = Refusal {
                     failure,
                     host: Some(host.name().to_string()),
+                    took: asked_at.elapsed(),
                     then: AfterAll::Nothing,
                 };
                 if !matches!(then, Then::Occupied(_)) {

@@ -1,6 +1,7 @@
 //! A login to be made on a backend, and what comes of it.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::Seat;
 use crate::net::Stream;
@@ -67,6 +68,9 @@ pub struct Refusal {
     pub failure: Failure,
     /// The last host that was tried.
     pub host: Option<String>,
+    /// How long that one took, from when it was reached for: a login may have waited before, for a turn
+    /// or at other hosts. Says something of a host that was asked.
+    pub took: Duration,
     /// What is to be done about it.
     pub then: AfterAll,
 }
@@ -85,6 +89,7 @@ impl Refusal {
         Refusal {
             failure,
             host: None,
+            took: Duration::ZERO,
             then: AfterAll::Nothing,
         }
     }

@@ -87,6 +87,8 @@ pub(super) struct Tls {
 struct Facts {
     backend: Option<String>,
     host: Option<String>,
+    /// How long that host took, where it did not let the user in.
+    took: Option<Duration>,
     /// Set once the penalties let it pass.
     tried: Option<limits::Try>,
     /// The same under the name that was typed, where a lookup service was asked and the user has
@@ -121,8 +123,12 @@ impl Session<'_> {
                 let tables = &self.gateway.tables;
                 match (failure, &login.credentials) {
                     // Where the host asks on, the client says how long it takes.
+                    // What else was waited for a stranger does not wait for.
                     (Failure::Refused { .. }, Credentials::Password(_)) => {
-                        tables.refused_after(shown.elapsed());
+                        facts
+                            .took
+                            .into_iter()
+                            .for_each(|took| tables.refused_after(took));
                     }
                     (Failure::NoRoute, _) => delay = delay.max(tables.refusal()),
                     _ => {}
@@ -282,7 +288,7 @@ impl Session<'_> {
         let mut connected = match target.connect_with(request, client).await {
             Ok(connected) => connected,
             Err(refusal) => {
-                facts.host = refusal.host;
+                (facts.host, facts.took) = (refusal.host, Some(refusal.took));
                 return Err((refusal.failure, refusal.then));
             }
         };

@@ -9,7 +9,7 @@ use gatepost::backend::{Answered, Backends, Inside, Surroundings};
 use gatepost::config::Config;
 use gatepost::net::{Peer, Stream};
 use gatepost::observe::{SessionIds, metrics};
-use gatepost::protocol::{ClearLogin, Farewell, Protocol};
+use gatepost::protocol::{ClearLogin, Farewell, Protocol, UserName};
 use gatepost::session::registry::Filter;
 use gatepost::session::{Arrival, Certificates, Front, Gateway, Registry};
 use gatepost::state::State;
@@ -67,6 +67,11 @@ fn name(user: Option<usize>) -> String {
 
 impl Real {
     pub(crate) fn new() -> Self {
+        Real::with_settings(str::to_owned)
+    }
+
+    /// With settings that are made from those above.
+    pub(crate) fn with_settings(change: impl Fn(&str) -> String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -77,8 +82,9 @@ impl Real {
             heard: Mutex::default(),
         });
         let guard = runtime.enter();
+        let (settings, here) = (change(SETTINGS), Path::new("/"));
         let (config, _) =
-            Config::parse(Path::new("proxy.yaml"), SETTINGS, Path::new("/"), &|_| None).unwrap();
+            Config::parse(Path::new("proxy.yaml"), &settings, here, &|_| None).unwrap();
         let reached = hosts.clone();
         let around = Surroundings {
             inside: Some(Inside::new(move |host, _| reached.dial(host))),
@@ -144,6 +150,23 @@ impl Real {
             ..Filter::default()
         };
         (seats, self.gateway.registry.list(&filter).len())
+    }
+
+    /// Has a user's logins wait.
+    pub(crate) fn hold(&self, user: usize) {
+        let user = UserName::new(name(Some(user)).as_bytes()).unwrap();
+        self.runtime.block_on(self.gateway.hold(&user)).unwrap();
+    }
+
+    /// Has them go on.
+    pub(crate) fn release(&self, user: usize) {
+        let user = UserName::new(name(Some(user)).as_bytes()).unwrap();
+        self.runtime.block_on(self.gateway.release(&user)).unwrap();
+    }
+
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.block_on(async { Instant::now() })
     }
 
     /// A client says something, and nobody waits for what comes of it.
@@ -346,7 +369,7 @@ impl Real {
         closed
     }
 
-    fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.runtime.block_on(async { sleep(time).await });
     }
 
