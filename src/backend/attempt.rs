@@ -53,9 +53,10 @@ impl Backend {
         let endpoint = endpoint(host, request.protocol)?;
         let shown = self.shown(request);
         let (user, credentials) = shown.map_err(|failure| (failure, Then::GiveUp))?;
-        let mut seat = host
-            .sit()
-            .map_err(|failure| (failure, self.if_full(host, pass)))?;
+        let mut seat = match request.seat.and_then(|seat| seat.beside(host)) {
+            Some(seat) => seat,
+            None => (host.sit()).map_err(|failure| (failure, self.if_full(host, pass)))?,
+        };
         host.ask(endpoint.protocol)
             .map_err(|failure| (failure, Then::Skipped))?;
         let queued = Instant::now();

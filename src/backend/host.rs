@@ -334,6 +334,11 @@ impl Host {
         }
     }
 
+    /// Whether this is the other one, perhaps under other settings, as far as its sessions go.
+    pub(super) fn counts_with(&self, other: &Host) -> bool {
+        Arc::ptr_eq(&self.sessions, &other.sessions)
+    }
+
     pub(super) fn leave(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
     }

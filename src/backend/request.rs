@@ -28,6 +28,9 @@ pub struct Request<'a> {
     pub behind: &'a [u8],
     /// Who the user is to the state, and what was decided; none: known by the login name only.
     pub pass: Option<&'a Pass>,
+    /// The place of a session whose connection was lost and is made again: it counts on the host
+    /// already. Keep it for longer than [`Connected::seat`].
+    pub seat: Option<&'a Seat>,
 }
 
 /// Whoever holds the mail client while a host decides on its login.

@@ -4,6 +4,7 @@
 //! user has live sessions, new ones go where those are, whatever hash, weights or load say since;
 //! [`State`](crate::state::State) knows where that is.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::host::Host;
@@ -15,7 +16,15 @@ use crate::state::{Ask, Claim};
 pub struct Seat {
     host: Arc<Host>,
     claim: Option<Claim>,
-    _counted: Option<metrics::Counted>,
+    count: Count,
+}
+
+/// How a place counts on its host.
+enum Count {
+    /// Once, as a login or a session.
+    Once(Option<metrics::Counted>),
+    /// With the session that it is a part of.
+    WithAnother,
 }
 
 impl Seat {
@@ -24,8 +33,18 @@ impl Seat {
         Seat {
             host,
             claim: None,
-            _counted: None,
+            count: Count::Once(None),
         }
+    }
+
+    /// A place for another connection of the session that has this one, which has to outlive it; none
+    /// where that session counts on another host.
+    pub(super) fn beside(&self, host: &Arc<Host>) -> Option<Self> {
+        self.host.counts_with(host).then(|| Seat {
+            host: host.clone(),
+            claim: None,
+            count: Count::WithAnother,
+        })
     }
 
     /// The host.
@@ -40,7 +59,9 @@ impl Seat {
 
     /// The login succeeded.
     pub(super) fn settle(&mut self) {
-        self._counted = Some(self.host.metrics.session());
+        if let Count::Once(counted) = &mut self.count {
+            *counted = Some(self.host.metrics.session());
+        }
     }
 
     /// How the session is asked to leave, because its user goes to another host; it is at once, if it
@@ -52,8 +73,16 @@ impl Seat {
     }
 }
 
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.host.name()).finish()
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.host.leave();
+        if let Count::Once(_) = self.count {
+            self.host.leave();
+        }
     }
 }

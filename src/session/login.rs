@@ -284,6 +284,7 @@ impl Session<'_> {
             origin: Some(self.origin(visit.told)),
             behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
             pass: Some(&way.pass),
+            seat: None,
         };
         let mut connected = match target.connect_with(request, client).await {
             Ok(connected) => connected,

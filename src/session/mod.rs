@@ -42,7 +42,7 @@ use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
-use crate::backend::{Answered, Backends};
+use crate::backend::{Answered, Backends, Seat};
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics, transcript};
@@ -342,13 +342,12 @@ fn serve<'a>(
     } = bridge;
     match far {
         Far::Relayed(host) => {
-            let lost = move || places.host().lost_session();
+            let lost = move || places.seat().host().lost_session();
             Box::pin(relay::relay(client, host, handover, live, idle, lost))
         }
         Far::Translated(translated) => Box::pin(async move {
-            let ended = serve_maildrop(live, metrics, client, handover, *translated, idle).await;
-            drop(places);
-            ended
+            let seat = places.seat();
+            serve_maildrop(live, metrics, client, handover, *translated, seat, idle).await
         }),
     }
 }
@@ -360,6 +359,7 @@ async fn serve_maildrop(
     mut client: Stream,
     handover: Handover,
     translated: login::Translated,
+    seat: &Seat,
     idle: Duration,
 ) -> Ended {
     let login::Translated {
@@ -380,7 +380,11 @@ async fn serve_maildrop(
         idle,
         traffic: &live.traffic,
     };
-    let again = again::SameHost { ticket, seat: None };
+    let again = again::SameHost {
+        ticket,
+        first: seat,
+        last: None,
+    };
     let stop = |heard| live.end_asked_beyond(heard);
     let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
     remembered.put(maildrop, served.remainder);

@@ -213,6 +213,7 @@ impl Alice {
             origin: None,
             behind: b"",
             pass: None,
+            seat: None,
         }
     }
 }

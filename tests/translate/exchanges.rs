@@ -89,6 +89,7 @@ async fn visit(
             }),
             behind: opening.behind(),
             pass: None,
+            seat: None,
         };
         let connected = backend.connect(request).await.unwrap();
         let mut welcome = connected.welcome;

@@ -80,6 +80,7 @@ async fn log_in(backend: &Backend) -> Result<(), Refusal> {
         origin: None,
         behind: b"a STATUS x\r\n",
         pass: None,
+        seat: None,
     };
     backend.connect(request).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! The places that a session holds: among its user's sessions, here and over all gateways, and on its
 //! host.
 
-use crate::backend::{Host, Seat};
+use crate::backend::Seat;
 use crate::observe::metrics;
 use crate::protocol::Failure;
 use crate::session::{Session, limits};
@@ -21,9 +21,9 @@ pub(super) struct Own {
 }
 
 impl Places {
-    /// The host.
-    pub(in crate::session) fn host(&self) -> &Host {
-        self.host.host()
+    /// That on the host.
+    pub(in crate::session) fn seat(&self) -> &Seat {
+        &self.host
     }
 }
 
