@@ -116,6 +116,7 @@ impl Gateway {
             user: name.to_string(),
             since: now(),
             until: None,
+            of: None,
         };
         let mut keys = vec![owner, Owner::named(&name)];
         keys.dedup();

@@ -136,10 +136,7 @@ fn moved_between(before: &Orders, after: &Orders) -> Vec<Owner> {
         let moves = of.moves();
         let other: std::collections::HashMap<_, _> = other.moves().collect();
         let changed = moves.filter(|(owner, moved)| other.get(owner) != Some(moved));
-        let keys = changed.flat_map(|(owner, moved)| {
-            let named = orders::named(&moved.user);
-            Owner::all_keys(owner, named.as_ref().unwrap_or(owner))
-        });
+        let keys = changed.flat_map(|(owner, moved)| orders::keys_of(owner, &moved.user));
         keys.collect()
     };
     let mut moved = lacks(after, before);
@@ -174,6 +171,7 @@ mod tests {
                 user: name.into(),
                 since: 0,
                 until: None,
+                of: None,
             };
             Change::Hold(owner(name), hold)
         };

@@ -57,6 +57,16 @@ pub struct State {
     journal: Option<Journal>,
     jobs: mover::Jobs,
     redis: Option<Arc<redis::Redis>>,
+    heard: shared::Heard,
+}
+
+/// What an order goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Basis {
+    /// Nothing: whatever is ordered now, this comes behind it.
+    Whatever,
+    /// What this process knows to be ordered of the users that it is about.
+    AsSeen,
 }
 
 /// Where orders are kept.
@@ -90,6 +100,7 @@ impl State {
             journal,
             jobs: mover::Jobs::default(),
             redis: None,
+            heard: shared::Heard::default(),
         }
     }
 
@@ -146,36 +157,47 @@ impl State {
     pub async fn order(self: &Arc<Self>, changes: Vec<Change>) -> Result<(), String> {
         match changes.is_empty() {
             true => Ok(()),
-            false => self.order_by(|_| (changes, ())).await,
+            false => {
+                let make = move |_: &Orders| (changes.clone(), ());
+                self.order_on(Basis::Whatever, make).await
+            }
         }
     }
 
-    /// As [`order`](Self::order), where what is to be changed goes by what is ordered: nothing else of
-    /// this process changes it in between. Returns what was made beside the changes.
+    /// As [`order`](Self::order), where what is to be changed goes by what is ordered of the users that
+    /// it is about: of those nothing changes in between, also where other gateways order. Should it
+    /// have, all is made again. Returns what was made beside the changes.
     async fn order_by<T: Send + 'static>(
         self: &Arc<Self>,
-        make: impl FnOnce(&Orders) -> (Vec<Change>, T) + Send + 'static,
+        make: impl Fn(&Orders) -> (Vec<Change>, T) + Send + Sync + 'static,
+    ) -> Result<T, String> {
+        self.order_on(Basis::AsSeen, make).await
+    }
+
+    async fn order_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        basis: Basis,
+        make: impl Fn(&Orders) -> (Vec<Change>, T) + Send + Sync + 'static,
     ) -> Result<T, String> {
         let state = self.clone();
-        let done = tokio::spawn(async move { state.remember(make).await });
+        let done = tokio::spawn(async move { state.remember(basis, make).await });
         done.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     async fn remember<T>(
         &self,
-        make: impl FnOnce(&Orders) -> (Vec<Change>, T),
+        basis: Basis,
+        make: impl Fn(&Orders) -> (Vec<Change>, T),
     ) -> Result<T, String> {
         if let Kept::InFile(turn) = &self.kept {
             turn.come().await?;
         }
         let _turn = self.writing.lock().await;
+        if let Some(redis) = &self.redis {
+            return self.remember_shared(redis, basis, make).await;
+        }
         let (changes, made) = make(&self.orders());
         if changes.is_empty() {
-            return Ok(made);
-        }
-        if let Some(redis) = &self.redis {
-            self.order_shared(redis, &changes).await?;
-            self.take(changes);
             return Ok(made);
         }
         let Kept::InFile(turn) = &self.kept else {
@@ -270,6 +292,7 @@ mod tests {
             user: user.into(),
             since: 0,
             until: None,
+            of: None,
         }
     }
 

@@ -28,10 +28,10 @@ const PART_WAIT: Duration = Duration::from_secs(2);
 
 /// How long sessions may take to leave in all: one that was asked to waits up to half a minute for
 /// the end of a message.
-const LEAVE_WAIT: Duration = Duration::from_secs(40);
+pub(super) const LEAVE_WAIT: Duration = Duration::from_secs(40);
 
 /// What is told of a user who is another move's by now.
-const OVERTAKEN: &str = "another move of the same user came in between";
+const OVERTAKEN: &str = "another move of the same user, or its release, came in between";
 
 /// Most users that are waited for while others are moved.
 const SLOW_MAX: usize = 5 * PART;
@@ -165,10 +165,10 @@ impl State {
     /// Holds users, tells them to leave, and moves those that are gone soon; the others are returned.
     async fn begin(self: &Arc<Self>, job: &Job, part: Vec<Wish>) -> Vec<Leaving> {
         let (wishes, by) = (part.clone(), Instant::now() + LEAVE_WAIT);
-        let version = self.version();
+        let number = self.version();
         let begun = self.order_by(move |orders| {
-            let begun = wishes.into_iter();
-            let begun = begun.map(|wish| Leaving::begin(wish, by, orders, version));
+            let begun = wishes.iter().cloned();
+            let begun = begun.map(|wish| Leaving::begin(wish, by, orders, number));
             let (mut all, mut leaving) = (Vec::new(), Vec::new());
             for (it, changes) in begun.flatten() {
                 all.extend(changes);
@@ -243,10 +243,10 @@ impl State {
             return;
         }
         // Many at once, or the last: each time the file is written.
-        let (mut going, state) = (steps.clone(), self.clone());
+        let (going, state) = (steps.clone(), self.clone());
         let done = self.order_by(move |orders| {
             let (mut all, mut then) = (Vec::new(), Vec::new());
-            for (sessions, mut it) in going.drain(..) {
+            for (sessions, mut it) in going.iter().cloned() {
                 let (now, changes) = it.step(sessions, orders, state.version());
                 all.extend(changes);
                 then.push((now, it));

@@ -55,6 +55,9 @@ pub struct Hold {
     /// A hold that an operator asked for has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
+    /// Which move it is of: two moves of a user have different numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
 }
 
 impl Hold {
@@ -83,6 +86,27 @@ pub enum Change {
     Hold(Owner, Hold),
     /// They go on.
     Release(Owner),
+}
+
+/// What a step changes: of two that are about the same the later one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum About {
+    Way(Owner),
+    Drain(Place),
+    Weight(Place),
+    Hold(Owner),
+}
+
+impl Change {
+    /// What it changes.
+    pub(super) fn about(&self) -> About {
+        match self {
+            Change::Move(owner, _) | Change::Unmove(owner) => About::Way(owner.clone()),
+            Change::Drain(place, _) | Change::Undrain(place) => About::Drain(place.clone()),
+            Change::Weight(place, _) | Change::Unweight(place) => About::Weight(place.clone()),
+            Change::Hold(owner, _) | Change::Release(owner) => About::Hold(owner.clone()),
+        }
+    }
 }
 
 /// Everything that is ordered.
@@ -144,6 +168,25 @@ impl Orders {
     /// The hold of a user by its key.
     pub fn hold(&self, owner: &Owner) -> Option<&Hold> {
         self.holds.get(owner).filter(|hold| hold.holds())
+    }
+
+    /// What there is of a user by its key: the hold, even one that has ended, and the move.
+    pub(super) fn standing(&self, owner: &Owner) -> (Option<&Hold>, Option<&Move>) {
+        (self.holds.get(owner), self.moves.get(owner))
+    }
+
+    /// Under which keys sessions may stand that came by another way than after this step.
+    pub(super) fn led_elsewhere(&self, change: &Change) -> Vec<Owner> {
+        match change {
+            Change::Move(owner, moved) if self.moves.get(owner) != Some(moved) => {
+                keys_of(owner, &moved.user)
+            }
+            Change::Unmove(owner) => match self.moves.get(owner) {
+                Some(moved) => keys_of(owner, &moved.user),
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
     }
 
     /// The drain of a host.
@@ -258,6 +301,12 @@ pub(super) fn named(user: &str) -> Option<Owner> {
     Some(Owner::named(&user))
 }
 
+/// Every key under which sessions of a user may stand, by its key and its name as an operator gave it.
+pub(super) fn keys_of(owner: &Owner, user: &str) -> Vec<Owner> {
+    let named = named(user);
+    Owner::all_keys(owner, named.as_ref().unwrap_or(owner))
+}
+
 /// Seconds of Unix time as RFC 3339 has them.
 pub fn told_time(seconds: u64) -> String {
     // Far beyond any date that can be written.
@@ -272,116 +321,4 @@ pub fn now() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::UserName;
-
-    fn user(name: &str) -> UserName {
-        UserName::new(name.as_bytes()).unwrap()
-    }
-
-    fn moved(user: &str, backend: &str, version: u64) -> Move {
-        Move {
-            user: user.into(),
-            backend: backend.into(),
-            host: None,
-            since: 7,
-            version,
-        }
-    }
-
-    #[test]
-    fn a_move_is_found_by_owner_and_by_name() {
-        let mut orders = Orders::default();
-        let old = Owner::new("old", &user("Alice"));
-        let typed = Owner::named(&user("ALICE@example.com"));
-        orders.apply(Change::Move(
-            old.clone(),
-            moved("alice@example.com", "new", 1),
-        ));
-        let alias = Owner::named(&user("a.smith@example.com"));
-        let other = Owner::new("other", &user("alice"));
-        assert!(orders.moved(&old, &alias).is_some());
-        assert!(orders.moved(&other, &typed).is_some());
-        assert!(orders.moved(&other, &alias).is_none());
-        orders.apply(Change::Move(
-            old.clone(),
-            moved("a.smith@example.com", "new", 2),
-        ));
-        assert!(orders.moved(&other, &typed).is_none());
-        orders.apply(Change::Unmove(old.clone()));
-        assert_eq!(orders, Orders::default());
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let mut orders = Orders::default();
-        let (alice, bob) = (user("alice"), user("jürgen \"x\"/y"));
-        let place = Place::new("old", "[::1]:143");
-        let drain = Drain {
-            since: 1,
-            end: Some(5),
-        };
-        let hold = |until| Hold {
-            user: "alice".into(),
-            since: 3,
-            until,
-        };
-        for change in [
-            Change::Move(Owner::new("old", &alice), moved("alice", "new", 9)),
-            Change::Drain(place.clone(), drain),
-            Change::Weight(place.clone(), 0),
-            Change::Hold(Owner::named(&bob), hold(None)),
-        ] {
-            orders.apply(change);
-        }
-        let text = orders.write();
-        assert_eq!(Orders::read(&text).unwrap(), orders);
-        orders.apply(Change::Hold(
-            Owner::new("x", &alice),
-            hold(Some(now() + 60)),
-        ));
-        assert_eq!(orders.write(), text);
-        for end in 0..text.len() - 1 {
-            assert!(Orders::read(&text[..end]).is_err(), "cut at {end}");
-        }
-        assert!(Orders::read(b"{}").is_err());
-        let newer = String::from_utf8(text)
-            .unwrap()
-            .replace("state\":1", "state\":2");
-        assert!(
-            Orders::read(newer.as_bytes())
-                .unwrap_err()
-                .contains("format 2")
-        );
-    }
-
-    #[test]
-    fn holds_of_moves_end_by_themselves() {
-        let mut orders = Orders::default();
-        let owner = Owner::named(&user("alice"));
-        let hold = |until| Hold {
-            user: "alice".into(),
-            since: 0,
-            until,
-        };
-        for (until, want) in [(None, true), (Some(now() + 60), true), (Some(now()), false)] {
-            orders.apply(Change::Hold(owner.clone(), hold(until)));
-            assert_eq!(orders.held(&owner, &owner), want);
-        }
-        assert!(
-            Drain {
-                since: 0,
-                end: Some(1)
-            }
-            .is_over()
-        );
-        assert!(
-            !Drain {
-                since: 0,
-                end: None
-            }
-            .is_over()
-        );
-    }
-}
+mod tests;

@@ -117,9 +117,22 @@ elseif verb == 'order' or verb == 'heal' then
       redis.call('DEL', p .. ':' .. kind)
     end
   end
+  -- What the order goes by has to stand as the gateway believes: another one may have been quicker.
+  for i = 3, #ARGV, 4 do
+    local kind, field, hold, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    if kind == 'if' then
+      local moved = redis.call('HGET', p .. ':moves', field)
+      if (redis.call('HGET', p .. ':holds', field) or '') ~= hold
+        or (moved and string.match(moved, '^%d+') or '') ~= version then
+        return { 'stale' }
+      end
+    end
+  end
   for i = 3, #ARGV, 4 do
     local kind, field, value, name = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    if kind == 'move' or kind == 'unmove' then
+    if kind == 'if' then
+      -- Looked at above.
+    elseif kind == 'move' or kind == 'unmove' then
       local old = redis.call('HGET', p .. ':moves', field)
       local before = old and string.match(old, '^%d+\t([^\t]*)\t')
       if before and redis.call('HGET', p .. ':names', before) == field then
@@ -146,7 +159,7 @@ elseif verb == 'beat' then
   local answer = { 'ok' }
   if seq < last then return { 'lost' } end
   if seq > last then
-    local entries = redis.call('XRANGE', p .. ':log', (last + 1) .. '-0', '+', 'COUNT', 50)
+    local entries = redis.call('XRANGE', p .. ':log', (last + 1) .. '-0', '+', 'COUNT', ARGV[5])
     if #entries == 0 or entries[1][1] ~= (last + 1) .. '-0' then return { 'lost' } end
     for _, entry in ipairs(entries) do answer[#answer + 1] = entry[2][2] end
   end

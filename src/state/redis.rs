@@ -30,8 +30,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How often a gateway shows that it lives, and hears what others have ordered.
 pub(super) const BEAT: Duration = Duration::from_millis(250);
 
-/// After this long without a beat a gateway counts as dead, in milliseconds.
-const LEASE: u64 = 10_000;
+/// After this long without a beat a gateway counts as dead.
+pub(super) const LIFE: Duration = Duration::from_secs(10);
 
 /// How long to wait before the next try.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ impl Redis {
     /// Connects, and is a gateway from then on; what the site's orders are, and their number.
     pub(super) async fn join(&self) -> Result<(Link, Vec<String>), String> {
         let link = self.connect().await?;
-        let args = ["join".to_owned(), link.gate.to_string(), LEASE.to_string()];
+        let args = ["join".to_owned(), link.gate.to_string(), Redis::lease()];
         let orders = self.run(&link, &args, LONG_ANSWER).await?;
         Ok((link, orders))
     }
@@ -235,7 +235,7 @@ impl Redis {
 
     /// The life of a gateway's name, in milliseconds.
     pub(super) fn lease() -> String {
-        LEASE.to_string()
+        LIFE.as_millis().to_string()
     }
 
     /// A command on the journal's hash.

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::owner::{Owner, Pass, Place};
-use super::redis::{AGAIN, Away, BEAT, Link, Redis};
+use super::redis::{AGAIN, Away, BEAT, LIFE, Link, Redis};
 use super::{Change, State};
 use crate::observe::metrics;
 use written::{entry, written};
 
+pub(super) use heard::Heard;
 pub(super) use written::{parse, read};
 
+mod given;
+mod heard;
 mod written;
 
 /// How long a start waits for the first link: then it goes on without.
@@ -23,6 +26,10 @@ const FIRST: Duration = Duration::from_secs(3);
 
 /// As many entries as one answer to a beat has at most.
 const MOST_TOLD: usize = 50;
+
+/// Names of this gateway on links before, which may still hold places, and since when they are names of
+/// the past: each is void by itself after a while.
+type Before = Vec<(Arc<str>, Instant)>;
 
 /// What is told to all gateways.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,15 +131,15 @@ impl State {
     }
 
     async fn keep(self: Arc<Self>, redis: &Arc<Redis>) {
-        // Names of this gateway on links before, which may still hold places.
-        let mut before: Vec<Arc<str>> = Vec::new();
+        let mut before = Before::new();
         let mut seen = 0;
         loop {
             match redis.join().await {
                 Ok((link, orders)) => {
                     let gate = link.gate.clone();
+                    before.retain(|(_, since)| since.elapsed() <= LIFE * 2);
                     self.live(redis, link, orders, &mut seen, &mut before).await;
-                    before.push(gate);
+                    before.push((gate, Instant::now()));
                 }
                 Err(why) => {
                     if redis.note(&why) {
@@ -151,36 +158,36 @@ impl State {
         link: Link,
         answer: Vec<String>,
         seen: &mut u64,
-        before: &mut Vec<Arc<str>>,
+        before: &mut Before,
     ) {
         let (mut seq, orders) = match parse(&answer) {
             Ok(both) => both,
             Err(why) => {
-                redis.note(&why);
-                tracing::warn!(target: "gatepost", event = "state_away", reason = why);
+                if redis.note(&why) {
+                    tracing::warn!(target: "gatepost", event = "state_away", reason = why);
+                }
                 return;
             }
         };
         // What was ordered here counts before a beat has told of it.
         *seen = (*seen).max(redis.last_ordered());
         if seq < *seen {
-            // The store came back without its data, or with older: what is known here is put there again.
-            redis.use_link(link.clone());
+            // The store came back without its data, or with older: what is known here is put there again,
+            // before anything is ordered by this link.
             let changes = self.orders().changes();
             let told = serde_json::to_string(&Told::Orders(changes.clone())).unwrap_or_default();
             let mut args = vec!["heal".to_owned(), seen.to_string(), told];
             args.extend(changes.iter().flat_map(entry));
             match redis.ask_long(&link, &args).await {
-                Ok(answer) if answer.first().is_some_and(|word| word == "ok") => seq = *seen,
-                // Another gateway was first: what it put there is asked for.
-                Ok(_) => {
-                    redis.lose(&link.gate, "joining again");
-                    return;
+                Ok(answer) if answer.first().is_some_and(|word| word == "ok") => {
+                    seq = *seen;
+                    self.heard.read(seq, || {});
                 }
-                Err(Away) => return,
+                // Away; or another gateway was first: what it put there is asked for.
+                Ok(_) | Err(Away) => return,
             }
         } else {
-            self.go_by(orders);
+            self.heard.read(seq, || self.go_by(orders));
         }
         *seen = seq;
         // First in use, then entered: a claim in between is entered twice, which is the same.
@@ -196,6 +203,7 @@ impl State {
                 link.gate.to_string(),
                 seq.to_string(),
                 Redis::lease(),
+                MOST_TOLD.to_string(),
             ];
             let Ok(answer) = redis.ask(&link, &args).await else {
                 return;
@@ -214,7 +222,7 @@ impl State {
                 seq += 1;
                 *seen = seq;
                 match serde_json::from_str(&told) {
-                    Ok(told) => self.hear(told),
+                    Ok(told) => self.hear(seq, told),
                     Err(error) => {
                         tracing::warn!(event = "state_unreadable", %error);
                     }
@@ -231,9 +239,19 @@ impl State {
         }
     }
 
-    fn hear(&self, told: Told) {
+    fn hear(&self, number: u64, told: Told) {
         match told {
-            Told::Orders(changes) => self.take(changes),
+            Told::Orders(changes) => self.heard.hear(number, changes, |changes| {
+                // Whoever moved them has asked all sessions to leave, but for those of a gateway that
+                // came back in between.
+                let moved: Vec<Owner> = {
+                    let orders = self.orders();
+                    let moved = changes.iter().map(|change| orders.led_elsewhere(change));
+                    moved.flatten().collect()
+                };
+                self.take(changes);
+                drop(self.clear_here(&moved));
+            }),
             Told::Send(keys, place) => {
                 if let Some(place) = read(&place) {
                     self.pins.send_all_to(&keys, &place);
@@ -245,13 +263,9 @@ impl State {
 
     /// Enters all that is held here; who is elsewhere by now leaves, and who was asked to. Until then the
     /// names before hold it.
-    async fn restore(
-        &self,
-        redis: &Redis,
-        link: &Link,
-        before: &mut Vec<Arc<str>>,
-    ) -> Result<(), Away> {
-        let void = format!(",{},", before.join(","));
+    async fn restore(&self, redis: &Redis, link: &Link, before: &mut Before) -> Result<(), Away> {
+        let names: Vec<String> = before.iter().map(|(name, _)| name.to_string()).collect();
+        let void = format!(",{},", names.join(","));
         let entered = self.pins.all();
         for part in entered.chunks(500) {
             let mut args = vec!["restore".to_owned(), void.clone()];
@@ -269,7 +283,7 @@ impl State {
                 }
             }
         }
-        let names = before.iter().map(|name| name.to_string());
+        let names = names.into_iter();
         let args: Vec<String> = std::iter::once("bury".to_owned()).chain(names).collect();
         redis.ask(link, &args).await?;
         before.clear();
@@ -374,26 +388,6 @@ impl State {
         let answer = redis.ask_long(&link, &args).await.ok()?;
         let left = answer.get(1..).unwrap_or_default();
         Some(left.iter().map(|owner| Owner::from_key(owner)).collect())
-    }
-
-    pub(super) async fn order_shared(
-        &self,
-        redis: &Redis,
-        changes: &[Change],
-    ) -> Result<(), String> {
-        let away = || "the state's Redis cannot be reached: nothing was changed".to_owned();
-        let link = redis.link().ok_or_else(away)?;
-        let unsure = |_| "the state's Redis did not answer: it may have been changed".to_owned();
-        let told = serde_json::to_string(&Told::Orders(changes.to_vec()));
-        let mut args = vec!["order".to_owned(), told.map_err(|error| error.to_string())?];
-        for change in changes {
-            args.extend(entry(change));
-        }
-        let answer = redis.ask_long(&link, &args).await.map_err(unsure)?;
-        if let Some(number) = answer.get(1).and_then(|number| number.parse().ok()) {
-            redis.ordered(number);
-        }
-        Ok(())
     }
 
     pub(super) async fn enter_shared(

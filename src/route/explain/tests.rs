@@ -102,6 +102,7 @@ fn orders_are_told_and_followed() {
         user: "bob@x".into(),
         since: 0,
         until: None,
+        of: None,
     };
     orders.apply(Change::Hold(bob(), hold));
     let at = Place::new("cluster", "b");

@@ -122,6 +122,7 @@ async fn what_a_dead_mover_held_is_let_in_by_the_next() {
         user: "alice".into(),
         since: now(),
         until: Some(now() + 100),
+        of: Some(1),
     };
     let hold = Change::Hold(pass.owner.clone(), hold);
     state.order(vec![hold]).await.unwrap();

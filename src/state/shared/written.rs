@@ -52,6 +52,18 @@ pub(super) fn entry(change: &Change) -> [String; 4] {
     [kind.to_owned(), field, value, name]
 }
 
+/// That a user stands as it does here, as the script takes it beside the changes.
+pub(super) fn as_seen(orders: &Orders, owner: &Owner) -> [String; 4] {
+    let (hold, moved) = orders.standing(owner);
+    let hold = hold.map(|hold| Change::Hold(owner.clone(), hold.clone()));
+    let hold = hold.map_or_else(String::new, |hold| {
+        let [_, _, value, _] = entry(&hold);
+        value
+    });
+    let version = moved.map_or_else(String::new, |moved| moved.version.to_string());
+    ["if".to_owned(), owner.as_str().to_owned(), hold, version]
+}
+
 /// All orders, from the answer to a join.
 pub(in super::super) fn parse(answer: &[String]) -> Result<(u64, Orders), String> {
     let damaged = || "what is stored there is not ours, or damaged".to_owned();

@@ -8,6 +8,7 @@ mod alone;
 mod explained;
 mod killed;
 mod map;
+mod movers;
 mod orders;
 mod redis;
 mod replicas;
