@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::backend::{Answering, Dialogue};
 use crate::net::Stream;
@@ -38,35 +38,38 @@ pub(super) enum Said {
 pub(super) struct Asked<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) server: &'a mut dyn Server,
-    /// When the time for login is over.
-    pub(super) deadline: Instant,
+    pub(super) challenge: Challenge,
     /// Why it does not answer any more.
-    pub(super) over: Option<Over>,
+    pub(super) over: Option<io::Result<Said>>,
 }
 
-/// How a conversation ended in the middle of an exchange.
-pub(super) enum Over {
-    /// As any conversation can.
-    Said(io::Result<Said>),
-    /// The time for login is over.
-    Late,
+/// The host's last challenge to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// There was none.
+    None,
+    /// It waits for an answer.
+    Open,
+    /// It was answered.
+    Answered,
 }
 
 impl Dialogue for Asked<'_> {
     fn exchange(&mut self, challenge: Message) -> Answering<'_> {
         Box::pin(async move {
             self.server.challenge(&challenge);
-            let said = timeout_at(
-                self.deadline,
-                converse(self.stream, self.server, None, &mut |_| {}),
-            )
-            .await;
-            self.over = Some(match said {
-                Ok(Ok(Said::Answer(answer))) => return answer,
-                Ok(said) => Over::Said(said),
-                Err(_) => Over::Late,
-            });
-            Answer::Abort
+            self.challenge = Challenge::Open;
+            let said = converse(self.stream, self.server, None, &mut |_| {}).await;
+            match said {
+                Ok(Said::Answer(answer)) => {
+                    self.challenge = Challenge::Answered;
+                    answer
+                }
+                said => {
+                    self.over = Some(said);
+                    Answer::Abort
+                }
+            }
         })
     }
 }

@@ -1,7 +1,9 @@
 //! One login attempt: penalties, route, host, and a place among the user's sessions (`places`); `told`
 //! writes its line in the log the moment it is decided.
 
+mod before;
 mod places;
+mod time;
 mod told;
 
 use std::sync::Arc;
@@ -11,21 +13,22 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
+use super::converse::{Asked, Challenge};
 use super::registry::LoggedIn;
 use super::way::{Patience, Way};
-use super::{Certificates, Session, limits, maildrop_cache, translate};
+use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{AfterAll, Backend, Dialogue, Request};
+use crate::backend::{AfterAll, Dialogue, Request};
 use crate::net::{Stream, TlsFacts};
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
     Code, Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome, pop3,
 };
 use crate::route;
-use crate::route::lookup::{Certificate, VisitTls};
 use crate::state::Entered;
 
 pub(super) use places::Places;
+pub(super) use time::LATE;
 
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
@@ -68,6 +71,8 @@ pub(super) struct Translated {
 pub(super) struct Visit {
     /// Which attempt of the connection, from 1.
     pub(super) attempt: u32,
+    /// When the time for login is over.
+    pub(super) deadline: Instant,
     /// The TTL that a gateway in front of us said.
     pub(super) told: Option<u8>,
     pub(super) tls: Option<Tls>,
@@ -94,25 +99,39 @@ struct Facts {
     /// The same under the name that was typed, where a lookup service was asked and the user has
     /// another.
     typed: Option<limits::Try>,
+    /// How long its user was held.
+    held: Duration,
+    /// Why the session is over before the attempt came to its end.
+    over: Option<Farewell>,
 }
 
-/// A login that failed, and how long its answer is held back, counted from when it was shown.
+/// A login that failed.
 pub(super) struct Failed {
     pub(super) failure: Failure,
+    /// How long its answer is held back, counted from when it was shown.
     pub(super) delay: Duration,
+    /// How long it was held, which is no part of the time for login.
+    pub(super) held: Duration,
+    /// Why there is no further one.
+    pub(super) over: Option<Farewell>,
 }
 
 impl Session<'_> {
     /// One attempt. Whatever comes of it is logged here, once. `client` answers what the host asks.
+    /// It takes no longer than until the deadline, or than the session lives.
     pub(super) async fn attempt(
         &self,
         login: &Login,
         visit: &Visit,
         shown: Instant,
-        client: &mut dyn Dialogue,
+        client: &mut Asked<'_>,
     ) -> Result<Accepted, Failed> {
         let mut facts = Facts::default();
-        let result = self.log_in(login, visit, &mut facts, client).await;
+        let mut result = self.log_in(login, visit, &mut facts, client).await;
+        if facts.over == Some(Farewell::Timeout) && client.challenge == Challenge::Open {
+            // The host has said something of a user, and the client will not say who it is.
+            result = Err(Failure::Aborted);
+        }
         self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
         let penalties = &self.gateway.tables.penalties;
         let mut delay = Duration::ZERO;
@@ -143,7 +162,13 @@ impl Session<'_> {
             (Some(typed), Err(_)) => typed.forgiven(penalties),
             (None, _) => {}
         }
-        result.map_err(|failure| Failed { failure, delay })
+        let Facts { held, over, .. } = facts;
+        result.map_err(|failure| Failed {
+            failure,
+            delay,
+            held,
+            over,
+        })
     }
 
     async fn log_in(
@@ -153,57 +178,21 @@ impl Session<'_> {
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
-        // Before anything is looked up: a client may say what it likes of its way, and is not to hear
-        // from the answer whether the map has a name.
-        if told::ttl(visit.told) == 0 {
-            return Err(Failure::Loop);
-        }
-        let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
-        let met = |limit| Failure::TooMany { limit };
-        let typed = self.gateway.router.full_name(&login.user).canonical();
-        let penalties = &tables.penalties;
-        let whose = penalties.whose(&typed, self.ip());
-        penalties.user(limits, whose, self.ip()).map_err(met)?;
-        let ask = self.ask(login, visit);
-        let seen = self.seen(login, visit);
-        // A lookup service is shown the password, too: many guesses at once are not all for it.
-        if self.gateway.router.asks_lookups(ask) {
-            facts.tried = Some(self.admit(&typed, whose, login)?);
-        }
-        let route = match self.gateway.router.route(ask, &seen).await {
-            Err(Failure::NoRoute) => {
-                if facts.tried.is_none() {
-                    facts.tried = Some(self.admit(&typed, whose, login)?);
-                }
-                return Err(self.nowhere(login).await);
-            }
-            route => route?,
-        };
-        facts.backend = Some(route.backend.clone());
-        if matches!(login.credentials, Credentials::Scram(_)) && route.login != login.user {
-            // The proof covers the name: with another one it would always be wrong.
-            return Err(Failure::HostSetup {
-                cause: "SCRAM cannot log in under another name".into(),
-            });
-        }
-        let canonical = route.login.canonical();
-        if canonical != typed {
-            facts.typed = facts.tried.take();
-            let whose = penalties.whose(&canonical, self.ip());
-            facts.tried = Some(self.admit(&canonical, whose, login)?);
-        } else if facts.tried.is_none() {
-            facts.tried = Some(self.admit(&canonical, whose, login)?);
-        }
-        // Judged before the password, so that it tells nothing about it.
-        self.room_for(&canonical).await?;
+        let found = self.find(login, visit, facts);
+        let found = self.in_time(visit.deadline, found).await;
+        let route = found.unwrap_or_else(|why| Err(facts.cut(why)))?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {
             changes.mark_unchanged();
+            // A hold has its own time.
             let way = self.way(&route, &mut patience).await?;
+            facts.held = patience.waited();
             facts.backend = Some(way.backend.clone());
+            let deadline = visit.deadline + facts.held;
             let connect = self.connect(login, visit, &route, &way, facts, client);
-            match connect.await {
+            let connected = self.in_time(deadline, connect).await;
+            match connected.map_err(|why| facts.cut(why))? {
                 Ok(accepted) => return Ok(accepted),
                 Err((failure, AfterAll::Nothing)) => return Err(failure),
                 // Held or moved while this one was on its way.
@@ -355,83 +344,6 @@ impl Session<'_> {
             far,
             places: self.places(own, connected.seat, backend),
         })
-    }
-
-    /// Whether this user's logins from here are still judged.
-    fn admit(
-        &self,
-        canonical: &str,
-        whose: limits::Whose,
-        login: &Login,
-    ) -> Result<limits::Try, Failure> {
-        let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
-        penalties
-            .admit(limits, canonical, whose, self.ip(), &login.credentials)
-            .map_err(|limit| Failure::TooMany { limit })
-    }
-
-    /// What decides the way.
-    fn ask<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Ask<'a> {
-        let tls = visit.tls.as_ref();
-        route::Ask {
-            user: &login.user,
-            protocol: self.front.protocol,
-            listener: Some(&self.front.name),
-            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
-        }
-    }
-
-    /// The visit as sources of the map see it that are asked over the network.
-    fn seen<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Visit<'a> {
-        let tls = visit.tls.as_ref().map(|tls| VisitTls {
-            facts: tls.facts,
-            certificate: match (&tls.certificate, self.front.certificates) {
-                (Some(der), _) => Certificate::Verified(der),
-                (None, Certificates::Asked) => Certificate::None,
-                (None, Certificates::NotAsked) => Certificate::NotAsked,
-            },
-        });
-        route::Visit {
-            credentials: &login.credentials,
-            client: self.ip(),
-            attempt: visit.attempt,
-            session: &self.live.id,
-            tls,
-        }
-    }
-
-    /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host
-    /// before.
-    async fn authenticate(&self, login: &Login, target: &Backend) -> Result<(), Failure> {
-        match (&login.credentials, &self.gateway.authenticate) {
-            // The certificate was verified in the handshake, and the name is the one in it.
-            (Credentials::Certificate, _) => Ok(()),
-            (Credentials::Password(password), Some(authenticator)) => {
-                let name = self.gateway.router.full_name(&login.user);
-                authenticator.check(&name, password).await
-            }
-            // Nothing here can tell whether these are good, and a host that lets a master in would
-            // not ask. They are not offered either.
-            (Credentials::Token(_) | Credentials::Scram(_), Some(_)) => Err(Failure::HostSetup {
-                cause: "authenticate.passwords can check nothing but passwords".into(),
-            }),
-            // Such settings are refused at start; a second look costs nothing.
-            (_, None) if target.config().login_as.is_some() => Err(Failure::HostSetup {
-                cause: "login_as, and nothing that checks passwords".into(),
-            }),
-            (_, None) => Ok(()),
-        }
-    }
-
-    /// No entry of the map: found out as late as a wrong password.
-    async fn nowhere(&self, login: &Login) -> Failure {
-        if let (Some(password), Some(authenticator)) =
-            (login.credentials.secret(), &self.gateway.authenticate)
-        {
-            let name = self.gateway.router.full_name(&login.user);
-            return authenticator.check_in_vain(&name, password).await;
-        }
-        Failure::NoRoute
     }
 
     fn logged_in(

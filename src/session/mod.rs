@@ -49,7 +49,7 @@ use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
-use converse::{Asked, Over, Said, converse, show_certificate};
+use converse::{Asked, Challenge, Said, converse, show_certificate};
 use leaving::{gone, leave, linger, make_room};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
@@ -200,7 +200,7 @@ impl Session<'_> {
         accepted: Instant,
         place: &limits::Connection,
     ) -> Result<Bridge, Ended> {
-        let deadline = accepted + self.gateway.timeouts.login;
+        let mut deadline = accepted + self.gateway.timeouts.login;
         let mut server = greeted.unwrap_or_else(|| {
             let channel = channel(self.front, &stream);
             let name = stream.server_name();
@@ -259,17 +259,23 @@ impl Session<'_> {
             let mut asked = Asked {
                 stream: &mut stream,
                 server: &mut *server,
-                deadline,
+                challenge: Challenge::None,
                 over: None,
             };
             let visit = login::Visit {
                 attempt: failed + 1,
+                deadline,
                 told,
                 tls,
             };
             let attempted = self.attempt(&login, &visit, shown, &mut asked).await;
-            let over = asked.over;
-            let Failed { failure, delay } = match attempted {
+            let said = asked.over;
+            let Failed {
+                failure,
+                delay,
+                held,
+                over,
+            } = match attempted {
                 Ok(accepted) => {
                     let handover = server.accept(accepted.welcome);
                     return Ok(Bridge {
@@ -283,6 +289,7 @@ impl Session<'_> {
                 Err(failed) => failed,
             };
             failed += 1;
+            deadline += held;
             // What is left is to wait.
             place.idle();
             let (wait, last) = match failure {
@@ -290,22 +297,33 @@ impl Session<'_> {
                 _ => (0, false),
             };
             let wait = delay.max(Duration::from_secs(wait.into()));
-            if failure.is_credentials() {
-                match over {
-                    None => {}
-                    Some(Over::Said(said)) => return Err(gone(stream, said, place).await),
-                    Some(Over::Late) => {
-                        return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
-                    }
+            if let Some(reason) = over {
+                // Who owes the host an answer has none to wait for.
+                if !failure.is_credentials() {
+                    server.reject(&failure);
                 }
+                return Err(leave(stream, &mut *server, reason, place).await);
+            }
+            if let Some(said) = said
+                && failure.is_credentials()
+            {
+                return Err(gone(stream, said, place).await);
             }
             if !wait.is_zero() {
                 tokio::select! {
                     () = sleep_until((shown + wait).min(deadline)) => {}
+                    reason = self.live.end_asked() => {
+                        return Err(leave(stream, &mut *server, reason, place).await);
+                    }
                     () = place.told_to_go() => {
                         return Err(make_room(stream, &mut *server).await);
                     }
                 }
+            }
+            if !delay.is_zero() && shown + delay > deadline {
+                // A host may have been cut off now: nobody is to hear whether one was asked.
+                server.reject(&login::LATE);
+                return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
             }
             server.reject(&failure);
             // A lookup service that names no wait allows no further try, as nginx has it.

@@ -25,16 +25,27 @@ pub(super) struct Way {
     pub(super) pass: Pass,
 }
 
-/// How long a login may wait for its way, from the first time it asks.
-pub(super) struct Patience(Option<Instant>);
+/// How long a login may wait for its way, from the first time it has to, and how long it has.
+pub(super) struct Patience {
+    until: Option<Instant>,
+    waited: Duration,
+}
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Patience(None)
+        Patience {
+            until: None,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// How long it has waited so far.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn until(&mut self) -> Instant {
-        *self.0.get_or_insert_with(|| Instant::now() + HOLD_WAIT)
+        *self.until.get_or_insert_with(|| Instant::now() + HOLD_WAIT)
     }
 }
 
@@ -99,6 +110,7 @@ impl Session<'_> {
             () = sleep_until(until.min(now + LOOK_AGAIN)) => {}
             _ = self.live.end_asked() => return Err(held()),
         }
+        patience.waited += now.elapsed();
         Ok(())
     }
 }

@@ -164,6 +164,12 @@ impl Real {
         self.runtime.block_on(self.gateway.release(&user)).unwrap();
     }
 
+    /// Asks all sessions to end, also those that are none yet.
+    pub(crate) fn kick_all(&self) {
+        let everybody = Filter::default();
+        self.gateway.registry.end(&everybody, Farewell::Kicked);
+    }
+
     /// What the clock says.
     pub(crate) fn now(&self) -> Instant {
         self.runtime.block_on(async { Instant::now() })

@@ -1,5 +1,5 @@
-//! Whose time is whose: the gateway's own waits (a hold, a queue) are no part of what a host takes to
-//! refuse a password.
+//! How long a login may take in all, and whose time is whose: the gateway's own waits (a hold, a queue)
+//! are no part of what a host takes to refuse a password.
 
 use std::time::Duration;
 
@@ -8,6 +8,18 @@ use tokio::time::Instant;
 use super::real::Real;
 use super::reference::{Action, Came, Mood, SLOW};
 
+const RIGHT: &str = "a LOGIN User0@Model.example secret-of-0-\r\n";
+
+/// One login at a time, at a host that may take longer than all of a login may.
+fn narrow() -> Real {
+    Real::with_settings(|settings| {
+        let b0 = "b0: { logins_in_flight: 1, hosts";
+        let settings = settings.replace("b0: { hosts", b0);
+        let settings = settings.replace("login_timeout: 10s", "login_timeout: 30s");
+        settings.replace("login: 60s", "login: 20s")
+    })
+}
+
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -15,6 +27,121 @@ fn seconds(n: u64) -> Duration {
 /// How many seconds there were between the two; what looking costs is less than one.
 fn between(begun: Instant, at: Instant) -> u64 {
     at.duration_since(begun).as_secs()
+}
+
+/// Waits for a tagged NO that blames nobody's password, then for the end; when that was.
+fn is_put_off(real: &mut Real, client: usize) -> Instant {
+    let said = real.hears(client, "a ");
+    assert!(said.starts_with("a NO [UNAVAILABLE] "), "{said}");
+    let at = real.now();
+    real.hears(client, "* BYE ");
+    assert_eq!(between(at, real.now()), 0, "no further try");
+    at
+}
+
+#[test]
+fn a_login_ends_with_its_time_wherever_it_is() {
+    let mut real = narrow();
+    real.does(&Action::Mood(0, Mood::Stuck));
+    let begun = real.now();
+    real.does(&Action::Connect(0));
+    real.says(0, RIGHT);
+    real.pass(seconds(5));
+    real.does(&Action::Connect(1));
+    real.says(1, RIGHT);
+    assert_eq!(
+        real.sessions(0),
+        (2, 0),
+        "one at the host, one in its queue"
+    );
+    assert_eq!(between(begun, is_put_off(&mut real, 0)), 20);
+    assert_eq!(between(begun, is_put_off(&mut real, 1)), 25);
+    assert_eq!(real.sessions(0), (0, 0));
+    for client in [0, 1] {
+        real.does(&Action::Leave(client));
+    }
+    assert_eq!(real.connections(), 0);
+    // Nor is a turn lost, a place, or the user's good name.
+    real.does(&Action::Mood(0, Mood::Well));
+    for client in [0, 1] {
+        real.does(&Action::Connect(client));
+        let came = real.does(&Action::LogIn {
+            client,
+            user: Some(0),
+            right: true,
+        });
+        assert_eq!(came, Came::In(0));
+    }
+}
+
+#[test]
+fn a_login_in_a_queue_ends_when_it_is_told_to() {
+    let mut real = narrow();
+    real.does(&Action::Mood(0, Mood::Stuck));
+    let begun = real.now();
+    for client in [0, 1] {
+        real.does(&Action::Connect(client));
+        real.says(client, RIGHT);
+    }
+    assert_eq!(real.sessions(0), (2, 0));
+    real.kick_all();
+    for client in [1, 0] {
+        assert_eq!(between(begun, is_put_off(&mut real, client)), 0);
+    }
+    assert_eq!(real.sessions(0), (0, 0));
+}
+
+#[test]
+fn a_hold_is_no_part_of_the_time() {
+    let mut real = narrow();
+    let begun = real.now();
+    real.hold(0);
+    real.does(&Action::Connect(0));
+    real.says(0, RIGHT);
+    real.pass(seconds(100));
+    real.release(0);
+    real.hears(0, "a OK ");
+    real.does(&Action::Leave(0));
+    // What is left of it begins behind the hold.
+    real.hold(0);
+    real.does(&Action::Connect(0));
+    real.says(0, RIGHT);
+    real.pass(seconds(50));
+    real.does(&Action::Mood(0, Mood::Stuck));
+    real.release(0);
+    assert_eq!(between(begun, is_put_off(&mut real, 0)), 170);
+    // And who is held for ever is told.
+    let begun = real.now();
+    real.hold(0);
+    real.does(&Action::Connect(1));
+    real.says(1, RIGHT);
+    real.pass(seconds(60));
+    assert_eq!(between(begun, is_put_off(&mut real, 1)), 120);
+}
+
+/// Who shows a password in the last moment is told nothing of it, or the answers of strangers, which are
+/// only delayed, would not be those of users, whose host is not waited for.
+#[test]
+fn the_last_moment_tells_nobody_from_a_stranger() {
+    let mut said = Vec::new();
+    for who in ["User0@Model.example", "stranger@elsewhere.example"] {
+        for mood in [Mood::Well, Mood::Slow] {
+            let mut real = narrow();
+            real.does(&Action::Mood(0, mood));
+            let begun = real.now();
+            real.does(&Action::Connect(0));
+            real.pass(seconds(19));
+            real.says(0, &format!("a LOGIN {who} wrong-of-0-\r\n"));
+            let answer = real.hears(0, "a ");
+            assert_eq!(between(begun, real.now()), 20, "{who} {mood:?}");
+            real.hears(0, "* BYE ");
+            let (words, _id) = answer.rsplit_once(" (").unwrap();
+            said.push(words.to_owned());
+        }
+    }
+    said.dedup();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("a NO [UNAVAILABLE] "), "{said:?}");
 }
 
 /// Strangers are told as late as users of the host that refused last, and no later.

@@ -1,0 +1,145 @@
+//! What is decided of an attempt before any host is asked: whether it is judged at all, where it goes,
+//! and whether the password is right, where that is found out here.
+
+use super::{Facts, Visit, told};
+use crate::backend::Backend;
+use crate::protocol::{Credentials, Failure, Login};
+use crate::route;
+use crate::route::lookup::{Certificate, VisitTls};
+use crate::session::{Certificates, Session, limits};
+
+impl Session<'_> {
+    /// Where the login goes, if its user may have one session more.
+    pub(super) async fn find(
+        &self,
+        login: &Login,
+        visit: &Visit,
+        facts: &mut Facts,
+    ) -> Result<route::Route, Failure> {
+        // Before anything is looked up: a client may say what it likes of its way, and is not to hear
+        // from the answer whether the map has a name.
+        if told::ttl(visit.told) == 0 {
+            return Err(Failure::Loop);
+        }
+        let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
+        let met = |limit| Failure::TooMany { limit };
+        let typed = self.gateway.router.full_name(&login.user).canonical();
+        let penalties = &tables.penalties;
+        let whose = penalties.whose(&typed, self.ip());
+        penalties.user(limits, whose, self.ip()).map_err(met)?;
+        let ask = self.ask(login, visit);
+        let seen = self.seen(login, visit);
+        // A lookup service is shown the password, too: many guesses at once are not all for it.
+        if self.gateway.router.asks_lookups(ask) {
+            facts.tried = Some(self.admit(&typed, whose, login)?);
+        }
+        let route = match self.gateway.router.route(ask, &seen).await {
+            Err(Failure::NoRoute) => {
+                if facts.tried.is_none() {
+                    facts.tried = Some(self.admit(&typed, whose, login)?);
+                }
+                return Err(self.nowhere(login).await);
+            }
+            route => route?,
+        };
+        facts.backend = Some(route.backend.clone());
+        if matches!(login.credentials, Credentials::Scram(_)) && route.login != login.user {
+            // The proof covers the name: with another one it would always be wrong.
+            return Err(Failure::HostSetup {
+                cause: "SCRAM cannot log in under another name".into(),
+            });
+        }
+        let canonical = route.login.canonical();
+        if canonical != typed {
+            facts.typed = facts.tried.take();
+            let whose = penalties.whose(&canonical, self.ip());
+            facts.tried = Some(self.admit(&canonical, whose, login)?);
+        } else if facts.tried.is_none() {
+            facts.tried = Some(self.admit(&canonical, whose, login)?);
+        }
+        // Judged before the password, so that it tells nothing about it.
+        self.room_for(&canonical).await?;
+        Ok(route)
+    }
+
+    /// Whether this user's logins from here are still judged.
+    fn admit(
+        &self,
+        canonical: &str,
+        whose: limits::Whose,
+        login: &Login,
+    ) -> Result<limits::Try, Failure> {
+        let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
+        penalties
+            .admit(limits, canonical, whose, self.ip(), &login.credentials)
+            .map_err(|limit| Failure::TooMany { limit })
+    }
+
+    /// What decides the way.
+    fn ask<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Ask<'a> {
+        let tls = visit.tls.as_ref();
+        route::Ask {
+            user: &login.user,
+            protocol: self.front.protocol,
+            listener: Some(&self.front.name),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        }
+    }
+
+    /// The visit as sources of the map see it that are asked over the network.
+    fn seen<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Visit<'a> {
+        let tls = visit.tls.as_ref().map(|tls| VisitTls {
+            facts: tls.facts,
+            certificate: match (&tls.certificate, self.front.certificates) {
+                (Some(der), _) => Certificate::Verified(der),
+                (None, Certificates::Asked) => Certificate::None,
+                (None, Certificates::NotAsked) => Certificate::NotAsked,
+            },
+        });
+        route::Visit {
+            credentials: &login.credentials,
+            client: self.ip(),
+            attempt: visit.attempt,
+            session: &self.live.id,
+            tls,
+        }
+    }
+
+    /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host
+    /// before.
+    pub(super) async fn authenticate(
+        &self,
+        login: &Login,
+        target: &Backend,
+    ) -> Result<(), Failure> {
+        match (&login.credentials, &self.gateway.authenticate) {
+            // The certificate was verified in the handshake, and the name is the one in it.
+            (Credentials::Certificate, _) => Ok(()),
+            (Credentials::Password(password), Some(authenticator)) => {
+                let name = self.gateway.router.full_name(&login.user);
+                authenticator.check(&name, password).await
+            }
+            // Nothing here can tell whether these are good, and a host that lets a master in would
+            // not ask. They are not offered either.
+            (Credentials::Token(_) | Credentials::Scram(_), Some(_)) => Err(Failure::HostSetup {
+                cause: "authenticate.passwords can check nothing but passwords".into(),
+            }),
+            // Such settings are refused at start; a second look costs nothing.
+            (_, None) if target.config().login_as.is_some() => Err(Failure::HostSetup {
+                cause: "login_as, and nothing that checks passwords".into(),
+            }),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// No entry of the map: found out as late as a wrong password.
+    async fn nowhere(&self, login: &Login) -> Failure {
+        if let (Some(password), Some(authenticator)) =
+            (login.credentials.secret(), &self.gateway.authenticate)
+        {
+            let name = self.gateway.router.full_name(&login.user);
+            return authenticator.check_in_vain(&name, password).await;
+        }
+        Failure::NoRoute
+    }
+}
