@@ -24,6 +24,8 @@ mod killed;
 mod pool;
 #[path = "hostleg/scripted.rs"]
 mod scripted;
+#[path = "hostleg/seats.rs"]
+mod seats;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -102,8 +102,17 @@ impl Backend {
                 host.gate.answered();
                 let change = host.reached(endpoint.protocol, By::Login);
                 self.report(host, endpoint.protocol, change, None);
+                if let Err(full) = seat.settle() {
+                    // Others were let in while this one was on its way. Closed first, and what this login
+                    // had here is no reason to stay.
+                    drop((stream, seat));
+                    let then = match dialogue.heard {
+                        Challenges::None => self.if_full(host, pass),
+                        Challenges::Some => Then::GiveUp,
+                    };
+                    return Err((full, then));
+                }
                 self.expect_more(host, endpoint, request);
-                seat.settle();
                 Ok(Connected {
                     stream,
                     speaks: endpoint.protocol,

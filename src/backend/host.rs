@@ -25,7 +25,7 @@ pub struct Host {
     weight: AtomicU32,
     max_sessions: u32,
     /// Shared with the same host under earlier settings, whose sessions go on.
-    sessions: Arc<AtomicU32>,
+    counts: Arc<Counts>,
     in_flight: u32,
     /// Logins in flight.
     pub(super) gate: Arc<Gate>,
@@ -37,6 +37,15 @@ pub struct Host {
     pub(super) pool: Pool,
     known: Arc<Known>,
     pub(super) metrics: metrics::Host,
+}
+
+/// How many are on a host.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Sessions, and logins on their way to be one: what balances.
+    all: AtomicU32,
+    /// Sessions: what is limited. Logins have a limit of their own, and strangers can begin them.
+    settled: AtomicU32,
 }
 
 /// Whether a host takes logins, as `GET /api/v1/backends` names it.
@@ -117,7 +126,7 @@ impl Host {
         Host {
             weight: AtomicU32::new(config.weight),
             max_sessions: backend.max_sessions,
-            sessions: Arc::default(),
+            counts: Arc::default(),
             in_flight: backend.logins_in_flight,
             gate: Arc::new(Gate::new(backend.logins_in_flight)),
             health: Arc::new(Health::new(backend.health.as_ref())),
@@ -140,7 +149,7 @@ impl Host {
         earlier: &Config,
     ) -> Self {
         let mut host = Host::new(config, backend);
-        host.sessions = before.sessions.clone();
+        host.counts = before.counts.clone();
         if host.in_flight == before.in_flight {
             host.gate = before.gate.clone();
         }
@@ -172,7 +181,7 @@ impl Host {
 
     /// Sessions that are logged in, or about to be.
     pub fn sessions(&self) -> u32 {
-        self.sessions.load(Ordering::Relaxed)
+        self.counts.all.load(Ordering::Relaxed)
     }
 
     /// Sessions for its weight, comparable; a weight of 0 is behind all others.
@@ -336,28 +345,49 @@ impl Host {
 
     /// Whether this is the other one, perhaps under other settings, as far as its sessions go.
     pub(super) fn counts_with(&self, other: &Host) -> bool {
-        Arc::ptr_eq(&self.sessions, &other.sessions)
+        Arc::ptr_eq(&self.counts, &other.counts)
     }
 
-    pub(super) fn leave(&self) {
-        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    /// Whether it has as many sessions as it takes.
+    pub(super) fn is_full(&self) -> bool {
+        let most = self.max_sessions;
+        most > 0 && self.counts.settled.load(Ordering::Relaxed) >= most
     }
 
-    /// Takes a place on this host, if there is one.
+    /// Takes a place on this host for a login, unless the host is full already.
     pub(super) fn sit(self: &Arc<Self>) -> Result<Seat, Failure> {
+        if self.is_full() {
+            return Err(FULL);
+        }
+        self.counts.all.fetch_add(1, Ordering::Relaxed);
+        Ok(Seat::taken(Arc::clone(self)))
+    }
+
+    /// A login becomes a session, if there is room.
+    pub(super) fn settle(&self) -> Result<(), Failure> {
         let free = |taken: u32| match self.max_sessions {
             0 => taken.checked_add(1),
             max => taken.checked_add(1).filter(|sessions| *sessions <= max),
         };
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        match self.sessions.fetch_update(set, fetch, free) {
-            Ok(_) => Ok(Seat::taken(Arc::clone(self))),
-            Err(_) => Err(Failure::TooMany {
-                limit: "max_sessions",
-            }),
-        }
+        let settled = self.counts.settled.fetch_update(set, fetch, free);
+        settled.map(drop).map_err(|_| FULL)
+    }
+
+    /// A session is over.
+    pub(super) fn unsettle(&self) {
+        self.counts.settled.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A place is given back.
+    pub(super) fn leave(&self) {
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+const FULL: Failure = Failure::TooMany {
+    limit: "max_sessions",
+};
 
 /// A panic elsewhere leaves these small values whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -473,12 +503,22 @@ pub(super) mod tests {
     #[test]
     fn seats_are_counted_and_given_back() {
         let host = host("a", 2);
-        let (one, two) = (host.sit().unwrap(), host.sit().unwrap());
+        let [mut one, mut two, mut three] = [(); 3].map(|()| host.sit().unwrap());
+        one.settle().unwrap();
+        two.settle().unwrap();
         assert!(matches!(host.sit(), Err(Failure::TooMany { .. })));
+        assert!(matches!(three.settle(), Err(Failure::TooMany { .. })));
+        // A part of a session needs no room of its own.
+        let mut beside = two.beside(&host).unwrap();
+        beside.settle().unwrap();
+        drop(beside);
+        assert_eq!(host.sessions(), 3);
         drop(one);
-        assert_eq!(host.sessions(), 1);
-        assert!(host.sit().is_ok());
-        drop(two);
+        assert_eq!(host.sessions(), 2);
+        three.settle().unwrap();
+        assert!(host.is_full());
+        drop((two, three));
         assert_eq!(host.sessions(), 0);
+        assert!(!host.is_full());
     }
 }

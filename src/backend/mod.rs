@@ -313,7 +313,10 @@ impl Backend {
                             let pause =
                                 here.and_then(|it| self.pause(pass, it, patience, &mut settle));
                             match (&first.failure, pause) {
-                                (Failure::Refused { .. }, Some(pause)) => sleep(pause).await,
+                                (
+                                    Failure::Refused { .. } | Failure::TooMany { .. },
+                                    Some(pause),
+                                ) => sleep(pause).await,
                                 _ => return Err(first.clone()),
                             }
                             hosts.push_front(host);

@@ -79,14 +79,13 @@ impl Backend {
         };
         let down = host.health.failure_of(endpoint);
         let weight = self.weight_of(host);
-        let most = self.config.max_sessions;
         let now = HostNow {
             config: host.config.clone(),
             state: if down.is_some() { "down" } else { "up" },
             down: down.map(|why| why.to_string()),
             drained: false,
             drain_over: false,
-            full: most > 0 && host.sessions() >= most,
+            full: host.is_full(),
             weight,
             load: host.load(weight),
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::host::Host;
 use crate::observe::metrics;
+use crate::protocol::Failure;
 use crate::state::{Ask, Claim};
 
 /// A session's place on a host, given back when dropped: close the connection to the host before.
@@ -21,8 +22,10 @@ pub struct Seat {
 
 /// How a place counts on its host.
 enum Count {
-    /// Once, as a login or a session.
-    Once(Option<metrics::Counted>),
+    /// As a login.
+    Login,
+    /// As a session.
+    Session(#[allow(dead_code, reason = "counts as long as it lives")] metrics::Counted),
     /// With the session that it is a part of.
     WithAnother,
 }
@@ -33,7 +36,7 @@ impl Seat {
         Seat {
             host,
             claim: None,
-            count: Count::Once(None),
+            count: Count::Login,
         }
     }
 
@@ -57,11 +60,13 @@ impl Seat {
         self.claim = Some(claim);
     }
 
-    /// The login succeeded.
-    pub(super) fn settle(&mut self) {
-        if let Count::Once(counted) = &mut self.count {
-            *counted = Some(self.host.metrics.session());
+    /// The login succeeded. It is a session now, if the host has room for one more.
+    pub(super) fn settle(&mut self) -> Result<(), Failure> {
+        if let Count::Login = self.count {
+            self.host.settle()?;
+            self.count = Count::Session(self.host.metrics.session());
         }
+        Ok(())
     }
 
     /// How the session is asked to leave, because its user goes to another host; it is at once, if it
@@ -81,8 +86,11 @@ impl fmt::Debug for Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Count::Once(_) = self.count {
-            self.host.leave();
+        match self.count {
+            Count::Login => {}
+            Count::Session(_) => self.host.unsettle(),
+            Count::WithAnother => return,
         }
+        self.host.leave();
     }
 }
