@@ -243,3 +243,57 @@ fn the_protocol_cores_deny_what_can_panic() {
         }
     }
 }
+
+/// The traits and steps of the cores stand on the map as they are.
+#[test]
+fn the_map_shows_the_cores_as_they_are() {
+    let read = |file: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+        fs::read_to_string(path).unwrap()
+    };
+    let map = read("ARCHITECTURE.md");
+    let (_, map) = map.split_once("\n## The cores\n").unwrap();
+    let (_, map) = map.split_once("```text\n").unwrap();
+    let (map, _) = map.split_once("```").unwrap();
+    let is = code(&read("protocol/mod.rs"));
+    for opening in ["pub trait Server", "pub trait Client"] {
+        let all = methods(&is, opening);
+        assert!(all.len() > 5, "{opening}: {all:?}");
+        assert_eq!(methods(map, opening), all, "{opening}");
+    }
+    for opening in ["pub enum Step ", "pub enum HostStep "] {
+        let all = variants(&is, opening);
+        assert!(all.len() > 5, "{opening}: {all:?}");
+        assert_eq!(variants(map, opening), all, "{opening}");
+    }
+}
+
+/// The names of a trait's methods, in their order.
+fn methods(text: &str, opening: &str) -> Vec<String> {
+    body(text, opening).split("fn ").skip(1).map(word).collect()
+}
+
+/// An enum's variants with what they hold, in their order; modules left out.
+fn variants(text: &str, opening: &str) -> Vec<String> {
+    let body = body(text, opening).replace("sasl::", "");
+    body.split(',')
+        .map(|variant| variant.trim().to_owned())
+        .filter(|variant| !variant.is_empty())
+        .collect()
+}
+
+/// What stands between an item's braces.
+fn body<'a>(text: &'a str, opening: &str) -> &'a str {
+    let (_, behind) = text.split_once(opening).unwrap();
+    let (_, behind) = behind.split_once('{').unwrap();
+    let mut depth = 1;
+    let end = behind.find(|c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    behind.get(..end.unwrap()).unwrap()
+}
