@@ -2,7 +2,7 @@
 
 use gatepost::state::State;
 
-use super::redis::{REDIS, Redis};
+use super::store::{REDIS, Redis};
 use super::*;
 use crate::support::Scratch;
 use crate::support::need::needs;

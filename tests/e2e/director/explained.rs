@@ -1,7 +1,7 @@
 //! `explain` tells what operators ordered, where sessions are and how hosts are: over the API all of it,
 //! offline what is kept in a file or on Redis.
 
-use super::redis::{REDIS, Redis};
+use super::store::{REDIS, Redis};
 use super::*;
 use crate::support::Scratch;
 use crate::support::gateway::cli;

@@ -15,6 +15,7 @@ mod replicas;
 mod returns;
 mod services;
 mod spread;
+mod store;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

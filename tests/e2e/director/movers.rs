@@ -5,7 +5,7 @@ use gatepost::state::mover::{Job, Wish};
 use gatepost::state::{Owner, State};
 use tokio::runtime::Runtime;
 
-use super::redis::{REDIS, Redis};
+use super::store::{REDIS, Redis};
 use super::*;
 use crate::support::Scratch;
 use crate::support::need::needs;

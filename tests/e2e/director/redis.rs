@@ -1,119 +1,13 @@
 //! Several gateways that share a Redis, and a Redis that is away or none.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use gatepost::protocol::Secret;
-use gatepost::state::Config;
-use gatepost::state::config::Redis as Shared;
-
+use super::store::{Link, REDIS, Redis, link_is};
 use super::*;
-use crate::support::need::{Need, needs, unpacked};
+use crate::support::need::needs;
 use crate::support::pki::Pki;
-use crate::support::process::Running;
 use crate::support::scratch::free_port;
 use crate::support::{Gateway, Scratch};
-
-pub(super) const REDIS: Need = Need::Venv("redis");
-
-/// A Redis of the test's own.
-pub(super) struct Redis {
-    running: Option<Running>,
-    pub(super) port: u16,
-    log: PathBuf,
-    /// Certificate and key, where it speaks TLS only.
-    tls: Option<(PathBuf, PathBuf)>,
-}
-
-impl Redis {
-    pub(super) fn start(scratch: &Scratch) -> Redis {
-        Redis::start_with(scratch, None)
-    }
-
-    fn start_with(scratch: &Scratch, tls: Option<(PathBuf, PathBuf)>) -> Redis {
-        let mut redis = Redis {
-            running: None,
-            port: free_port(),
-            log: scratch.join("redis.log"),
-            tls,
-        };
-        redis.again();
-        redis
-    }
-
-    pub(super) fn again(&mut self) {
-        let root = unpacked("redis").join("usr");
-        let folder = self.log.parent().unwrap();
-        let mut command = Command::new(root.join("bin/redis-server"));
-        let port = self.port.to_string();
-        command.env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"));
-        match &self.tls {
-            None => command.args(["--port", &port]),
-            Some((cert, key)) => {
-                command.args([
-                    "--port",
-                    "0",
-                    "--tls-port",
-                    &port,
-                    "--tls-auth-clients",
-                    "no",
-                ]);
-                command.arg("--tls-cert-file").arg(cert);
-                command.arg("--tls-key-file").arg(key)
-            }
-        };
-        command
-            .args(["--bind", "127.0.0.1", "--dir"])
-            .arg(folder)
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .args(["--requirepass", "redis-secret"]);
-        let mut running = Running::start("redis", &command, &self.log);
-        running.wait_for_port(self.port);
-        self.running = Some(running);
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.running.take().unwrap().stop();
-    }
-
-    /// Has it answer nobody for so long; connections stay.
-    fn pause(&self, time: Duration) {
-        self.tell(&format!("CLIENT PAUSE {} ALL", time.as_millis()));
-    }
-
-    pub(super) fn tell(&self, command: &str) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(stream, "AUTH redis-secret\r\n{command}\r\n").unwrap();
-        let mut answers = BufReader::new(stream).lines();
-        for _ in 0..2 {
-            assert_eq!(answers.next().unwrap().unwrap(), "+OK");
-        }
-    }
-
-    pub(super) fn url(&self) -> String {
-        self.url_at(self.port)
-    }
-
-    /// As the state of this process may be kept there, beside that of the gateways.
-    pub(super) fn state(&self) -> Config {
-        let url = self.url();
-        let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
-        Config::Redis(Shared {
-            url: secret(url.split('"').nth(1).unwrap()),
-            password: Some(secret("redis-secret")),
-            prefix: Shared::PREFIX.into(),
-        })
-    }
-
-    /// As it is reached through another port.
-    pub(super) fn url_at(&self, port: u16) -> String {
-        let (scheme, host) = match self.tls {
-            None => ("redis", "127.0.0.1"),
-            Some(_) => ("rediss", "localhost"),
-        };
-        format!("{{ url: \"{scheme}://{host}:{port}/0\", password: redis-secret }}",)
-    }
-}
 
 #[test]
 fn gateways_with_a_redis_never_let_a_user_in_on_two_hosts() {
@@ -235,11 +129,8 @@ fn a_redis_that_goes_away_is_missed_and_comes_back() {
             .any(|it| it["user"] == "dora")
     });
     redis.stop();
-    let up = |admin: u16, want: &str| {
-        let metrics = admin_get(admin, "/metrics").unwrap().1;
-        metrics.contains(&format!("gatepost_state_up {want}"))
-    };
-    wait_for("the metric", || up(one.admin, "0") && up(two.admin, "0"));
+    let all_are = |want: Link| gateways.iter().all(|it| link_is(it, want));
+    wait_for("the metric", || all_are(Link::Away));
     let (status, ready) = admin_get(one.admin, "/readyz").unwrap();
     assert!(status == 200 && ready.contains("state"), "{ready}");
     // Goes on with what it knows.
@@ -252,7 +143,7 @@ fn a_redis_that_goes_away_is_missed_and_comes_back() {
         "{answer}"
     );
     redis.again();
-    wait_for("the metric", || up(one.admin, "1") && up(two.admin, "1"));
+    wait_for("the metric", || all_are(Link::Up));
     // What this one held is known to all again.
     let frank = Client::logged_in(two.imap, "dora");
     drop((dora, frank));
@@ -442,11 +333,7 @@ fn what_sessions_hold_outlives_a_pause_of_the_redis() {
     wait_for("both to be back", || {
         gateways.iter().all(|it| {
             let (away, up) = (times(it, "event=state_away"), times(it, "event=state_up"));
-            up > away
-                && admin_get(it.ports.admin, "/metrics")
-                    .unwrap()
-                    .1
-                    .contains("gatepost_state_up 1")
+            up > away && link_is(it, Link::Up)
         })
     });
     refused();

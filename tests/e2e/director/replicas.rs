@@ -4,7 +4,7 @@ use gatepost::protocol::UserName;
 use gatepost::state::{Claim, Claimed, Pass, Place, State};
 use tokio::runtime::Runtime;
 
-use super::redis::{REDIS, Redis};
+use super::store::{REDIS, Redis, in_some_try};
 use super::*;
 use crate::support::need::needs;
 use crate::support::pki::Pki;
@@ -104,11 +104,6 @@ impl Other {
     fn end(&self, sessions: impl Sized) {
         self.runtime.block_on(async { drop(sessions) });
     }
-}
-
-/// A few tries: on a machine that is starved a gateway may miss its Redis, which shows nothing here.
-fn in_some_try(judged: impl Fn() -> bool) {
-    assert!((0..5).any(|_| judged()), "Redis was away each time");
 }
 
 #[test]

@@ -1,18 +1,11 @@
 //! What gateways of a site make of a Redis that comes back with old data, and of one that they alone could
 //! not reach for a while.
 
-use std::net::Shutdown;
-
-use super::redis::{REDIS, Redis};
+use super::store::{Link, REDIS, Redis, Way, link_is};
 use super::*;
 use crate::support::need::needs;
 use crate::support::pki::Pki;
 use crate::support::{Gateway, Scratch};
-
-fn up(gateway: &Gateway, want: &str) -> bool {
-    let metrics = admin_get(gateway.ports.admin, "/metrics").unwrap().1;
-    metrics.contains(&format!("gatepost_state_up {want}"))
-}
 
 /// From a snapshot, or from a replica that lagged behind: what was taken back since is not to come back.
 #[test]
@@ -41,9 +34,13 @@ fn a_redis_that_comes_back_with_old_data_revives_nothing() {
         get(gateways[1].ports.admin, "/api/v1/moves")["moves"][0]["user"] == "carol"
     });
     redis.stop();
-    wait_for("both to miss it", || gateways.iter().all(|it| up(it, "0")));
+    wait_for("both to miss it", || {
+        gateways.iter().all(|it| link_is(it, Link::Away))
+    });
     redis.again();
-    wait_for("both to be back", || gateways.iter().all(|it| up(it, "1")));
+    wait_for("both to be back", || {
+        gateways.iter().all(|it| link_is(it, Link::Up))
+    });
     // One that never knew what was there before.
     let third = start(&folders[2]);
     for gateway in gateways.iter().chain([&third]) {
@@ -61,49 +58,6 @@ fn a_redis_that_comes_back_with_old_data_revives_nothing() {
     assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
 }
 
-/// A way to a Redis that can be cut.
-struct Way {
-    port: u16,
-    open: Arc<AtomicBool>,
-}
-
-impl Way {
-    fn to(port: u16) -> Way {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let way = Way {
-            port: listener.local_addr().unwrap().port(),
-            open: Arc::new(AtomicBool::new(true)),
-        };
-        let open = way.open.clone();
-        std::thread::spawn(move || {
-            for near in listener.incoming() {
-                let near = near.unwrap();
-                if !open.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
-                ] {
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-                let open = open.clone();
-                std::thread::spawn(move || {
-                    while open.load(Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(10));
-                    }
-                    let _ = (near.shutdown(Shutdown::Both), far.shutdown(Shutdown::Both));
-                });
-            }
-        });
-        way
-    }
-}
-
 /// Who was moved meanwhile is asked to leave as soon as the gateway hears of it.
 #[test]
 fn a_gateway_that_was_cut_off_sends_the_moved_away() {
@@ -119,8 +73,8 @@ fn a_gateway_that_was_cut_off_sends_the_moved_away() {
         .collect();
     let alice = Client::logged_in(gateways[0].ports.imap, "alice");
     assert_ne!(site.census.of("alice"), [2]);
-    way.open.store(false, Ordering::Relaxed);
-    wait_for("one to miss it", || up(&gateways[0], "0"));
+    way.cut();
+    wait_for("one to miss it", || link_is(&gateways[0], Link::Away));
     // Waits until what it held is void.
     let (status, answer) = ask(
         gateways[1].ports.admin,
@@ -132,7 +86,7 @@ fn a_gateway_that_was_cut_off_sends_the_moved_away() {
     wait_for("the move", || {
         get(gateways[1].ports.admin, "/api/v1/moves")["moves"][0]["user"] == "alice"
     });
-    way.open.store(true, Ordering::Relaxed);
+    way.mend();
     assert!(alice.rest().contains("* BYE"));
     let _there = Client::logged_in(gateways[0].ports.imap, "alice");
     assert_eq!(site.census.of("alice"), [2]);
@@ -152,15 +106,15 @@ fn what_ended_while_a_gateway_was_cut_off_sends_nobody_away() {
     let [on] = site.census.of("alice")[..] else {
         panic!("alice is on one host");
     };
-    way.open.store(false, Ordering::Relaxed);
-    wait_for("it to miss it", || up(&gateway, "0"));
+    way.cut();
+    wait_for("it to miss it", || link_is(&gateway, Link::Away));
     first.command("LOGOUT");
     site.hosts[on].up.store(false, Ordering::Relaxed);
     wait_for("her to be gone", || site.census.of("alice").is_empty());
     let mut again = Client::logged_in(gateway.ports.imap, "alice");
     assert_ne!(site.census.of("alice"), [on]);
-    way.open.store(true, Ordering::Relaxed);
-    wait_for("it to be back", || up(&gateway, "1"));
+    way.mend();
+    wait_for("it to be back", || link_is(&gateway, Link::Up));
     let answer = again.command("NOOP");
     assert!(answer.starts_with("a OK"), "{answer}");
     assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
