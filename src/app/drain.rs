@@ -131,6 +131,7 @@ fn share(id: &str, of: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::protocol::Protocol;
+    use crate::session::Limits;
     use crate::session::registry::{Entry, LoggedIn};
 
     fn enter(registry: &Arc<Registry>, id: usize) -> Entry {
@@ -195,5 +196,25 @@ mod tests {
         let mut goodbyes = Goodbyes::over(Duration::ZERO);
         let all = registry.list(&Filter::default());
         assert_eq!(goodbyes.due(all, Duration::ZERO).len(), 3);
+    }
+
+    /// It was accepted just before the listeners closed, and its task comes to count it.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_counted_late_is_waited_for() {
+        let (registry, tables) = (Registry::default(), Arc::new(limits::Tables::default()));
+        let timeouts = Timeouts {
+            drain: Duration::from_secs(40),
+            ..Timeouts::default()
+        };
+        let (stop, stopped) = watch::channel(false);
+        let drained = drain(&registry, &tables, &timeouts, End::IsFollowed, stop);
+        let mut drained = std::pin::pin!(drained);
+        assert!(timeout(Duration::ZERO, drained.as_mut()).await.is_err());
+        assert!(*stopped.borrow());
+        let place = tables.enter(&Limits::default()).unwrap();
+        let mut wait = async |seconds| timeout(Duration::from_secs(seconds), &mut drained).await;
+        assert!(wait(20).await.is_err());
+        drop(place);
+        assert!(wait(10).await.is_ok());
     }
 }
