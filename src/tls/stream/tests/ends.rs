@@ -153,7 +153,9 @@ async fn what_came_before_a_reset_is_given_though_our_words_are_not_taken() {
     let much = vec![b'x'; BATCH];
     // Until the client's and our own buffers are full.
     poll_fn(|cx| {
-        while pin!(&mut ours).poll_write(cx, &much).is_ready() {}
+        while let Poll::Ready(written) = pin!(&mut ours).poll_write(cx, &much) {
+            written.unwrap();
+        }
         Poll::Ready(())
     })
     .await;
