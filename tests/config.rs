@@ -327,10 +327,21 @@ fn a_secret_that_is_gone_when_it_is_wanted_is_a_problem() {
     use std::io::Write as _;
     use std::os::fd::AsRawFd as _;
 
-    for settings in [
-        "admin: { bind: 0.0.0.0:9090, token_file: FILE }",
-        "users_from: [{ http: \"http://127.0.0.1:1\", headers: { X-Key: { file: FILE } } }]",
-        "state: { url: \"redis://127.0.0.1:6379/0\", password_file: FILE }",
+    for (backend, settings) in [
+        ("", "admin: { bind: 0.0.0.0:9090, token_file: FILE }"),
+        (
+            "",
+            "users_from: [{ http: \"http://127.0.0.1:1\", headers: { X-Key: { file: FILE } } }]",
+        ),
+        (
+            "",
+            "state: { url: \"redis://127.0.0.1:6379/0\", password_file: FILE }",
+        ),
+        ("login_as: { master: gate, password_file: FILE }", ""),
+        (
+            "health: { login: { user: probe, password_file: FILE } }",
+            "",
+        ),
     ] {
         // What is in a pipe is there once: for the check.
         let (reader, mut writer) = std::io::pipe().unwrap();
@@ -338,7 +349,8 @@ fn a_secret_that_is_gone_when_it_is_wanted_is_a_problem() {
         drop(writer);
         let file = format!("/proc/self/fd/{}", reader.as_raw_fd());
         let all = format!(
-            "listeners: [imap://127.0.0.1:1143]\nbackends: {{ old: imap://10.0.0.5 }}\n\
+            "listeners: [imap://127.0.0.1:1143]\n\
+             backends: {{ old: {{ hosts: [imap://10.0.0.5], {backend} }} }}\n\
              users: {{ \"*\": old }}\n{settings}\n"
         );
         let text = all.replace("FILE", &file);
