@@ -10,6 +10,7 @@ mod killed;
 mod map;
 mod movers;
 mod orders;
+mod other;
 mod redis;
 mod replicas;
 mod returns;
@@ -164,7 +165,15 @@ impl Client {
 
     /// A command, and the line that ends its answer; empty where the connection ended.
     fn command(&mut self, command: &str) -> String {
+        self.say(command);
+        self.answer()
+    }
+
+    fn say(&mut self, command: &str) {
         let _ = write!(self.stream, "a {command}\r\n");
+    }
+
+    fn answer(&mut self) -> String {
         loop {
             let line = self.line();
             if line.is_empty() || line.starts_with("a ") {
@@ -231,7 +240,6 @@ impl Site {
         self.settings_with(state, "per_user: 1000, per_user_ip: 1000")
     }
 
-    /// The same with other limits.
     /// The hosts as a backend names them: `h0`, `h1`, …
     fn entries(&self) -> Vec<String> {
         let all = self.hosts.iter().enumerate();
@@ -239,6 +247,7 @@ impl Site {
             .collect()
     }
 
+    /// The same with other limits.
     fn settings_with(&self, state: &str, limits: &str) -> Settings {
         let mut all = self.entries();
         let last = all.pop().unwrap();

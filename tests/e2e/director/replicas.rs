@@ -1,9 +1,6 @@
 //! A gateway whose users are live through another one, with which it shares a Redis.
 
-use gatepost::protocol::UserName;
-use gatepost::state::{Claim, Claimed, Pass, Place, State};
-use tokio::runtime::Runtime;
-
+use super::other::Other;
 use super::store::{REDIS, Redis, in_some_try};
 use super::*;
 use crate::support::need::needs;
@@ -66,52 +63,12 @@ impl Shared {
     }
 }
 
-/// The other gateway, as far as those under test see it.
-struct Other {
-    runtime: Runtime,
-    state: Arc<State>,
-}
-
-impl Other {
-    fn of(shared: &Shared) -> Other {
-        let runtime = Runtime::new().unwrap();
-        let state = State::open(&shared.redis.state()).unwrap();
-        runtime.block_on(state.start());
-        Other { runtime, state }
-    }
-
-    fn missed(&self) -> bool {
-        self.state.trouble().is_some()
-    }
-
-    /// A session through it, and whether that was asked to leave.
-    fn session(&self, user: &str, host: &str) -> Option<(Claim, Arc<AtomicBool>)> {
-        let pass = Pass::plain("old", &UserName::new(user.as_bytes()).unwrap());
-        let place = Place::new("old", host);
-        let claim = match self.runtime.block_on(self.state.claim(&pass, &place)) {
-            Claimed::Here(claim) => claim,
-            _ => {
-                assert!(self.missed(), "{user} was refused on {host}");
-                return None;
-            }
-        };
-        let asked = Arc::new(AtomicBool::new(false));
-        let flag = asked.clone();
-        claim.on_leave(Arc::new(move || flag.store(true, Ordering::Relaxed)));
-        Some((claim, asked))
-    }
-
-    fn end(&self, sessions: impl Sized) {
-        self.runtime.block_on(async { drop(sessions) });
-    }
-}
-
 #[test]
 fn a_host_that_passes_logins_on_keeps_the_sessions_it_has_through_others() {
     needs!(REDIS);
     in_some_try(|| {
         let shared = Shared::start(Some(1));
-        let other = Other::of(&shared);
+        let other = Other::of(&shared.redis.state());
         let home = shared.home("alice");
         let busy = home.replace('h', "busy");
         let Some((claim, asked)) = other.session("alice", &home) else {
@@ -167,7 +124,7 @@ fn a_drained_host_takes_its_own_users_through_every_gateway() {
     needs!(REDIS);
     in_some_try(|| {
         let shared = Shared::start(None);
-        let other = Other::of(&shared);
+        let other = Other::of(&shared.redis.state());
         let home = shared.home("alice");
         let Some((at_home, _)) = other.session("alice", &home) else {
             return false;

@@ -1,7 +1,8 @@
 //! What gateways of a site make of a Redis that comes back with old data, and of one that they alone could
 //! not reach for a while.
 
-use super::store::{Link, REDIS, Redis, Way, link_is};
+use super::other::Other;
+use super::store::{Link, REDIS, Redis, Way, in_some_try, link_is};
 use super::*;
 use crate::support::need::needs;
 use crate::support::pki::Pki;
@@ -92,30 +93,85 @@ fn a_gateway_that_was_cut_off_sends_the_moved_away() {
     assert_eq!(site.census.of("alice"), [2]);
 }
 
+/// Who was asked to leave meanwhile leaves, also where whoever asked is gone by then.
+#[test]
+fn what_was_asked_of_a_gateway_that_was_cut_off_is_done_when_it_is_back() {
+    needs!(REDIS);
+    in_some_try(|| {
+        let scratch = Scratch::new();
+        let redis = Redis::start(&scratch);
+        let way = Way::to(redis.port);
+        let gateway = Other::of(&redis.state_at(way.port));
+        let mover = Other::of(&redis.state());
+        let Some((alice, asked)) = gateway.session("alice", "h0") else {
+            return false;
+        };
+        way.cut();
+        wait_for("it to miss it", || gateway.missed());
+        if redis.keep_leases() != 2 {
+            return false;
+        }
+        let job = mover.begin_move("alice");
+        wait_for("the question", || {
+            redis.asks_to_leave() || job.is_finished()
+        });
+        if job.is_finished() {
+            return false;
+        }
+        // It would ask again.
+        drop(mover);
+        assert!(!asked.load(Ordering::Relaxed));
+        way.mend();
+        wait_for("her to be asked", || asked.load(Ordering::Relaxed));
+        gateway.end(alice);
+        true
+    });
+}
+
 /// What a session held that ended meanwhile binds nobody: who is on another host by now stays there.
 #[test]
 fn what_ended_while_a_gateway_was_cut_off_sends_nobody_away() {
     needs!(REDIS);
-    let (scratch, folder) = (Scratch::new(), Scratch::new());
-    let redis = Redis::start(&scratch);
-    let way = Way::to(redis.port);
-    let site = Site::new(3);
-    let settings = site.settings(&redis.url_at(way.port));
-    let gateway = settings.start(&folder, &Pki::new(&folder));
-    let mut first = Client::logged_in(gateway.ports.imap, "alice");
-    let [on] = site.census.of("alice")[..] else {
-        panic!("alice is on one host");
-    };
-    way.cut();
-    wait_for("it to miss it", || link_is(&gateway, Link::Away));
-    first.command("LOGOUT");
-    site.hosts[on].up.store(false, Ordering::Relaxed);
-    wait_for("her to be gone", || site.census.of("alice").is_empty());
-    let mut again = Client::logged_in(gateway.ports.imap, "alice");
-    assert_ne!(site.census.of("alice"), [on]);
-    way.mend();
-    wait_for("it to be back", || link_is(&gateway, Link::Up));
-    let answer = again.command("NOOP");
-    assert!(answer.starts_with("a OK"), "{answer}");
-    assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+    in_some_try(|| {
+        let (scratch, folder) = (Scratch::new(), Scratch::new());
+        let redis = Redis::start(&scratch);
+        let way = Way::to(redis.port);
+        let site = Site::new(3);
+        let settings = site.settings(&redis.url_at(way.port));
+        let gateway = settings.start(&folder, &Pki::new(&folder));
+        let mover = Other::of(&redis.state());
+        let bob = Client::logged_in(gateway.ports.imap, "bob");
+        let mut first = Client::logged_in(gateway.ports.imap, "alice");
+        let [on] = site.census.of("alice")[..] else {
+            panic!("alice is on one host");
+        };
+        way.cut();
+        wait_for("it to miss it", || link_is(&gateway, Link::Away));
+        // What it held is not void by itself.
+        if redis.keep_leases() != 2 {
+            return false;
+        }
+        first.command("LOGOUT");
+        site.hosts[on].up.store(false, Ordering::Relaxed);
+        wait_for("her to be gone", || site.census.of("alice").is_empty());
+        let mut again = Client::logged_in(gateway.ports.imap, "alice");
+        assert_ne!(site.census.of("alice"), [on]);
+        let job = mover.begin_move("bob");
+        wait_for("the question", || {
+            redis.asks_to_leave() || job.is_finished()
+        });
+        if job.is_finished() {
+            return false;
+        }
+        way.mend();
+        // Whoever is to leave hears of it now.
+        assert!(bob.rest().contains("* BYE"));
+        wait_for("it to be back", || link_is(&gateway, Link::Up));
+        for _ in 0..3 {
+            let answer = again.command("NOOP");
+            assert!(answer.starts_with("a OK"), "{answer}");
+        }
+        assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+        true
+    });
 }

@@ -82,12 +82,35 @@ impl Redis {
     }
 
     pub(super) fn tell(&self, command: &str) {
+        assert_eq!(self.ask(command), "+OK");
+    }
+
+    /// The first line of the answer to a command.
+    fn ask(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         write!(stream, "AUTH redis-secret\r\n{command}\r\n").unwrap();
         let mut answers = BufReader::new(stream).lines();
-        for _ in 0..2 {
-            assert_eq!(answers.next().unwrap().unwrap(), "+OK");
-        }
+        assert_eq!(answers.next().unwrap().unwrap(), "+OK");
+        answers.next().unwrap().unwrap()
+    }
+
+    /// What comes of a call for each key that begins so, summed up.
+    fn sum(&self, keys: &str, call: &str) -> u32 {
+        let keys = format!("{}:{keys}*", Shared::PREFIX);
+        let each = format!("for _, k in ipairs(redis.call('KEYS', ARGV[1])) do n = n + {call} end");
+        let answer = self.ask(&format!("EVAL \"local n = 0 {each} return n\" 0 {keys}"));
+        answer.trim_start_matches(':').parse().unwrap()
+    }
+
+    /// Of the gateways whose lease has not run out, how many there are; those that are cut off keep it
+    /// from now on until they are back.
+    pub(super) fn keep_leases(&self) -> u32 {
+        self.sum("gate:", "redis.call('PERSIST', k)")
+    }
+
+    /// Whether somebody's sessions were asked to leave.
+    pub(super) fn asks_to_leave(&self) -> bool {
+        self.sum("pin:", "redis.call('HEXISTS', k, '!')") > 0
     }
 
     pub(super) fn url(&self) -> String {
@@ -96,7 +119,12 @@ impl Redis {
 
     /// As the state of this process may be kept there, beside that of the gateways.
     pub(super) fn state(&self) -> Config {
-        let url = self.url();
+        self.state_at(self.port)
+    }
+
+    /// The same through another port.
+    pub(super) fn state_at(&self, port: u16) -> Config {
+        let url = self.url_at(port);
         let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
         Config::Redis(Shared {
             url: secret(url.split('"').nth(1).unwrap()),
