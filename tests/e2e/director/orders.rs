@@ -42,6 +42,27 @@ fn a_user_is_moved_with_a_goodbye_and_back() {
     assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
 }
 
+/// A login that waits, while others that began later are let in.
+fn held_up(site: &Site, imap: u16, user: &str) -> Client {
+    let mut waiting = Client::connect(imap);
+    waiting.say(&format!("LOGIN {user} secret"));
+    for _ in 0..3 {
+        drop(Client::logged_in(imap, "bob"));
+    }
+    assert_eq!(site.census.of(user), Vec::<usize>::new());
+    waiting.stream.set_nonblocking(true).unwrap();
+    let heard = waiting.stream.peek(&mut [0]);
+    let nothing = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    assert!(heard.is_err_and(nothing), "{user} was answered");
+    waiting.stream.set_nonblocking(false).unwrap();
+    waiting
+}
+
+fn let_in(mut waiting: Client) {
+    let answer = waiting.answer();
+    assert!(answer.starts_with("a OK"), "{answer}");
+}
+
 #[test]
 fn logins_wait_while_their_user_is_held() {
     let (scratch, site) = (Scratch::new(), Site::new(2));
@@ -50,13 +71,10 @@ fn logins_wait_while_their_user_is_held() {
     let (status, _) = ask(admin, "POST", "/api/v1/hold", &json!({"user": "alice"}));
     assert_eq!(status, 200);
     assert_eq!(get(admin, "/api/v1/moves")["holds"][0]["user"], "alice");
-    let waiting = std::thread::spawn(move || drop(Client::logged_in(imap, "alice")));
-    drop(Client::logged_in(imap, "bob"));
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(!waiting.is_finished());
+    let waiting = held_up(&site, imap, "alice");
     let (status, _) = ask(admin, "POST", "/api/v1/release", &json!({"user": "ALICE"}));
     assert_eq!(status, 200);
-    waiting.join().unwrap();
+    let_in(waiting);
 }
 
 #[test]
@@ -79,19 +97,13 @@ fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
         assert_eq!(status, 200, "{answer}");
     };
     let holds = || get(admin, "/api/v1/moves")["holds"].clone();
-    let waits = || {
-        let waiting = std::thread::spawn(move || drop(Client::logged_in(imap, "alice")));
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(!waiting.is_finished());
-        waiting
-    };
     order("hold", "alice");
     assert_eq!(holds().as_array().unwrap().len(), 1);
     write_map("new");
     gateway.reload();
-    let waiting = waits();
+    let waiting = held_up(&site, imap, "alice");
     order("release", "alice");
-    waiting.join().unwrap();
+    let_in(waiting);
     assert_eq!(holds(), json!([]));
     write_map("old");
     gateway.reload();
@@ -99,9 +111,9 @@ fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
     // By one name of hers, and by another.
     for (held, released) in [("alice", "a.smith"), ("a.smith", "alice")] {
         order("hold", held);
-        let waiting = waits();
+        let waiting = held_up(&site, imap, "alice");
         order("release", released);
-        waiting.join().unwrap();
+        let_in(waiting);
         assert_eq!(holds(), json!([]));
         drop(Client::logged_in(imap, "a.smith"));
     }
