@@ -16,6 +16,8 @@ pub trait Tap: Send + Sync {
     fn sent(&mut self, octets: &[u8]);
     /// The other side says that it is this user.
     fn named(&mut self, user: &str);
+    /// Whether it wants to hear more of that user, who is let in now.
+    fn stays(&self) -> bool;
 }
 
 /// A stream and who listens to it.
@@ -36,6 +38,15 @@ impl Stream {
         match self {
             Stream::Tapped(tapped) => (tapped.stream, Some(tapped.tap)),
             stream => (stream, None),
+        }
+    }
+
+    /// The stream of a user who is let in: listened to no more, if nobody wants to.
+    #[must_use]
+    pub fn settled(self) -> Stream {
+        match self {
+            Stream::Tapped(tapped) if !tapped.tap.stays() => tapped.stream,
+            stream => stream,
         }
     }
 

@@ -279,7 +279,7 @@ impl Session<'_> {
                 Ok(accepted) => {
                     let handover = server.accept(accepted.welcome);
                     return Ok(Bridge {
-                        client: stream,
+                        client: stream.settled(),
                         handover,
                         far: accepted.far,
                         places: accepted.places,
