@@ -6,6 +6,10 @@
 //! nor is what follows a literal in its command: a client and a server that disagree about where a
 //! literal ends cannot bring a password into sight.
 
+mod answers;
+
+pub(super) use answers::{Answers, Follows};
+
 /// Octets of a line that are looked at; longer ones are told by their length.
 const LINE: usize = 1024;
 
@@ -94,8 +98,8 @@ pub(super) struct Lines {
     literal: u64,
     /// The line goes on with a command whose start was another line.
     rest: bool,
-    /// POP3 lines that are a message or a list.
-    body: u64,
+    /// POP3 lines so far of a message or a list; none: a reply is next.
+    body: Option<u64>,
 }
 
 impl Lines {
@@ -107,12 +111,18 @@ impl Lines {
             over: 0,
             literal: 0,
             rest: false,
-            body: 0,
+            body: None,
         }
     }
 
-    /// Takes what passes by, in pieces as they come; tells what may be shown.
-    pub(super) fn take(&mut self, octets: &[u8], tell: &mut dyn FnMut(String)) {
+    /// Takes what passes by, in pieces as they come; tells what may be shown. Both directions share
+    /// `answers`.
+    pub(super) fn take(
+        &mut self,
+        octets: &[u8],
+        answers: &mut Answers,
+        tell: &mut dyn FnMut(String),
+    ) {
         let mut rest = octets;
         while !rest.is_empty() {
             if self.literal > 0 {
@@ -127,7 +137,7 @@ impl Lines {
             self.line.extend(piece.get(..room).unwrap_or_default());
             self.over += piece.len() - room;
             if let Some(end) = end {
-                self.end(tell);
+                self.end(answers, tell);
                 rest = rest.get(end + 1..).unwrap_or_default();
             } else {
                 return;
@@ -135,7 +145,7 @@ impl Lines {
         }
     }
 
-    fn end(&mut self, tell: &mut dyn FnMut(String)) {
+    fn end(&mut self, answers: &mut Answers, tell: &mut dyn FnMut(String)) {
         let mut line = std::mem::take(&mut self.line);
         if line.last() == Some(&b'\r') {
             line.pop();
@@ -154,33 +164,38 @@ impl Lines {
             _ if was_rest => None,
             (Language::Imap, Side::Client) => Some(imap_command(&line)),
             (Language::Imap, Side::Gateway) => Some(imap_response(&line)),
-            (Language::Pop3, Side::Client) => Some(pop3_command(&line)),
-            (Language::Pop3, Side::Gateway) => {
-                let status = [&b"+OK"[..], b"-ERR", b"+ "]
-                    .iter()
-                    .any(|s| line.starts_with(s));
-                // Nothing in a message or a list is a reply, until the line that ends it.
-                let ends = line == b".";
-                if !status || self.body > 0 {
-                    self.body += 1;
-                }
-                match self.body {
-                    0 => Some(pop3_reply(&line)),
-                    _ if ends => None,
-                    _ => return,
-                }
+            (Language::Pop3, Side::Client) => {
+                answers.asked(&line);
+                Some(pop3_command(&line))
             }
+            (Language::Pop3, Side::Gateway) => self.pop3_line(&line, answers),
         };
-        if self.body > 0 {
-            let lines = std::mem::take(&mut self.body);
-            tell(format!("[{lines} lines]"));
-        }
         if let Some(told) = told {
             match literal {
                 Some(octets) => tell(format!("{told} [literal of {octets} octets]")),
                 None => tell(told),
             }
         }
+    }
+}
+
+impl Lines {
+    /// A line from the gateway. What no command asked for is a list or a message too, if it begins as no
+    /// reply does. Nothing in either is a reply, until the line that ends it.
+    fn pop3_line(&mut self, line: &[u8], answers: &mut Answers) -> Option<String> {
+        let mut begins = [&b"+OK"[..], b"-ERR", b"+ "].into_iter();
+        if self.body.is_none() && begins.any(|status| line.starts_with(status)) {
+            if answers.answered(line) == Follows::Message {
+                self.body = Some(0);
+            }
+            return Some(pop3_reply(line));
+        }
+        let lines = self.body.take().unwrap_or(0).saturating_add(1);
+        if line == b"." {
+            return Some(format!("[{lines} lines]"));
+        }
+        self.body = Some(lines);
+        None
     }
 }
 

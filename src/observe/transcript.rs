@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwapOption;
 use ipnet::IpNet;
 
-use super::redact::{Language, Lines, Side};
+use super::redact::{Answers, Language, Lines, Side};
 use crate::net::Tap;
 use crate::protocol::Protocol;
 
@@ -56,6 +56,7 @@ type Write = &'static (dyn Fn(&'static str, &str, &str) + Sync);
 struct Recorder {
     client: Lines,
     gateway: Lines,
+    answers: Answers,
     /// The user that is asked for; any, if none.
     user: Option<String>,
     whose: Whose,
@@ -92,6 +93,7 @@ impl Recorder {
         Some(Recorder {
             client: Lines::new(language, Side::Client),
             gateway: Lines::new(language, Side::Gateway),
+            answers: Answers::default(),
             user: wanted.user.clone(),
             whose: match &wanted.user {
                 None => Whose::Theirs,
@@ -107,12 +109,12 @@ impl Recorder {
             Side::Client => (&mut self.client, "client"),
             Side::Gateway => (&mut self.gateway, "gateway"),
         };
-        let (write, session) = (self.write, &self.session);
+        let (write, session, answers) = (self.write, &self.session, &mut self.answers);
         // Also of others: a line that was not heard from its start could not be judged.
         match &mut self.whose {
-            Whose::Theirs => lines.take(octets, &mut |line| write(from, &line, session)),
+            Whose::Theirs => lines.take(octets, answers, &mut |line| write(from, &line, session)),
             Whose::Others(waiting) => {
-                lines.take(octets, &mut |line| {
+                lines.take(octets, answers, &mut |line| {
                     if waiting.len() < WAITING {
                         waiting.push((from, line));
                     }

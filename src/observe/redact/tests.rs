@@ -4,9 +4,9 @@ use super::*;
 
 fn told(language: Language, side: Side, text: &[u8], piece: usize) -> Vec<String> {
     let mut lines = Lines::new(language, side);
-    let mut told = Vec::new();
+    let (mut told, mut answers) = (Vec::new(), Answers::default());
     for octets in text.chunks(piece.max(1)) {
-        lines.take(octets, &mut |line| told.push(line));
+        lines.take(octets, &mut answers, &mut |line| told.push(line));
     }
     told
 }
@@ -176,15 +176,34 @@ fn no_end_of_a_line_is_taken_for_a_start() {
 #[test]
 fn memory_is_bounded_and_nothing_panics() {
     let mut lines = Lines::new(Language::Imap, Side::Client);
+    let mut answers = Answers::default();
     let mut state = 1_u32;
     let alphabet = b"a LOGIN{}0123456789+\r\n\" S3\xff\0*";
     for _ in 0..20_000 {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let octet = alphabet[(state >> 16) as usize % alphabet.len()];
-        lines.take(&[octet], &mut |line| assert!(line.len() < 2000));
+        lines.take(&[octet], &mut answers, &mut |line| {
+            assert!(line.len() < 2000)
+        });
         assert!(lines.line.len() <= LINE);
         if lines.literal > 1000 {
             lines.literal = 0;
         }
     }
+}
+
+/// A client that asks for more than is looked after: nothing of its mail is shown, whatever else is not.
+#[test]
+fn who_asks_for_too_much_at_once_is_not_shown_its_mail() {
+    let mut answers = Answers::default();
+    let mut client = Lines::new(Language::Pop3, Side::Client);
+    client.take(&b"NOOP\r\n".repeat(5000), &mut answers, &mut |_| {});
+    client.take(b"RETR 1\r\n", &mut answers, &mut |_| {});
+    let mut gateway = Lines::new(Language::Pop3, Side::Gateway);
+    let mut told = Vec::new();
+    let mut hear = |octets: &[u8]| gateway.take(octets, &mut answers, &mut |line| told.push(line));
+    hear(b"-ERR no\r\n");
+    hear(&b"+OK\r\n".repeat(5000));
+    hear(b"+OK\r\n+OK S3CRET\r\n.\r\n-ERR no\r\n");
+    assert_eq!(told, ["-ERR no", "+OK", "[5002 lines]", "-ERR no"]);
 }

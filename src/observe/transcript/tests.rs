@@ -143,6 +143,136 @@ fn each_name_is_judged_anew() {
     assert_eq!(both("alice", "ALICE").len(), 8);
 }
 
+/// What a client asked for says what is mail: a message may begin as an answer does.
+#[test]
+fn a_message_is_left_out_however_it_begins() {
+    const MESSAGE: &str = "+OK\r\n+OK S3CRET\r\n-ERR S3CRET\r\n+ S3CRET\r\nS3CRET\r\n.\r\n";
+    let lines = |said: &[(Side, &str)], piece: usize| {
+        heard_in(Protocol::Pop3, &Transcript::default(), "::1", |recorder| {
+            recorder.sent(b"+OK ready\r\n");
+            for (side, text) in said {
+                for octets in text.as_bytes().chunks(piece) {
+                    recorder.hear(*side, octets);
+                }
+            }
+        })
+    };
+    let client = |text| (Side::Client, text);
+    let gateway = |text| (Side::Gateway, text);
+    type Case<'a> = (&'a [(Side, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
+        (
+            &[
+                client("RETR 1\r\n"),
+                gateway(MESSAGE),
+                gateway("-ERR no\r\n"),
+            ],
+            &[
+                "client: RETR 1",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+                "gateway: -ERR no",
+            ],
+        ),
+        // Many at once, some of them refused.
+        (
+            &[
+                client("NOOP\r\nretr 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 3\r\nQUIT\r\n"),
+                gateway("+OK\r\n-ERR none\r\n+OK del\r\n"),
+                gateway(MESSAGE),
+                gateway(MESSAGE),
+                gateway("+OK bye\r\n"),
+            ],
+            &[
+                "client: NOOP",
+                "client: retr 1",
+                "client: DELE 1",
+                "client: TOP 2 0",
+                "client: RETR 3",
+                "client: QUIT",
+                "gateway: +OK",
+                "gateway: -ERR none",
+                "gateway: +OK del",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+                "gateway: +OK bye",
+            ],
+        ),
+        // The answers to challenges are no commands, whether they are waited for or not.
+        (
+            &[
+                client("AUTH LOGIN\r\n"),
+                gateway("+ S3CRET\r\n"),
+                client("S3CRET\r\n"),
+                gateway("+ S3CRET\r\n"),
+                client("S3CRET\r\n"),
+                gateway("+OK in\r\n"),
+                client("RETR 1\r\n"),
+                gateway(MESSAGE),
+            ],
+            &[
+                "client: AUTH [hidden]",
+                "gateway: + [hidden]",
+                "client: [hidden, 6 octets]",
+                "gateway: + [hidden]",
+                "client: [hidden, 6 octets]",
+                "gateway: +OK in",
+                "client: RETR 1",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+            ],
+        ),
+        (
+            &[
+                client("AUTH LOGIN\r\nS3CRET\r\nS3CRET\r\nRETR 1\r\nSTAT\r\n"),
+                gateway("+ S3CRET\r\n+ S3CRET\r\n+OK in\r\n"),
+                gateway(MESSAGE),
+                gateway("+OK 1 1\r\n"),
+            ],
+            &[
+                "client: AUTH [hidden]",
+                "client: [hidden, 6 octets]",
+                "client: [hidden, 6 octets]",
+                "client: RETR 1",
+                "client: STAT",
+                "gateway: + [hidden]",
+                "gateway: + [hidden]",
+                "gateway: +OK in",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+                "gateway: +OK 1 1",
+            ],
+        ),
+        // What comes in clear behind STLS is never answered (RFC 2595 section 4).
+        (
+            &[
+                client("STLS\r\nNOOP\r\n"),
+                gateway("+OK\r\n"),
+                client("RETR 1\r\n"),
+                gateway(MESSAGE),
+            ],
+            &[
+                "client: STLS",
+                "client: NOOP",
+                "gateway: +OK",
+                "client: RETR 1",
+                "gateway: +OK",
+                "gateway: [5 lines]",
+            ],
+        ),
+    ];
+    for (said, want) in cases {
+        for piece in [1, 5, 1000] {
+            let lines = lines(said, piece);
+            let want: Vec<_> = want.iter().map(|line| format!("s1 {line}")).collect();
+            assert_eq!(lines[1..], want, "in pieces of {piece}");
+            assert!(!lines.concat().contains("S3CRET"));
+        }
+    }
+}
+
 #[test]
 fn who_never_says_a_name_fills_no_memory() {
     let wanted = Transcript {

@@ -1,0 +1,93 @@
+//! Which reply of a POP3 conversation a message follows (RFC 1939 §5). That cannot be seen from the
+//! message, which may begin as a reply does: the command tells, and replies come in the order of the
+//! commands (RFC 2449 §6.6).
+
+use std::collections::VecDeque;
+
+/// Commands under way that are looked after: no client has so many. Past it every `+OK` counts as the
+/// start of a message: too little is shown then, but no mail.
+const DUE: usize = 4096;
+
+/// The replies that are due to a client.
+#[derive(Debug)]
+pub(in crate::observe) struct Answers {
+    /// None: they were too many to be counted.
+    due: Option<VecDeque<Asked>>,
+    /// Challenges whose answers the client has still to send: they are no commands.
+    challenges: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// Anything, or the greeting.
+    Line,
+    Message,
+    Tls,
+}
+
+/// What comes behind a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::observe) enum Follows {
+    /// The next one, or a list that is seen to be one.
+    Reply,
+    Message,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Answers {
+            due: Some(VecDeque::from([Asked::Line])),
+            challenges: 0,
+        }
+    }
+}
+
+impl Answers {
+    /// The client sent a line.
+    pub(super) fn asked(&mut self, line: &[u8]) {
+        if self.challenges > 0 {
+            self.challenges -= 1;
+            return;
+        }
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|it| !it.is_empty());
+        let verb = words.next().unwrap_or_default();
+        let is = |name: &str| verb.eq_ignore_ascii_case(name.as_bytes());
+        let asked = match () {
+            () if is("RETR") || is("TOP") => Asked::Message,
+            () if is("STLS") => Asked::Tls,
+            () => Asked::Line,
+        };
+        match &mut self.due {
+            Some(due) if due.len() < DUE => due.push_back(asked),
+            due => *due = None,
+        }
+    }
+
+    /// The gateway sent a reply, or a challenge.
+    pub(super) fn answered(&mut self, reply: &[u8]) -> Follows {
+        let Some(due) = &mut self.due else {
+            return match reply.starts_with(b"+OK") {
+                true => Follows::Message,
+                false => Follows::Reply,
+            };
+        };
+        if reply.starts_with(b"+ ") {
+            // Its answer is the next line, which may have come already.
+            if due.remove(1).is_none() {
+                self.challenges = self.challenges.saturating_add(1);
+            }
+            return Follows::Reply;
+        }
+        match due.pop_front() {
+            Some(Asked::Message) if reply.starts_with(b"+OK") => Follows::Message,
+            Some(Asked::Tls) if reply.starts_with(b"+OK") => {
+                // What came in clear behind it is never answered (RFC 2595 §4).
+                due.clear();
+                Follows::Reply
+            }
+            _ => Follows::Reply,
+        }
+    }
+}
