@@ -399,12 +399,14 @@ impl Backend {
     /// Has the user's sessions on other hosts end; whether they did in time.
     async fn clear_the_way(&self, pass: &Pass, host: &Host, by: Instant) -> bool {
         let place = self.place(host);
+        let mut ticks = LeaveTicks::default();
         while Instant::now() < by {
             let left = self.around.state.send_to(pass, &place).await;
-            sleep(LEAVE_TICK).await;
             if left == 0 {
+                sleep(LEAVE_TICK).await;
                 return true;
             }
+            sleep(ticks.next()).await;
         }
         false
     }
@@ -418,12 +420,44 @@ const LEAVE_WAIT: Duration = Duration::from_secs(35);
 /// shorter ones.
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// How often is looked whether they have.
+/// How soon is looked whether they have.
 const LEAVE_TICK: Duration = Duration::from_millis(10);
+
+/// And how seldom in the end: each look may be a question to a store that all gateways share.
+const LEAVE_TICK_MOST: Duration = Duration::from_millis(500);
+
+/// The pauses between such looks, each twice the one before: most sessions leave at once.
+#[derive(Default)]
+struct LeaveTicks(Duration);
+
+impl LeaveTicks {
+    fn next(&mut self) -> Duration {
+        self.0 = (self.0 * 2).clamp(LEAVE_TICK, LEAVE_TICK_MOST);
+        self.0
+    }
+}
 
 /// The files that a backend's `tls` names, as they are now.
 fn tls_files(config: &Config) -> Vec<Option<Stamp>> {
     let client = config.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
     let files = config.tls.ca.iter().chain(client);
     files.map(|file| Stamp::of(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_take_long_to_leave_are_looked_at_seldom() {
+        let mut ticks = LeaveTicks::default();
+        let first = [(); 8].map(|()| ticks.next().as_millis());
+        assert_eq!(first, [10, 20, 40, 80, 160, 320, 500, 500]);
+        let (mut ticks, mut waited, mut looks) = (LeaveTicks::default(), Duration::ZERO, 0);
+        while waited < LEAVE_WAIT {
+            waited += ticks.next();
+            looks += 1;
+        }
+        assert!(looks < 80, "{looks}");
+    }
 }

@@ -26,16 +26,19 @@ impl State {
 
     /// Takes a place on a host for a login that is about to be made there.
     pub async fn claim(self: &Arc<Self>, pass: &Pass, place: &Place) -> Claimed {
-        let claim = Claim {
-            state: self.clone(),
-            keys: pass.keys(),
-            id: self.numbers.fetch_add(1, Ordering::Relaxed),
-        };
-        match self.pins.claim(&claim.keys, place, claim.id) {
+        let keys = pass.keys();
+        let id = self.numbers.fetch_add(1, Ordering::Relaxed);
+        match self.pins.claim(&keys, place, id) {
             Err(Denied::At(place)) => return Claimed::At(place),
             Err(Denied::Leaving) => return Claimed::Leaving,
             Ok(()) => {}
         }
+        // Held from here on: of what was denied here the shared store has not heard, and is told nothing.
+        let claim = Claim {
+            state: self.clone(),
+            keys,
+            id,
+        };
         if let Some(redis) = &self.redis {
             match self.claim_shared(redis, pass, place, claim.id).await {
                 Ok(Verdict::Here) => {}
