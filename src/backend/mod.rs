@@ -265,7 +265,8 @@ impl Backend {
         // Right after the start the name server may not have answered yet.
         while hosts.is_empty() && self.is_lost() && Instant::now() + PAUSE <= deadline {
             sleep(PAUSE).await;
-            hosts = VecDeque::from(self.preference(pass, request.user, request.host)?);
+            let found = self.preference_of_all(pass, request.user, request.host);
+            hosts = VecDeque::from(found.await?);
         }
         loop {
             let mut again = VecDeque::new();
