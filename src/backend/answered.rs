@@ -2,9 +2,10 @@
 //! named, with every default of the settings, and is kept for what is learned of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::config::{Endpoint, HostConfig, Target};
+use super::config::{Endpoint, HostConfig, Target, TlsConfig};
+use super::tls::{HostTls, Verifier};
 use super::{Backend, Config, Surroundings};
 use crate::protocol::Failure;
 
@@ -16,6 +17,8 @@ const MOST: usize = 1024;
 pub struct Answered {
     /// By the source that named them and what it said.
     hosts: Mutex<Named>,
+    /// Whom they are believed by: read when the first one is named that speaks TLS.
+    verifier: OnceLock<Arc<Verifier>>,
     around: Surroundings,
 }
 
@@ -33,6 +36,7 @@ impl Answered {
     pub fn new(around: Surroundings) -> Self {
         Answered {
             hosts: Mutex::default(),
+            verifier: OnceLock::new(),
             around,
         }
     }
@@ -49,13 +53,15 @@ impl Answered {
         };
         let key = (endpoint.protocol, endpoint.security, host.clone(), *port);
         let key = (source.clone(), key);
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = self.lock().get(&key) {
+            return Ok(backend.clone());
+        }
+        // Made without the lock: where files are read for it, only this login waits.
+        let backend = self.make(source, host_of(endpoint, host, *port))?;
+        let mut hosts = self.lock();
         if let Some(backend) = hosts.get(&key) {
             return Ok(backend.clone());
         }
-        let config = Config::new(source.as_ref(), vec![host_of(endpoint, host, *port)]);
-        let made = Backend::answered(config, self.around.clone());
-        let backend = Arc::new(made.map_err(|cause| Failure::HostTls { cause })?);
         if hosts.len() >= MOST {
             // Those that serve nobody at the moment; all of them, where every one does.
             hosts.retain(|_, backend| Arc::strong_count(backend) > 1);
@@ -65,6 +71,37 @@ impl Answered {
         }
         hosts.insert(key, backend.clone());
         Ok(backend)
+    }
+
+    fn make(&self, source: &str, host: HostConfig) -> Result<Arc<Backend>, Failure> {
+        let unfit = |cause| Failure::HostTls { cause };
+        let config = Config::new(source, vec![host]);
+        let tls = match config.uses_tls() {
+            true => Some(Arc::new(self.tls(&config.tls).map_err(unfit)?)),
+            false => None,
+        };
+        let made = Backend::answered(config, self.around.clone(), tls);
+        Ok(Arc::new(made))
+    }
+
+    /// What the settings of each of them mean: they are the same, the defaults.
+    fn tls(&self, settings: &TlsConfig) -> Result<HostTls, String> {
+        let made = match self.verifier.get() {
+            Some(verifier) => HostTls::verified(settings, verifier.clone()),
+            None => HostTls::new(settings),
+        };
+        let made = made.map_err(String::from)?;
+        // Where two were the first, one of theirs stays.
+        let kept = self.verifier.get_or_init(|| made.verifier().clone());
+        match Arc::ptr_eq(kept, made.verifier()) {
+            true => Ok(made),
+            false => HostTls::verified(settings, kept.clone()).map_err(String::from),
+        }
+    }
+
+    /// A panic elsewhere leaves the table whole.
+    fn lock(&self) -> MutexGuard<'_, Named> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,6 +157,38 @@ mod tests {
         let all =
             r#"gatepost_host_logins_total{backend="http://lookup/auth",host="answered"} 2000"#;
         assert!(lines.iter().any(|line| line == all), "{lines:#?}");
+    }
+
+    #[test]
+    fn what_is_believed_is_read_once_for_all() {
+        let answered = Answered::new(Surroundings::default());
+        let get = |source: &str, port, security| {
+            let endpoint = Endpoint {
+                security,
+                ..endpoint("host.example", port)
+            };
+            answered.get(&source.into(), &endpoint)
+        };
+        let all = [
+            get("http://lookup/auth", 993, Security::Implicit),
+            get("http://lookup/auth", 143, Security::StartTls),
+            get("http://other/auth", 993, Security::Implicit),
+        ];
+        let [first, others @ ..] = &all;
+        for other in others {
+            match (first, other) {
+                (Ok(one), Ok(other)) => {
+                    let [one, other] = [one, other].map(|it| it.tls.as_ref().unwrap().verifier());
+                    assert!(Arc::ptr_eq(one, other));
+                }
+                // A system without roots.
+                (one, other) => {
+                    let [one, other] = [one, other].map(|it| it.as_ref().err());
+                    assert!(matches!(one, Some(Failure::HostTls { .. })));
+                    assert_eq!(one, other);
+                }
+            }
+        }
     }
 
     #[test]

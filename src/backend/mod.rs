@@ -87,26 +87,32 @@ struct Beside {
 impl Backend {
     /// Reads the certificates that the settings name. The error is for the operator.
     pub fn new(config: Config, around: Surroundings) -> Result<Self, String> {
-        Backend::of(config, around, Host::new)
+        // Their times first: what changes while they are read is seen to have changed.
+        let files = tls_files(&config);
+        let tls = match config.uses_tls() {
+            true => Some(Arc::new(HostTls::new(&config.tls)?)),
+            false => None,
+        };
+        let mut backend = Backend::of(config, around, tls, Host::new);
+        backend.files = files;
+        Ok(backend)
     }
 
-    /// A host that a lookup service named, as a backend of its own; the error as above.
-    pub(crate) fn answered(config: Config, around: Surroundings) -> Result<Self, String> {
-        Backend::of(config, around, Host::answered)
+    /// A host that a lookup service named, as a backend of its own, with no files.
+    fn answered(config: Config, around: Surroundings, tls: Option<Arc<HostTls>>) -> Self {
+        Backend::of(config, around, tls, Host::answered)
     }
 
     fn of(
         config: Config,
         around: Surroundings,
+        tls: Option<Arc<HostTls>>,
         host: impl Fn(HostConfig, &Config) -> Host,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let hosts = config.hosts.iter().cloned();
-        Ok(Backend {
-            files: tls_files(&config),
-            tls: match config.uses_tls() {
-                true => Some(Arc::new(HostTls::new(&config.tls)?)),
-                false => None,
-            },
+        Backend {
+            files: Vec::new(),
+            tls,
             hosts: ArcSwap::from_pointee(
                 hosts
                     .map(|settings| Arc::new(host(settings, &config)))
@@ -117,7 +123,7 @@ impl Backend {
             around,
             names: OnceLock::new(),
             beside: Mutex::default(),
-        })
+        }
     }
 
     /// Starts what runs beside the logins, once: the probes of its hosts, and the search for them

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, Error};
@@ -27,6 +28,7 @@ pub(crate) struct HostTls {
     connector: TlsConnector,
     /// The name certificates must bear, instead of each host's own.
     name: Option<ServerName<'static>>,
+    verifier: Arc<Verifier>,
 }
 
 /// Which of the settings cannot be used.
@@ -104,13 +106,17 @@ static SYSTEM_READ: AtomicBool = AtomicBool::new(false);
 impl HostTls {
     /// Reads the files that the settings name. The error says which one is wrong, and how.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, Unfit> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Verifier::new(config, &provider).map_err(Unfit::of(Part::Authorities))?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let verifier = Verifier::new(config, &provider()).map_err(Unfit::of(Part::Authorities))?;
+        HostTls::verified(config, Arc::new(verifier))
+    }
+
+    /// With a verifier that was made with the same settings: the system's roots are hundreds of files.
+    pub(super) fn verified(config: &TlsConfig, verifier: Arc<Verifier>) -> Result<Self, Unfit> {
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(Unfit::of(Part::Authorities))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(verifier.clone());
         let client = match &config.client {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
@@ -137,7 +143,13 @@ impl HostTls {
         Ok(HostTls {
             connector: TlsConnector::from(Arc::new(client)),
             name: name.map_err(Unfit::of(Part::Name))?,
+            verifier,
         })
+    }
+
+    /// Who says which certificates are believed.
+    pub(super) fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// The handshake with a host of this name or address. A connection that breaks in it is
@@ -154,6 +166,10 @@ impl HostTls {
         let handshake = self.connector.connect(name, tcp).await;
         handshake.map_err(|error| failure(&error))
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, String> {
