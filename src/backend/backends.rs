@@ -81,8 +81,9 @@ impl Backends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::config::{Endpoint, HostConfig, Security, Target};
-    use crate::backend::health::By;
+    use crate::backend::config::{Endpoint, Health, HostConfig, Security, Target};
+    use crate::backend::health::{By, Change};
+    use crate::backend::host::State;
     use crate::observe::metrics::tests::exposed;
     use crate::protocol::{Failure, Protocol};
 
@@ -104,6 +105,77 @@ mod tests {
             health: None,
             ..Config::new("refused", vec![host])
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_a_host_outlives_the_settings_that_judge_it() {
+        let around = Surroundings::default();
+        let why = Failure::TimedOut { state: "connect" };
+        let fall = |fall| {
+            Some(Health {
+                fall,
+                rise: 1,
+                ..Health::default()
+            })
+        };
+        let begin = Config {
+            logins_in_flight: 16,
+            ..settings(1)
+        };
+        let mut backends = Backends::new([&begin], &around).unwrap();
+        let host = |backends: &Backends| backends.get("refused").unwrap().hosts()[0].clone();
+        let _ = host(&backends).not_reached(Protocol::Imap, By::Login, &why);
+        host(&backends).reached(Protocol::Imap, By::Login);
+        assert_eq!(host(&backends).free_turns(), 2, "it is cold");
+        let _ = host(&backends).not_reached(Protocol::Imap, By::Login, &why);
+        for change in [
+            Config {
+                health: fall(3),
+                ..begin.clone()
+            },
+            Config {
+                health: fall(2),
+                logins_in_flight: 32,
+                ..begin.clone()
+            },
+            Config {
+                logins_in_flight: 8,
+                max_sessions: 7,
+                ..begin.clone()
+            },
+        ] {
+            // Settings that are refused in the end change nothing.
+            let _refused = backends.succeeding(
+                [&Config {
+                    health: fall(9),
+                    ..begin.clone()
+                }],
+                &around,
+            );
+            backends = backends.succeeding([&change], &around).unwrap();
+            let host = host(&backends);
+            assert_eq!(host.state(), State::Down, "{change:?}");
+            assert_eq!(host.last_failure(), Some(why.clone()));
+            assert_eq!(host.free_turns(), 2, "{change:?}");
+        }
+        // With endpoints of its own it is another one.
+        let other = backends.succeeding([&settings(2)], &around).unwrap();
+        assert_eq!(host(&other).state(), State::Up);
+        // And the last rules are those that count.
+        let rules = Config {
+            health: fall(2),
+            ..begin
+        };
+        let backends = backends.succeeding([&rules], &around).unwrap();
+        let host = host(&backends);
+        let _probed = host.health.probed(Protocol::Imap);
+        host.begin();
+        assert!(matches!(
+            host.reached(Protocol::Imap, By::Probe),
+            Change::CameBack { .. }
+        ));
+        let told = [(); 2].map(|()| host.not_reached(Protocol::Imap, By::Probe, &why));
+        assert_eq!(told, [Change::None, Change::WentDown]);
     }
 
     #[test]

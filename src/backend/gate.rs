@@ -34,6 +34,17 @@ impl Gate {
         }
     }
 
+    /// The gate of the same host under other settings: if it is cold it stays so, with as many turns.
+    /// Logins that have one of the old turns are not counted.
+    pub(super) fn after(most: u32, before: &Gate) -> Self {
+        let gate = Gate::new(most);
+        let withheld = before.withheld.load(Ordering::Relaxed);
+        if withheld > 0 {
+            gate.leave_open(before.most.saturating_sub(withheld));
+        }
+        gate
+    }
+
     /// A turn, if one is free.
     pub(super) fn try_turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.try_acquire().ok()
@@ -47,13 +58,24 @@ impl Gate {
 
     /// The host has come back: most turns are withheld.
     pub(super) fn begin_cold(&self) {
+        self.leave_open(self.most / COLD);
+    }
+
+    /// Withholds all turns but so many, and one at least.
+    fn leave_open(&self, turns: usize) {
         if self.most == Semaphore::MAX_PERMITS {
             return;
         }
-        let target = self.most - (self.most / COLD).max(1);
+        let target = self.most.saturating_sub(turns.max(1));
         let withheld = self.withheld.load(Ordering::Relaxed);
         let taken = self.turns.forget_permits(target.saturating_sub(withheld));
         self.withheld.fetch_add(taken, Ordering::Relaxed);
+    }
+
+    /// Turns that are free.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.turns.available_permits()
     }
 
     /// The host answered a login.
@@ -70,26 +92,21 @@ impl Gate {
 mod tests {
     use super::*;
 
-    /// How many turns are free.
-    fn free(gate: &Gate) -> usize {
-        gate.turns.available_permits()
-    }
-
     #[test]
     fn a_cold_host_warms_up() {
         let gate = Gate::new(200);
         gate.begin_cold();
-        assert_eq!(free(&gate), 25);
+        assert_eq!(gate.free(), 25);
         let mut rounds = 0;
-        while free(&gate) < 200 {
-            for _ in 0..free(&gate) {
+        while gate.free() < 200 {
+            for _ in 0..gate.free() {
                 gate.answered();
             }
             rounds += 1;
         }
         assert_eq!(rounds, 3);
         gate.answered();
-        assert_eq!(free(&gate), 200);
+        assert_eq!(gate.free(), 200);
     }
 
     #[test]
@@ -98,13 +115,13 @@ mod tests {
         let held: Vec<_> = (0..7).map(|_| gate.try_turn()).collect();
         gate.begin_cold();
         gate.begin_cold();
-        assert_eq!(free(&gate), 0);
+        assert_eq!(gate.free(), 0);
         drop(held);
-        assert_eq!(free(&gate), 7);
+        assert_eq!(gate.free(), 7);
         gate.begin_cold();
-        assert_eq!(free(&gate), 1);
+        assert_eq!(gate.free(), 1);
         (0..20).for_each(|_| gate.answered());
-        assert_eq!(free(&gate), 10);
+        assert_eq!(gate.free(), 10);
     }
 
     #[test]
@@ -112,10 +129,10 @@ mod tests {
         for most in [1, 2, 7] {
             let gate = Gate::new(most);
             gate.begin_cold();
-            assert_eq!(free(&gate), 1);
+            assert_eq!(gate.free(), 1);
         }
         let gate = Gate::new(0);
         gate.begin_cold();
-        assert_eq!(free(&gate), Semaphore::MAX_PERMITS);
+        assert_eq!(gate.free(), Semaphore::MAX_PERMITS);
     }
 }

@@ -24,7 +24,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// The health of a host's endpoints.
 #[derive(Debug)]
 pub(super) struct Health {
-    rules: Option<Rules>,
+    rules: Mutex<Option<Rules>>,
     pulses: Mutex<[Pulse; Protocol::ALL.len()]>,
     /// An endpoint went down: who waits for a turn there need not wait any longer.
     fell: Notify,
@@ -34,7 +34,7 @@ pub(super) struct Health {
 
 /// When probes decide.
 #[derive(Clone, Copy, Debug)]
-struct Rules {
+pub(super) struct Rules {
     rise: u32,
     fall: u32,
 }
@@ -96,17 +96,32 @@ pub(super) enum Pace {
     Alert,
 }
 
+impl Rules {
+    pub(super) fn of(settings: Option<&Settings>) -> Option<Self> {
+        settings.map(|it| Rules {
+            rise: it.rise.max(1),
+            fall: it.fall.max(1),
+        })
+    }
+}
+
 impl Health {
     pub(super) fn new(settings: Option<&Settings>) -> Self {
         Health {
-            rules: settings.map(|it| Rules {
-                rise: it.rise.max(1),
-                fall: it.fall.max(1),
-            }),
+            rules: Mutex::new(Rules::of(settings)),
             pulses: Mutex::default(),
             fell: Notify::new(),
             doubted: Default::default(),
         }
+    }
+
+    /// Goes by other rules from now on; what is known stays.
+    pub(super) fn go_by(&self, rules: Option<Rules>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Option<Rules> {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why an endpoint is down, while one is.
@@ -139,7 +154,7 @@ impl Health {
 
     /// An endpoint answered as it should.
     pub(super) fn good(&self, endpoint: Protocol, by: By, now: Instant) -> Change {
-        let rise = self.rules.map_or(1, |rules| rules.rise);
+        let rise = self.rules().map_or(1, |rules| rules.rise);
         self.of(endpoint, |pulse| match &mut pulse.beat {
             Beat::Up { bad } => {
                 *bad = 0;
@@ -163,7 +178,7 @@ impl Health {
         if matches!(why, Failure::Unreachable { .. }) && descriptors::are_scarce() {
             return Change::None;
         }
-        let fall = self.rules.map_or(1, |rules| rules.fall);
+        let fall = self.rules().map_or(1, |rules| rules.fall);
         let change = self.of(endpoint, |pulse| match &mut pulse.beat {
             Beat::Up { bad } => {
                 *bad = bad.saturating_add(1);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::config::{Config, HostConfig};
 use super::gate::Gate;
-use super::health::{By, Change, Health};
+use super::health::{By, Change, Health, Rules};
 use super::pool::Pool;
 use super::seat::Seat;
 use crate::observe::metrics;
@@ -29,6 +29,9 @@ pub struct Host {
     in_flight: u32,
     /// Logins in flight.
     pub(super) gate: Arc<Gate>,
+    /// When probes decide, under these settings.
+    rules: Option<Rules>,
+    /// Shared as well, while the endpoints are the same.
     pub(super) health: Arc<Health>,
     /// What became of the test account's logins here.
     pub(super) test_login: Arc<Mutex<TestLogin>>,
@@ -129,6 +132,7 @@ impl Host {
             counts: Arc::default(),
             in_flight: backend.logins_in_flight,
             gate: Arc::new(Gate::new(backend.logins_in_flight)),
+            rules: Rules::of(backend.health.as_ref()),
             health: Arc::new(Health::new(backend.health.as_ref())),
             test_login: Arc::default(),
             losses: Mutex::default(),
@@ -150,14 +154,17 @@ impl Host {
     ) -> Self {
         let mut host = Host::new(config, backend);
         host.counts = before.counts.clone();
-        if host.in_flight == before.in_flight {
-            host.gate = before.gate.clone();
-        }
+        host.gate = match host.in_flight == before.in_flight {
+            true => before.gate.clone(),
+            false => Arc::new(Gate::after(host.in_flight, &before.gate)),
+        };
         let endpoints = |config: &HostConfig| (config.imap.clone(), config.pop3.clone());
         if endpoints(&host.config) == endpoints(&before.config) {
             host.known = before.known.clone();
-            if backend.health == earlier.health {
-                host.health = before.health.clone();
+            // Judged by other rules from `begin` on.
+            host.health = before.health.clone();
+            let account = |config: &Config| config.health.as_ref().map(|it| it.login.clone());
+            if account(backend) == account(earlier) {
                 host.test_login = before.test_login.clone();
             }
         }
@@ -205,8 +212,14 @@ impl Host {
         self.health.last_failure()
     }
 
-    /// Sets its metric to what it is, once it is in use: what settings would make that are refused is told
+    /// Its settings are in use: those that are refused change nothing, and what they would make is told
     /// nobody.
+    pub(super) fn begin(&self) {
+        self.health.go_by(self.rules);
+        self.tell_state();
+    }
+
+    /// Sets its metric to what it is.
     pub(super) fn tell_state(&self) {
         match self.state() {
             State::Up => self.metrics.up(),
@@ -341,6 +354,12 @@ impl Host {
         if let Some(profile) = &mut *lock(&self.known.profile) {
             profile.lose_pipelining();
         }
+    }
+
+    /// Turns that are free.
+    #[cfg(test)]
+    pub(super) fn free_turns(&self) -> usize {
+        self.gate.free()
     }
 
     /// Whether this is the other one, perhaps under other settings, as far as its sessions go.

@@ -135,7 +135,7 @@ impl Backend {
 
     /// As [`start`](Self::start), with another name server.
     pub fn start_asking(self: &Arc<Self>, lookup: Arc<dyn Lookup>) {
-        self.hosts.load().iter().for_each(|host| host.tell_state());
+        self.hosts.load().iter().for_each(|host| host.begin());
         if !self.beside().tasks.is_empty() {
             return;
         }
