@@ -261,10 +261,15 @@ fn took(line: &mut String, seconds: f64) {
     };
 }
 
+/// What would end a value that stands without quotes, or be read as more than itself.
+fn divides(octet: u8) -> bool {
+    matches!(octet, b' ' | b'"' | b'=' | b'\\')
+}
+
 fn word_or_quoted(line: &mut String, text: &str) {
-    let plain = |c: char| c != ' ' && c != '"' && c != '=' && c != '\\' && !unprintable(c);
+    let plain = |c: char| !u8::try_from(c).is_ok_and(divides) && !unprintable(c);
     // Most values are ASCII, of which nothing else is to be asked.
-    let plain_octet = |it: &u8| matches!(*it, b'!'..=b'~') && !matches!(*it, b'"' | b'=' | b'\\');
+    let plain_octet = |it: &u8| it.is_ascii_graphic() && !divides(*it);
     match text.as_bytes().iter().all(plain_octet) || text.chars().all(plain) {
         true => line.push_str(text),
         false => quoted(line, text, Escapes::Text),

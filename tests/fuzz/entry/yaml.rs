@@ -13,11 +13,12 @@ const MOST_ALIASES: usize = 8;
 pub(crate) fn map(octets: &[u8]) {
     let (ours, yaml) = map_file::both_ways(octets);
     // Of a file that is no text and wrong besides, the fault is told that is come to first: one reader
-    // looks further ahead than the other. So it is where a tab indents a line: behind a value in quotes
-    // YAML says so, behind a plain one it stops at what it makes of that, and the fast reader knows the
-    // value no more.
-    let no_text = std::str::from_utf8(octets).is_err() || octets.split(is_end).any(has_tab);
-    if no_text && ours.ended.is_err() && yaml.ended.is_err() {
+    // looks further ahead than the other.
+    let no_text = std::str::from_utf8(octets).is_err();
+    // So it is where a tab indents a line: behind a value in quotes YAML says so, behind a plain one it
+    // stops at what it makes of that, and the fast reader knows the value no more.
+    let may_differ = no_text || octets.split(is_end).any(has_tab);
+    if may_differ && ours.ended.is_err() && yaml.ended.is_err() {
         let most = ours.entries.len().min(yaml.entries.len());
         assert_eq!(ours.entries[..most], yaml.entries[..most]);
         return;
