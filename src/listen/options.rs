@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::BACKLOG;
+use super::socket::BACKLOG;
 use crate::net::keepalive::Keepalive;
 
 /// What a listening socket hands down.
