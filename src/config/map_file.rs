@@ -7,13 +7,15 @@
 //! (a test compares them).
 
 mod pending;
+mod piece;
 mod plain;
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use self::pending::{Block, Held, Pending};
+use self::piece::{Piece, Shift, Start};
 use self::plain::{Plain, has_anchor, has_bare_cr, indentation, may_begin_block_scalar, plain};
-use super::node::{Kind, Mark, Node, show};
+use super::node::{Node, show};
 use super::yaml::{self, Fault, MAX_MAP_FILE};
 
 /// What is read at a time.
@@ -267,101 +269,6 @@ impl SoFar {
             mark: fault.mark.map(|mark| shift.mark(mark)),
             ..fault
         })
-    }
-}
-
-/// From places in a piece to places in the file.
-#[derive(Clone, Copy)]
-struct Shift {
-    /// The line of the file in which the piece begins.
-    first: u32,
-    /// How many lines stand before it that are not of the file.
-    before: u32,
-}
-
-impl Shift {
-    fn mark(self, mark: Mark) -> Mark {
-        let line = mark.line.saturating_sub(self.before);
-        Mark {
-            line: line.saturating_add(self.first).saturating_sub(1),
-            ..mark
-        }
-    }
-
-    fn node(self, mut node: Node) -> Node {
-        node.mark = self.mark(node.mark);
-        match &mut node.kind {
-            Kind::List(items) => {
-                for item in items {
-                    *item = self.node(std::mem::replace(item, nothing()));
-                }
-            }
-            Kind::Map(entries) => {
-                for (key, value) in entries {
-                    *key = self.node(std::mem::replace(key, nothing()));
-                    *value = self.node(std::mem::replace(value, nothing()));
-                }
-            }
-            _ => {}
-        }
-        node
-    }
-}
-
-fn nothing() -> Node {
-    Node {
-        mark: Mark::default(),
-        kind: Kind::Null,
-    }
-}
-
-/// Lines that are not plain, one after the other.
-#[derive(Clone, Default)]
-struct Piece {
-    text: Vec<u8>,
-    /// The line it begins in.
-    first: u32,
-    /// Where its first line that says anything begins; looked at once a line, not the whole for each.
-    start: Start,
-}
-
-/// Where a line begins that says anything.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Start {
-    /// There was none yet: comments and blanks.
-    #[default]
-    Unknown,
-    Flush,
-    Indented,
-}
-
-impl Piece {
-    /// Lines that were read already.
-    fn new(first: u32, text: Vec<u8>) -> Piece {
-        let mut lines = text.split_inclusive(|c| *c == b'\n').map(Start::of);
-        let start = lines.find(|it| *it != Start::Unknown).unwrap_or_default();
-        Piece { text, first, start }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
-    fn push(&mut self, line: &[u8]) {
-        if self.start == Start::Unknown {
-            self.start = Start::of(line);
-        }
-        self.text.extend_from_slice(line);
-    }
-}
-
-impl Start {
-    fn of(line: &[u8]) -> Start {
-        match (line.trim_ascii_start().first(), line.first()) {
-            (None | Some(b'#'), _) => Start::Unknown,
-            (_, Some(b' ' | b'\t')) => Start::Indented,
-            _ => Start::Flush,
-        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! An entry of a map file that was read, while what stands below it may still belong to it.
 
 use super::super::node::{Kind, Mark, Node};
+use super::MAX_PIECE;
+use super::piece::Piece;
 use super::plain::{MAX_ENTRIES, Span, Value};
-use super::{MAX_PIECE, Piece};
 
 /// An entry that may have a continuation.
 pub(super) struct Pending {
