@@ -7,6 +7,7 @@
 mod alone;
 mod explained;
 mod killed;
+mod late;
 mod map;
 mod movers;
 mod orders;
