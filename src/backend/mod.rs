@@ -349,7 +349,7 @@ impl Backend {
                     // A password that may be wrong sends nobody away from a host that works.
                     Then::Elsewhere
                         if live.as_deref() == Some(host.name())
-                            && state.presence(pass, &self.place(&host)) != Presence::Passing =>
+                            && state.presence(pass, &self.place(&host)) != Presence::Login =>
                     {
                         return Err(last);
                     }
@@ -383,9 +383,9 @@ impl Backend {
     ) -> Option<Duration> {
         match self.around.state.presence(pass, place) {
             Presence::Session => None,
-            // Whether the host takes those is soon known.
-            Presence::Passing => (Instant::now() < patience).then_some(LEAVE_TICK),
-            // Another gateway's; or this login's own, which has not been given back yet.
+            // Whether the host takes it is soon known.
+            Presence::Login => (Instant::now() < patience).then_some(LEAVE_TICK),
+            // Another gateway's, or on its way out; or this login's own, not given back yet.
             Presence::Absent => {
                 let pause = std::mem::replace(settle, *settle * 2);
                 (pause <= SETTLED).then_some(pause)

@@ -109,8 +109,7 @@ impl State {
     /// another way are asked to leave, as they would have been there.
     pub(super) fn go_by(&self, next: Orders) {
         let moved = moved_between(&self.orders(), &next);
-        self.replace(next);
-        drop(self.clear_here(&moved));
+        self.replace(next, &moved);
     }
 
     /// Finishes the moves that are under way, and leaves the file to the process that follows this one.

@@ -12,7 +12,7 @@ use super::orders::{keys_of, now};
 use super::{Change, Hold, Move, Orders, Owner};
 
 /// A hold of a move ends by itself after this many seconds, should whoever moves be gone.
-const HOLD: u64 = 120;
+pub(super) const HOLD: u64 = 120;
 
 // Whoever moves has given up well before, also where each of its orders is slow.
 const _: () = assert!(HOLD > 2 * LEAVE_WAIT.as_secs());
@@ -25,7 +25,7 @@ pub(super) struct Leaving {
     pub(super) by: Instant,
     /// By which its hold is known.
     number: u64,
-    /// When that ends (seconds of Unix time); none: an operator holds the user.
+    /// When that ends (seconds of Unix time); none: it is an operator's, and does not.
     until: Option<u64>,
     /// The version of the move that stood when this one began.
     begun_at: Option<u64>,
@@ -47,8 +47,9 @@ pub(super) enum Now {
     Overtaken,
 }
 
-/// Who keeps a user out.
+/// For whose move a user is kept out.
 enum Holder {
+    /// For none.
     Operator,
     This,
     Other,
@@ -76,8 +77,7 @@ impl Leaving {
         let mut changes = Vec::new();
         match it.holder(orders) {
             Holder::Nobody | Holder::Operator if it.is_there(orders) => return None,
-            Holder::Operator => {}
-            _ => changes.push(it.hold()),
+            _ => changes.push(it.hold(orders)),
         }
         Some((it, changes))
     }
@@ -90,8 +90,8 @@ impl Leaving {
     /// Whether anything is to be ordered while its sessions are still there.
     pub(super) fn is_quiet(&self, orders: &Orders) -> bool {
         match self.holder(orders) {
-            Holder::Operator | Holder::This => !self.is_elsewhere(orders),
-            Holder::Other | Holder::Released | Holder::Nobody => false,
+            Holder::This => !self.is_elsewhere(orders),
+            Holder::Operator | Holder::Other | Holder::Released | Holder::Nobody => false,
         }
     }
 
@@ -113,21 +113,31 @@ impl Leaving {
         match (self.holder(orders), sessions) {
             (Holder::Other | Holder::Released, _) => (Now::Overtaken, Vec::new()),
             // An operator's hold was released, or this one's has ended: whoever came in meanwhile has
-            // to leave first.
-            (Holder::Nobody, _) => (Now::Waits, vec![self.hold()]),
-            (Holder::Operator | Holder::This, Sessions::Gone) => {
+            // to leave first. Or an operator has taken the user over: this move goes on under that hold.
+            (Holder::Nobody | Holder::Operator, _) => (Now::Waits, vec![self.hold(orders)]),
+            (Holder::This, Sessions::Gone) => {
                 let mut changes = vec![self.change(version)];
                 changes.extend(self.give_up(orders));
                 (Now::Moved, changes)
             }
-            (Holder::Operator | Holder::This, Sessions::There) => (Now::Waits, Vec::new()),
+            (Holder::This, Sessions::There) => (Now::Waits, Vec::new()),
         }
     }
 
-    /// What ends the hold of this move, and no other.
+    /// What ends the hold of this move, and no other. An operator's stays.
     pub(super) fn give_up(&self, orders: &Orders) -> Vec<Change> {
-        match self.holder(orders) {
-            Holder::This => vec![Change::Release(self.wish.owner.clone())],
+        let owner = || self.wish.owner.clone();
+        match (self.holder(orders), orders.hold(&self.wish.owner)) {
+            (Holder::This, Some(hold)) if hold.until.is_none() => {
+                vec![Change::Hold(
+                    owner(),
+                    Hold {
+                        of: None,
+                        ..hold.clone()
+                    },
+                )]
+            }
+            (Holder::This, _) => vec![Change::Release(owner())],
             _ => Vec::new(),
         }
     }
@@ -136,27 +146,41 @@ impl Leaving {
         match orders.hold(&self.wish.owner) {
             None if self.until.is_some_and(|until| now() < until) => Holder::Released,
             None => Holder::Nobody,
-            Some(hold) if hold.until.is_none() => Holder::Operator,
-            Some(hold) if hold.of == Some(self.number) => Holder::This,
-            Some(_) => Holder::Other,
+            Some(hold) => match hold.of {
+                Some(of) if of == self.number => Holder::This,
+                Some(_) => Holder::Other,
+                None => Holder::Operator,
+            },
         }
     }
 
-    fn hold(&mut self) -> Change {
-        self.until = Some(now().saturating_add(HOLD));
-        let hold = Hold {
-            user: self.wish.user.clone(),
-            since: now(),
-            until: self.until,
-            of: Some(self.number),
+    /// The hold by which this move is known: its own, or an operator's, which stays what it is.
+    fn hold(&mut self, orders: &Orders) -> Change {
+        let owner = self.wish.owner.clone();
+        let operators = orders.hold(&owner).filter(|hold| hold.until.is_none());
+        let hold = match operators {
+            Some(hold) => {
+                self.until = None;
+                hold.clone()
+            }
+            None => {
+                self.until = Some(now().saturating_add(HOLD));
+                Hold {
+                    user: self.wish.user.clone(),
+                    since: now(),
+                    until: self.until,
+                    of: None,
+                }
+            }
         };
-        Change::Hold(self.wish.owner.clone(), hold)
+        let of = Some(self.number);
+        Change::Hold(owner, Hold { of, ..hold })
     }
 
     fn is_there(&self, orders: &Orders) -> bool {
         let owner = &self.wish.owner;
-        match (&self.wish.to, orders.moved(owner, owner)) {
-            (Some((backend, host)), Some((_, moved))) => {
+        match (&self.wish.to, orders.standing(owner)) {
+            (Some((backend, host)), Some(moved)) => {
                 (backend, host) == (&moved.backend, &moved.host)
             }
             (None, None) => true,
@@ -183,8 +207,7 @@ impl Leaving {
 }
 
 fn version(orders: &Orders, owner: &Owner) -> Option<u64> {
-    let moved = orders.moved(owner, owner);
-    moved.map(|(_, moved)| moved.version)
+    orders.standing(owner).map(|moved| moved.version)
 }
 
 #[cfg(test)]

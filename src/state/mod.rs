@@ -192,10 +192,10 @@ impl State {
         if let Kept::InFile(turn) = &self.kept {
             turn.come().await?;
         }
-        let _turn = self.writing.lock().await;
         if let Some(redis) = &self.redis {
             return self.remember_shared(redis, basis, make).await;
         }
+        let _turn = self.writing.lock().await;
         let (changes, made) = make(&self.orders());
         if changes.is_empty() {
             return Ok(made);
@@ -221,7 +221,7 @@ impl State {
         let next = written
             .and_then(|it| it)
             .map_err(|error| format!("{name} could not be written: {error}"))?;
-        self.replace(next);
+        self.replace(next, &[]);
         Ok(made)
     }
 
@@ -234,9 +234,13 @@ impl State {
         }
     }
 
-    /// From now on these are the orders.
-    fn replace(&self, orders: Orders) {
-        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = orders;
+    /// From now on these are the orders; sessions under these keys are asked to leave before anybody
+    /// comes in by them.
+    fn replace(&self, orders: Orders, moved: &[Owner]) {
+        let mut present = self.orders.write().unwrap_or_else(PoisonError::into_inner);
+        *present = orders;
+        drop(self.clear_here(moved));
+        drop(present);
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -244,6 +248,37 @@ impl State {
     fn take(&self, changes: Vec<Change>) {
         let mut orders = self.orders.write().unwrap_or_else(PoisonError::into_inner);
         changes.into_iter().for_each(|change| orders.apply(change));
+        drop(orders);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// As [`take`](Self::take), of what others ordered. Sessions that came here by another way than
+    /// there is now are asked to leave: whoever ordered it may not have known of them.
+    fn take_from_others(&self, changes: Vec<Change>) {
+        let ways = |orders: &Orders| -> HashMap<Owner, Option<Move>> {
+            let users = changes.iter().filter_map(Change::user);
+            let ways = users.map(|owner| (owner.clone(), orders.standing(owner).cloned()));
+            ways.collect()
+        };
+        let mut orders = self.orders.write().unwrap_or_else(PoisonError::into_inner);
+        let before = ways(&orders);
+        changes
+            .iter()
+            .for_each(|change| orders.apply(change.clone()));
+        let after = ways(&orders);
+        let other = before
+            .into_iter()
+            .filter(|(owner, way)| after.get(owner) != Some(way));
+        let moved: Vec<Owner> = other
+            .flat_map(|(owner, before)| {
+                let way = before
+                    .as_ref()
+                    .or(after.get(&owner).and_then(Option::as_ref));
+                way.map_or(Vec::new(), |way| orders::keys_of(&owner, &way.user))
+            })
+            .collect();
+        // Before anybody can come in by the new way.
+        drop(self.clear_here(&moved));
         drop(orders);
         self.changes.send_modify(|count| *count += 1);
     }

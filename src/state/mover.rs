@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::leaving::{Leaving, Now, Sessions};
+use super::leaving::{HOLD, Leaving, Now, Sessions};
 use super::orders::now;
 use super::{Change, Orders, Owner, State};
 
@@ -280,8 +280,19 @@ impl State {
             let free: Vec<Change> = those.iter().flat_map(|it| it.give_up(orders)).collect();
             (free, ())
         };
-        // Where that fails the holds end by themselves.
-        let _ = self.order_by(free).await;
+        if self.order_by(free.clone()).await.is_ok() {
+            return;
+        }
+        // The store is away for a moment, as a rule. If for long the holds end by themselves.
+        let state = self.clone();
+        tokio::spawn(async move {
+            for _ in 0..HOLD {
+                sleep(Duration::from_secs(1)).await;
+                if state.order_by(free.clone()).await.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 }
 

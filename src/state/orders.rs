@@ -1,5 +1,6 @@
 //! What operators ordered: moves, drains, weights, holds. Changed by [`Change`]s only, so that every
-//! replica and every restart comes to the same.
+//! replica and every restart comes to the same. What a later build may add to one of them is passed over:
+//! gateways of two builds share a store while they are exchanged. A file has a format of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,6 @@ use super::owner::{Owner, Place};
 
 /// A user that was moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Move {
     /// As the operator named it, with its domain.
     pub user: String,
@@ -27,7 +27,6 @@ pub struct Move {
 
 /// A host that takes no new users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Drain {
     /// In seconds of Unix time.
     pub since: u64,
@@ -45,7 +44,6 @@ impl Drain {
 
 /// A user whose logins wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hold {
     /// As the operator named it, with its domain.
     pub user: String,
@@ -88,23 +86,14 @@ pub enum Change {
     Release(Owner),
 }
 
-/// What a step changes: of two that are about the same the later one counts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum About {
-    Way(Owner),
-    Drain(Place),
-    Weight(Place),
-    Hold(Owner),
-}
-
 impl Change {
-    /// What it changes.
-    pub(super) fn about(&self) -> About {
+    /// Whose way or hold it changes, if any user's.
+    pub(super) fn user(&self) -> Option<&Owner> {
         match self {
-            Change::Move(owner, _) | Change::Unmove(owner) => About::Way(owner.clone()),
-            Change::Drain(place, _) | Change::Undrain(place) => About::Drain(place.clone()),
-            Change::Weight(place, _) | Change::Unweight(place) => About::Weight(place.clone()),
-            Change::Hold(owner, _) | Change::Release(owner) => About::Hold(owner.clone()),
+            Change::Move(owner, _) | Change::Unmove(owner) => Some(owner),
+            Change::Hold(owner, _) | Change::Release(owner) => Some(owner),
+            Change::Drain(..) | Change::Undrain(_) => None,
+            Change::Weight(..) | Change::Unweight(_) => None,
         }
     }
 }
@@ -170,23 +159,9 @@ impl Orders {
         self.holds.get(owner).filter(|hold| hold.holds())
     }
 
-    /// What there is of a user by its key: the hold, even one that has ended, and the move.
-    pub(super) fn standing(&self, owner: &Owner) -> (Option<&Hold>, Option<&Move>) {
-        (self.holds.get(owner), self.moves.get(owner))
-    }
-
-    /// Under which keys sessions may stand that came by another way than after this step.
-    pub(super) fn led_elsewhere(&self, change: &Change) -> Vec<Owner> {
-        match change {
-            Change::Move(owner, moved) if self.moves.get(owner) != Some(moved) => {
-                keys_of(owner, &moved.user)
-            }
-            Change::Unmove(owner) => match self.moves.get(owner) {
-                Some(moved) => keys_of(owner, &moved.user),
-                None => Vec::new(),
-            },
-            _ => Vec::new(),
-        }
+    /// The move of a user by its key.
+    pub(super) fn standing(&self, owner: &Owner) -> Option<&Move> {
+        self.moves.get(owner)
     }
 
     /// The drain of a host.
@@ -244,7 +219,13 @@ impl Orders {
         let mut moves: Vec<_> = self.moves.iter().collect();
         moves.sort_unstable_by_key(|(owner, _)| *owner);
         let holds = self.holds.iter().filter(|(_, hold)| hold.until.is_none());
-        let mut holds: Vec<_> = holds.collect();
+        let operators = |hold: &Hold| Hold {
+            of: None,
+            ..hold.clone()
+        };
+        let mut holds: Vec<_> = holds
+            .map(|(owner, hold)| (owner, operators(hold)))
+            .collect();
         holds.sort_unstable_by_key(|(owner, _)| *owner);
         let kept = Kept {
             gatepost_state: FORMAT,

@@ -41,9 +41,9 @@ pub type Ask = Arc<dyn Fn() + Send + Sync>;
 pub enum Presence {
     /// A session that nobody has asked to leave.
     Session,
-    /// Logins under way, or sessions on their way out.
-    Passing,
-    /// Nothing.
+    /// A login under way.
+    Login,
+    /// Nothing, or what is on its way out.
     Absent,
 }
 
@@ -70,7 +70,8 @@ impl Pins {
             for member in pin.members.iter().filter(|it| it.place == *place) {
                 match member.leave {
                     Leave::NotAsked(Some(_)) => return Presence::Session,
-                    Leave::NotAsked(None) | Leave::Asked => presence = Presence::Passing,
+                    Leave::NotAsked(None) => presence = Presence::Login,
+                    Leave::Asked => {}
                 }
             }
         }
@@ -209,7 +210,7 @@ mod tests {
         let presence = |place| pins.presence(keys, place);
         assert_eq!(
             (presence(&a), presence(&b)),
-            (Presence::Passing, Presence::Absent)
+            (Presence::Login, Presence::Absent)
         );
         let asked = Arc::new(AtomicU32::new(0));
         let ask = || -> Ask {
@@ -221,7 +222,7 @@ mod tests {
         pins.on_leave(keys, 1, &ask());
         assert_eq!(presence(&a), Presence::Session);
         assert_eq!(pins.send_to(alice, &b), 2);
-        assert_eq!(presence(&a), Presence::Passing);
+        assert_eq!(presence(&a), Presence::Absent);
         assert_eq!(pins.send_to(alice, &b), 2);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         // A login that was under way hears of it when it is done.

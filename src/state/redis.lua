@@ -49,13 +49,17 @@ local function join(key, member, place)
   redis.call('HDEL', key, '!')
 end
 
+-- Of a user, if it has not ended by itself.
+local function standing_hold(owner)
+  local hold = redis.call('HGET', p .. ':holds', owner)
+  local ends = hold and tonumber(string.match(hold, '^%d+'))
+  if ends and (ends == 0 or ends > tonumber(redis.call('TIME')[1])) then return hold end
+end
+
 if verb == 'claim' then
   local owner, named, version, place, member = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-  local now = tonumber(redis.call('TIME')[1])
   for _, key in ipairs({ owner, named }) do
-    local hold = redis.call('HGET', p .. ':holds', key)
-    local ends = hold and tonumber(string.match(hold, '^%d+'))
-    if ends and (ends == 0 or ends > now) then return { 'changed' } end
+    if standing_hold(key) then return { 'changed' } end
   end
   local moved = redis.call('HGET', p .. ':moves', owner)
   if not moved then
@@ -122,7 +126,7 @@ elseif verb == 'order' or verb == 'heal' then
     local kind, field, hold, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     if kind == 'if' then
       local moved = redis.call('HGET', p .. ':moves', field)
-      if (redis.call('HGET', p .. ':holds', field) or '') ~= hold
+      if (standing_hold(field) or '') ~= hold
         or (moved and string.match(moved, '^%d+') or '') ~= version then
         return { 'stale' }
       end
@@ -179,6 +183,10 @@ elseif verb == 'places' then
 elseif verb == 'join' or verb == 'orders' then
   if verb == 'join' then
     redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
+    -- What a mover that died has left.
+    for _, owner in ipairs(redis.call('HKEYS', p .. ':holds')) do
+      if not standing_hold(owner) then redis.call('HDEL', p .. ':holds', owner) end
+    end
   end
   local answer = { redis.call('GET', p .. ':seq') or '0' }
   for _, kind in ipairs({ 'moves', 'drains', 'weights', 'holds' }) do

@@ -47,6 +47,8 @@ pub(super) struct Redis {
     /// The number of the last order that was given here.
     ordered: AtomicU64,
     pub(super) lost: Notify,
+    /// What others ordered is wanted before the next beat is due.
+    pub(super) hurry: Notify,
 }
 
 /// A connection under a name.
@@ -80,6 +82,7 @@ impl Redis {
             trouble: RwLock::new(Some("not reached yet".into())),
             ordered: AtomicU64::new(0),
             lost: Notify::new(),
+            hurry: Notify::new(),
         })
     }
 

@@ -234,24 +234,21 @@ impl State {
             }
             tokio::select! {
                 () = sleep(BEAT) => {}
-                () = redis.lost.notified() => return,
+                () = redis.lost.notified() => {}
+                () = redis.hurry.notified() => {}
+            }
+            if redis.link().is_none_or(|it| it.gate != link.gate) {
+                return;
             }
         }
     }
 
     fn hear(&self, number: u64, told: Told) {
         match told {
-            Told::Orders(changes) => self.heard.hear(number, changes, |changes| {
-                // Whoever moved them has asked all sessions to leave, but for those of a gateway that
-                // came back in between.
-                let moved: Vec<Owner> = {
-                    let orders = self.orders();
-                    let moved = changes.iter().map(|change| orders.led_elsewhere(change));
-                    moved.flatten().collect()
-                };
-                self.take(changes);
-                drop(self.clear_here(&moved));
-            }),
+            Told::Orders(changes) => {
+                self.heard
+                    .hear(number, changes, |changes| self.take_from_others(changes));
+            }
             Told::Send(keys, place) => {
                 if let Some(place) = read(&place) {
                     self.pins.send_all_to(&keys, &place);

@@ -138,17 +138,38 @@ fn a_hold_that_a_dead_mover_left_is_taken_over() {
 #[test]
 fn an_operators_hold_stays() {
     let mut orders = Orders::default();
+    let stays = |orders: &Orders| {
+        let hold = orders.hold(&owner()).unwrap();
+        assert_eq!((hold.until, hold.of), (None, None));
+    };
     orders.apply(operators());
     let mut one = begin(&mut orders, "b");
+    assert!(one.is_quiet(&orders));
     assert_eq!(step(&mut one, Sessions::There, &mut orders), Now::Waits);
     assert_eq!(step(&mut one, Sessions::Gone, &mut orders), Now::Moved);
-    assert!(held(&orders));
+    stays(&orders);
     orders.apply(Change::Release(owner()));
     // Also one that was asked for while the user was on the way.
     let mut two = begin(&mut orders, "c");
     orders.apply(operators());
+    assert!(!two.is_quiet(&orders));
+    assert_eq!(step(&mut two, Sessions::Gone, &mut orders), Now::Waits);
     assert!(two.is_quiet(&orders));
     assert_eq!(step(&mut two, Sessions::Gone, &mut orders), Now::Moved);
+    stays(&orders);
+}
+
+#[test]
+fn of_two_moves_under_an_operators_hold_the_last_one_counts() {
+    let mut orders = Orders::default();
+    step(&mut begin(&mut orders, "b"), Sessions::Gone, &mut orders);
+    orders.apply(operators());
+    let mut one = begin(&mut orders, "c");
+    // There it is still, and there it is to stay.
+    let mut two = begin(&mut orders, "b");
+    assert_eq!(step(&mut one, Sessions::Gone, &mut orders), Now::Overtaken);
+    assert_eq!(step(&mut two, Sessions::Gone, &mut orders), Now::Moved);
+    assert_eq!(orders.moved(&owner(), &owner()).unwrap().1.backend, "b");
     assert!(held(&orders));
 }
 

@@ -2,17 +2,20 @@
 //! gateway has changed in between.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::super::orders::About;
-use super::super::redis::{BEAT, Redis};
+use super::super::redis::Redis;
 use super::super::{Basis, Change, Orders, Owner, State};
 use super::Told;
 use super::written::{as_seen, entry};
 
-/// How often an order is made anew, a beat apart, where other gateways order the same users.
-const TRIES: usize = 12;
+/// How often an order is made anew where other gateways order the same users.
+const TRIES: usize = 100;
+
+/// How long until what they ordered is known here.
+const SOON: Duration = Duration::from_millis(30);
 
 /// What became of an order.
 enum Taken {
@@ -37,12 +40,9 @@ impl State {
                 let seen: Vec<[String; 4]> = match basis {
                     Basis::Whatever => Vec::new(),
                     Basis::AsSeen => {
-                        let users = changes.iter().filter_map(|change| match change.about() {
-                            About::Way(owner) | About::Hold(owner) => Some(owner),
-                            About::Drain(_) | About::Weight(_) => None,
-                        });
-                        let users: HashSet<Owner> = users.collect();
-                        users.iter().map(|it| as_seen(&orders, it)).collect()
+                        let users: HashSet<&Owner> =
+                            changes.iter().filter_map(Change::user).collect();
+                        users.into_iter().map(|it| as_seen(&orders, it)).collect()
                     }
                 };
                 (changes, made, seen)
@@ -57,8 +57,11 @@ impl State {
                     self.heard.ordered(number, before, changes, take);
                     return Ok(made);
                 }
-                // By the next beat it is known what came in between.
-                Taken::Stale => sleep(BEAT).await,
+                // What came in between is soon known.
+                Taken::Stale => {
+                    redis.hurry.notify_one();
+                    sleep(SOON).await;
+                }
             }
         }
         Err("other gateways order the same users: nothing was changed".to_owned())

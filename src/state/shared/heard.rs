@@ -4,11 +4,9 @@
 //! with a later beat, and what they ordered behind it may have come already. Either way what the store
 //! has last is what stands here, too.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Change;
-use super::super::orders::About;
 
 /// How far the store's orders have been heard.
 #[derive(Debug, Default)]
@@ -18,29 +16,23 @@ pub(in super::super) struct Heard(Mutex<Numbers>);
 struct Numbers {
     /// All of them up to this number.
     up_to: u64,
-    /// Behind that: what was ordered here.
-    ahead: Vec<(u64, HashSet<About>)>,
+    /// Behind that: what was ordered here, by number.
+    ahead: Vec<(u64, Vec<Change>)>,
 }
 
 impl Heard {
     /// All orders were read, up to a number; `take` goes by them.
     pub(super) fn read(&self, number: u64, take: impl FnOnce()) {
         let mut numbers = self.numbers();
-        numbers.up_to = number;
-        numbers.ahead.retain(|(own, _)| *own > number);
+        numbers.heard(number);
         take();
     }
 
-    /// The next ones in turn: `take` gets what no later order of this process is about.
+    /// The next ones in turn: `take` gets them, and behind them what was ordered here later.
     pub(super) fn hear(&self, number: u64, changes: Vec<Change>, take: impl FnOnce(Vec<Change>)) {
         let mut numbers = self.numbers();
-        numbers.up_to = number;
-        numbers.ahead.retain(|(own, _)| *own > number);
-        let stands = |change: &Change| {
-            let about = change.about();
-            { numbers.ahead.iter() }.all(|(_, own)| !own.contains(&about))
-        };
-        take(changes.into_iter().filter(stands).collect());
+        numbers.heard(number);
+        take(numbers.and_behind(number, changes));
     }
 
     /// How far they have been heard by now.
@@ -65,13 +57,10 @@ impl Heard {
         if number <= numbers.up_to {
             return;
         }
+        let at = numbers.ahead.partition_point(|(own, _)| *own < number);
+        numbers.ahead.insert(at, (number, changes.clone()));
         // An answer may be later than that of a later order.
-        let later = numbers.ahead.iter().filter(|(own, _)| *own > number);
-        let later: HashSet<About> = later.flat_map(|(_, own)| own.clone()).collect();
-        let own = changes.iter().map(Change::about).collect();
-        numbers.ahead.push((number, own));
-        let changes = changes.into_iter();
-        take(changes.filter(|it| !later.contains(&it.about())).collect());
+        take(numbers.and_behind(number, changes));
     }
 
     /// Nobody takes anything meanwhile. A panic elsewhere leaves the numbers whole.
@@ -80,9 +69,23 @@ impl Heard {
     }
 }
 
+impl Numbers {
+    fn heard(&mut self, number: u64) {
+        self.up_to = number;
+        self.ahead.retain(|(own, _)| *own > number);
+    }
+
+    /// With what was ordered here behind that number.
+    fn and_behind(&self, number: u64, mut changes: Vec<Change>) -> Vec<Change> {
+        let behind = self.ahead.iter().filter(|(own, _)| *own > number);
+        changes.extend(behind.flat_map(|(_, own)| own.iter().cloned()));
+        changes
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Orders, Owner, Place};
+    use super::super::super::{Move, Orders, Owner, Place};
     use super::*;
     use crate::protocol::UserName;
 
@@ -152,14 +155,27 @@ mod tests {
         assert_eq!(gateway.weight("a"), Some(9));
     }
 
+    /// A name that the map led to one owner and then to another, moved twice.
     #[test]
-    fn a_move_and_its_end_are_about_the_same() {
-        let owner = Owner::named(&UserName::new(b"alice").unwrap());
-        let (unmove, release) = (
-            Change::Unmove(owner.clone()),
-            Change::Release(owner.clone()),
-        );
-        assert_eq!(unmove.about(), About::Way(owner.clone()));
-        assert_ne!(unmove.about(), release.about());
+    fn a_name_is_that_of_the_last_move() {
+        let gateway = Gateway::default();
+        let owner = |backend: &str| Owner::new(backend, &UserName::new(b"alice").unwrap());
+        let moved = |from: &str, version| {
+            let moved = Move {
+                user: "alice".into(),
+                backend: "new".into(),
+                host: None,
+                since: 0,
+                version,
+            };
+            vec![Change::Move(owner(from), moved)]
+        };
+        gateway.ordered_at(5, 3, moved("two", 50));
+        gateway.hear(4, moved("one", 40));
+        let orders = gateway.orders.lock().unwrap();
+        let named = Owner::named(&UserName::new(b"alice").unwrap());
+        let found = orders.moved(&named, &named).unwrap();
+        assert_eq!((found.0, found.1.version), (&owner("two"), 50));
+        assert_eq!(orders.moves().len(), 2);
     }
 }

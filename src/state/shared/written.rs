@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::Change;
 use super::super::orders::{self, Orders};
 use super::super::owner::{Owner, Place};
+use super::super::{Change, Hold};
 
 /// A place: names hold no control characters.
 pub(super) fn written(place: &Place) -> String {
@@ -39,8 +39,8 @@ pub(super) fn entry(change: &Change) -> [String; 4] {
         }
         Change::Unweight(place) => ("weights", written(place), String::new(), String::new()),
         Change::Hold(owner, hold) => {
-            let value = format!("{}\t{}", hold.until.unwrap_or(0), json(hold));
-            ("holds", owner.as_str().to_owned(), value, String::new())
+            let owner = owner.as_str().to_owned();
+            ("holds", owner, held(hold), String::new())
         }
         Change::Release(owner) => (
             "holds",
@@ -54,14 +54,14 @@ pub(super) fn entry(change: &Change) -> [String; 4] {
 
 /// That a user stands as it does here, as the script takes it beside the changes.
 pub(super) fn as_seen(orders: &Orders, owner: &Owner) -> [String; 4] {
-    let (hold, moved) = orders.standing(owner);
-    let hold = hold.map(|hold| Change::Hold(owner.clone(), hold.clone()));
-    let hold = hold.map_or_else(String::new, |hold| {
-        let [_, _, value, _] = entry(&hold);
-        value
-    });
+    let hold = orders.hold(owner).map(held).unwrap_or_default();
+    let moved = orders.standing(owner);
     let version = moved.map_or_else(String::new, |moved| moved.version.to_string());
     ["if".to_owned(), owner.as_str().to_owned(), hold, version]
+}
+
+fn held(hold: &Hold) -> String {
+    format!("{}\t{}", hold.until.unwrap_or(0), json(hold))
 }
 
 /// All orders, from the answer to a join.

@@ -1,8 +1,8 @@
-//! Two gateways that move the same users at the same time.
+//! Two gateways that order at the same time, each through its own link.
 
 use gatepost::protocol::UserName;
 use gatepost::state::mover::{Job, Wish};
-use gatepost::state::{Owner, State};
+use gatepost::state::{Change, Claim, Claimed, Move, Owner, Pass, Place, State};
 use tokio::runtime::Runtime;
 
 use super::store::{REDIS, Redis};
@@ -12,28 +12,86 @@ use crate::support::need::needs;
 
 const USERS: usize = 40;
 
-fn owner(n: usize) -> Owner {
-    Owner::new("old", &UserName::new(format!("u{n}").as_bytes()).unwrap())
+struct Gates {
+    _scratch: Scratch,
+    _redis: Redis,
+    runtime: Runtime,
+    states: [Arc<State>; 2],
 }
 
-fn wishes(to: &str) -> Vec<Wish> {
+impl Gates {
+    fn start() -> Gates {
+        let scratch = Scratch::new();
+        let redis = Redis::start(&scratch);
+        let runtime = Runtime::new().unwrap();
+        let states = [(); 2].map(|()| State::open(&redis.state()).unwrap());
+        for state in &states {
+            runtime.block_on(state.start());
+        }
+        Gates {
+            _scratch: scratch,
+            _redis: redis,
+            runtime,
+            states,
+        }
+    }
+
+    /// A round that shows something: without its Redis a gateway moves nobody.
+    fn in_some_round(&self, judged: impl Fn(usize) -> bool) {
+        let round = |round| {
+            let judged = judged(round);
+            if !judged {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            judged
+        };
+        assert!((0..20).any(round), "Redis was away each time");
+    }
+
+    fn missed(&self) -> bool {
+        self.states.iter().any(|state| state.trouble().is_some())
+    }
+
+    fn session(&self, state: &Arc<State>, n: usize, round: usize) -> Option<Claim> {
+        let pass = Pass::plain("old", &user(n, round));
+        let place = Place::new("old", "h");
+        match self.runtime.block_on(state.claim(&pass, &place)) {
+            Claimed::Here(claim) => Some(claim),
+            _ => None,
+        }
+    }
+}
+
+fn user(n: usize, round: usize) -> UserName {
+    UserName::new(format!("u{n}.{round}").as_bytes()).unwrap()
+}
+
+fn owner(n: usize, round: usize) -> Owner {
+    Owner::new("old", &user(n, round))
+}
+
+fn wishes(round: usize, to: &str) -> Vec<Wish> {
     let wish = |n| Wish {
-        owner: owner(n),
-        user: format!("u{n}"),
+        owner: owner(n, round),
+        user: user(n, round).to_string(),
         to: Some((to.into(), None)),
     };
     (0..USERS).map(wish).collect()
 }
 
-/// Where each user is moved to; who is held beside.
-fn standing(state: &State) -> (Vec<Option<String>>, usize) {
+/// Where each user is moved to.
+fn ways(state: &State, round: usize) -> Vec<Option<String>> {
     let orders = state.orders();
-    let at = |n| {
-        let (owner, orders) = (owner(n), &orders);
+    let way = |n| {
+        let owner = owner(n, round);
         let moved = orders.moved(&owner, &owner);
         moved.map(|(_, moved)| moved.backend.clone())
     };
-    ((0..USERS).map(at).collect(), orders.holds().count())
+    (0..USERS).map(way).collect()
+}
+
+fn held(state: &State) -> usize {
+    state.orders().holds().count()
 }
 
 fn failed(job: &Job) -> Vec<String> {
@@ -43,48 +101,104 @@ fn failed(job: &Job) -> Vec<String> {
 #[test]
 fn two_gateways_that_move_the_same_users_agree() {
     needs!(REDIS);
-    let scratch = Scratch::new();
-    let redis = Redis::start(&scratch);
-    let runtime = Runtime::new().unwrap();
-    let gates = [(); 2].map(|()| State::open(&redis.state()).unwrap());
-    for gate in &gates {
-        runtime.block_on(gate.start());
-    }
-    let mut judged = 0;
-    for round in 0..60 {
-        let targets = [format!("one{round}"), format!("two{round}")];
-        let jobs = runtime.block_on(async {
-            let [one, two] = &gates;
-            let one = one.move_users(wishes(&targets[0]));
-            tokio::time::sleep(Duration::from_millis(round % 20)).await;
-            let two = two.move_users(wishes(&targets[1]));
-            tokio::join!(one.finished(), two.finished());
-            [one, two]
+    let gates = Gates::start();
+    let [one, two] = &gates.states;
+    for offset in 0..6 {
+        gates.in_some_round(|n| {
+            let round = offset * 100 + n;
+            let jobs = gates.runtime.block_on(async {
+                let first = one.move_users(wishes(round, "one"));
+                tokio::time::sleep(Duration::from_millis(3 * offset as u64)).await;
+                let second = two.move_users(wishes(round, "two"));
+                tokio::join!(first.finished(), second.finished());
+                [first, second]
+            });
+            if gates.missed() {
+                return false;
+            }
+            wait_for("both to know the same, and nobody to be held", || {
+                ways(one, round) == ways(two, round) && held(one) + held(two) == 0
+            });
+            let lost = [failed(&jobs[0]), failed(&jobs[1])];
+            for (n, way) in ways(one, round).iter().enumerate() {
+                let name = user(n, round).to_string();
+                let moved = ["one", "two"].into_iter().zip(&lost);
+                let moved: Vec<&str> = { moved.filter(|(_, lost)| !lost.contains(&name)) }
+                    .map(|(target, _)| target)
+                    .collect();
+                let way = way.as_deref().unwrap();
+                assert!(moved.contains(&way), "{name}: {way} of {moved:?}");
+            }
+            true
         });
-        // Without its Redis a gateway moves nobody, which shows nothing here.
-        if gates.iter().any(|it| it.trouble().is_some()) {
-            std::thread::sleep(Duration::from_secs(1));
-            continue;
-        }
-        wait_for("both to know the same", || {
-            standing(&gates[0]) == standing(&gates[1])
-        });
-        let (at, held) = standing(&gates[0]);
-        let lost = [failed(&jobs[0]), failed(&jobs[1])];
-        assert_eq!(held, 0, "somebody is held for good");
-        for (n, at) in at.iter().enumerate() {
-            let name = format!("u{n}");
-            let moved: Vec<&String> = { targets.iter().zip(&lost) }
-                .filter(|(_, lost)| !lost.contains(&name))
-                .map(|(target, _)| target)
-                .collect();
-            let at = at.as_ref().unwrap();
-            assert!(moved.contains(&at), "{name} is at {at}, moved to {moved:?}");
-        }
-        judged += 1;
-        if judged == 8 {
-            return;
-        }
     }
-    panic!("Redis was away in all but {judged} rounds");
+}
+
+#[test]
+fn the_move_that_another_gateway_was_asked_for_last_counts() {
+    needs!(REDIS);
+    let gates = Gates::start();
+    let [one, two] = &gates.states;
+    gates.in_some_round(|round| {
+        let sessions: Vec<Claim> = { 0..USERS }
+            .filter_map(|n| gates.session(one, n, round))
+            .collect();
+        let (first, second) = {
+            let _inside = gates.runtime.enter();
+            let first = one.move_users(wishes(round, "one"));
+            wait_for("the holds on the other gateway", || {
+                held(two) == USERS || gates.missed()
+            });
+            (first, two.move_users(wishes(round, "two")))
+        };
+        wait_for("the first to stand back", || first.is_finished());
+        gates.runtime.block_on(async { drop(sessions) });
+        gates.runtime.block_on(second.finished());
+        if gates.missed() {
+            return false;
+        }
+        assert_eq!(failed(&first).len(), USERS);
+        assert_eq!(failed(&second), Vec::<String>::new());
+        wait_for("both to know it", || {
+            gates.states.iter().all(|state| {
+                ways(state, round)
+                    .iter()
+                    .all(|way| way.as_deref() == Some("two"))
+                    && held(state) == 0
+            })
+        });
+        true
+    });
+}
+
+/// As after a rejoin: whoever ordered it did not know of the session.
+#[test]
+fn an_order_that_is_heard_ends_sessions_that_came_by_another_way() {
+    needs!(REDIS);
+    let gates = Gates::start();
+    let [one, two] = &gates.states;
+    gates.in_some_round(|round| {
+        let Some(session) = gates.session(two, 0, round) else {
+            return false;
+        };
+        let asked = Arc::new(AtomicBool::new(false));
+        let flag = asked.clone();
+        session.on_leave(Arc::new(move || flag.store(true, Ordering::Relaxed)));
+        let moved = Move {
+            user: user(0, round).to_string(),
+            backend: "new".into(),
+            host: None,
+            since: 0,
+            version: one.version(),
+        };
+        let change = Change::Move(owner(0, round), moved);
+        let ordered = gates.runtime.block_on(one.order(vec![change]));
+        if ordered.is_err() || gates.missed() {
+            return false;
+        }
+        wait_for("the session to be asked to leave", || {
+            asked.load(Ordering::Relaxed)
+        });
+        !gates.missed()
+    });
 }

@@ -332,8 +332,9 @@ fn what_sessions_hold_outlives_a_pause_of_the_redis() {
     let bob = [one, two].map(|ports| Client::logged_in(ports.imap, "bob"));
     wait_for("both to be back", || {
         gateways.iter().all(|it| {
-            let (away, up) = (times(it, "event=state_away"), times(it, "event=state_up"));
-            up > away && link_is(it, Link::Up)
+            let log = it.log();
+            let last = |event| log.rfind(event);
+            last("event=state_up") > last("event=state_away") && link_is(it, Link::Up)
         })
     });
     refused();
