@@ -55,15 +55,10 @@ impl Guard {
         }
     }
 
+    /// Where the note is: by the name as it is sent, for a host may tell two users apart by case, and marks
+    /// of the one are not to be put on the other's mail.
     fn key(&self) -> String {
-        note(&self.maildrop.canonical())
-    }
-
-    /// Where a note may be: notes were once kept under the name as it was typed.
-    fn keys(&self) -> impl Iterator<Item = String> {
-        let (key, typed) = (self.key(), note(&self.maildrop));
-        let typed = (typed != key).then_some(typed);
-        [key].into_iter().chain(typed)
+        note(&self.maildrop)
     }
 
     /// Whether no other session is about this maildrop's marks; if so, none will be.
@@ -74,7 +69,7 @@ impl Guard {
         let Some(here) = self.among.guard(&self.maildrop) else {
             return Claim::Others;
         };
-        match self.journal.alone(&self.key()).await {
+        match self.journal.alone(&note(&self.maildrop.canonical())).await {
             Ok(Some(everywhere)) => {
                 self.alone = Some((here, everywhere));
                 Claim::Ours
@@ -119,19 +114,14 @@ impl Guard {
 
     /// All marks are back.
     pub(super) async fn forget(&self) {
-        for key in self.keys() {
-            // One that stays is put back once more, which changes nothing.
-            let _ = self.journal.remove(&key).await;
-        }
+        // One that stays is put back once more, which changes nothing.
+        let _ = self.journal.remove(&self.key()).await;
     }
 
     /// What is noted of this mailbox, and none of one that had its name before. None: that cannot be told.
     async fn noted(&self, uid_validity: u64) -> Option<UidSet> {
         let mut set = UidSet::new();
-        for key in self.keys() {
-            let Some(value) = self.journal.get(&key).await.ok()? else {
-                continue;
-            };
+        if let Some(value) = self.journal.get(&self.key()).await.ok()? {
             let text = String::from_utf8(value).ok()?;
             let (before, ranges) = text.split_once(' ')?;
             if before.parse::<u64>().ok()? == uid_validity {
@@ -200,7 +190,7 @@ impl Guard {
     }
 }
 
-/// What the note of a maildrop is called.
+/// What is kept of a maildrop is called so.
 fn note(maildrop: &Key) -> String {
     let Key {
         backend,
