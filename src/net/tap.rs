@@ -14,6 +14,8 @@ pub trait Tap: Send + Sync {
     fn received(&mut self, octets: &[u8]);
     /// We sent this.
     fn sent(&mut self, octets: &[u8]);
+    /// TLS begins: what was said in clear and is not at its end is forgotten.
+    fn secured(&mut self);
     /// The other side says that it is this user.
     fn named(&mut self, user: &str);
     /// Whether it wants to hear more of that user, who is let in now.

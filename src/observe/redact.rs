@@ -115,6 +115,11 @@ impl Lines {
         }
     }
 
+    /// What comes next begins a line and a command, whatever was before.
+    pub(super) fn forget(&mut self) {
+        *self = Lines::new(self.language, self.side);
+    }
+
     /// Takes what passes by, in pieces as they come; tells what may be shown. Both directions share
     /// `answers`.
     pub(super) fn take(

@@ -133,6 +133,11 @@ impl Tap for Recorder {
         self.hear(Side::Gateway, octets);
     }
 
+    fn secured(&mut self) {
+        self.client.forget();
+        self.answers.secured();
+    }
+
     fn named(&mut self, user: &str) {
         let Some(wanted) = &self.user else {
             return;

@@ -43,6 +43,14 @@ impl Default for Answers {
 }
 
 impl Answers {
+    /// TLS begins: what came in clear behind the command for it is never answered (RFC 2595 §4).
+    pub(in crate::observe) fn secured(&mut self) {
+        *self = Answers {
+            due: Some(VecDeque::new()),
+            challenges: 0,
+        };
+    }
+
     /// The client sent a line.
     pub(super) fn asked(&mut self, line: &[u8]) {
         if self.challenges > 0 {

@@ -287,3 +287,30 @@ fn who_never_says_a_name_fills_no_memory() {
     });
     assert_eq!(heard.len(), WAITING);
 }
+
+/// Half a line that somebody has put into the clear part is not the start of what comes in TLS.
+#[test]
+fn what_was_said_in_clear_begins_no_line_of_tls() {
+    for (protocol, clear, login) in [
+        (
+            Protocol::Imap,
+            "a STARTTLS\r\nx NOOP ",
+            "b LOGIN bob S3CRET\r\n",
+        ),
+        (
+            Protocol::Imap,
+            "a STARTTLS\r\nx APPEND i {9+}\r\n",
+            "b LOGIN bob S3CRET\r\n",
+        ),
+        (Protocol::Pop3, "STLS\r\nNOOP ", "PASS S3CRET\r\n"),
+    ] {
+        let told = heard_in(protocol, &Transcript::default(), "::1", |recorder| {
+            recorder.hear(Side::Client, clear.as_bytes());
+            recorder.secured();
+            recorder.hear(Side::Client, login.as_bytes());
+        });
+        assert!(told.iter().all(|line| !line.contains("S3CRET")), "{told:?}");
+        let last = told.last().unwrap();
+        assert!(last.contains("LOGIN") || last.contains("PASS"), "{told:?}");
+    }
+}
