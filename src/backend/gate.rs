@@ -5,6 +5,7 @@
 //! the load doubles with every round of logins, as fast as the host itself bears.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -18,6 +19,8 @@ pub(super) struct Gate {
     most: usize,
     /// Turns that a cold host has not yet.
     withheld: AtomicUsize,
+    /// Held while turns are withheld.
+    cooling: Mutex<()>,
 }
 
 impl Gate {
@@ -31,6 +34,7 @@ impl Gate {
             turns: Semaphore::new(most),
             most,
             withheld: AtomicUsize::new(0),
+            cooling: Mutex::default(),
         }
     }
 
@@ -67,6 +71,8 @@ impl Gate {
             return;
         }
         let target = self.most.saturating_sub(turns.max(1));
+        // One after the other, or two that hear of it at once would withhold them all.
+        let _alone = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
         let withheld = self.withheld.load(Ordering::Relaxed);
         let taken = self.turns.forget_permits(target.saturating_sub(withheld));
         self.withheld.fetch_add(taken, Ordering::Relaxed);

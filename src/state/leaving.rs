@@ -82,6 +82,17 @@ impl Leaving {
         Some((it, changes))
     }
 
+    /// A move of which nobody knows whether it has begun, to be given up.
+    pub(super) fn unsure(wish: Wish, number: u64) -> Self {
+        Leaving {
+            begun_at: None,
+            until: None,
+            by: Instant::now(),
+            number,
+            wish,
+        }
+    }
+
     /// Every key under which sessions of the user may stand.
     pub(super) fn keys(&self) -> Vec<Owner> {
         keys_of(&self.wish.owner, &self.wish.user)

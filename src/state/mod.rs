@@ -271,10 +271,10 @@ impl State {
             .filter(|(owner, way)| after.get(owner) != Some(way));
         let moved: Vec<Owner> = other
             .flat_map(|(owner, before)| {
-                let way = before
-                    .as_ref()
-                    .or(after.get(&owner).and_then(Option::as_ref));
-                way.map_or(Vec::new(), |way| orders::keys_of(&owner, &way.user))
+                let after = after.get(&owner).cloned().flatten();
+                let ways = [before, after].into_iter().flatten();
+                ways.flat_map(|way| orders::keys_of(&owner, &way.user))
+                    .collect::<Vec<Owner>>()
             })
             .collect();
         // Before anybody can come in by the new way.

@@ -180,6 +180,9 @@ impl State {
             Ok(leaving) => leaving,
             Err(why) => {
                 part.iter().for_each(|wish| job.fail(&wish.user, &why));
+                // It may have been taken all the same.
+                let begun = part.into_iter().map(|wish| Leaving::unsure(wish, number));
+                self.give_up(begun.collect()).await;
                 return Vec::new();
             }
         };
@@ -280,17 +283,16 @@ impl State {
             let free: Vec<Change> = those.iter().flat_map(|it| it.give_up(orders)).collect();
             (free, ())
         };
-        if self.order_by(free.clone()).await.is_ok() {
+        if self.order_by(free.clone()).await.is_ok() && self.trouble().is_none() {
             return;
         }
-        // The store is away for a moment, as a rule. If for long the holds end by themselves.
+        // The store is away for a moment, as a rule, and what it has taken is heard when it is back. If for
+        // long the holds end by themselves.
         let state = self.clone();
         tokio::spawn(async move {
             for _ in 0..HOLD {
                 sleep(Duration::from_secs(1)).await;
-                if state.order_by(free.clone()).await.is_ok() {
-                    return;
-                }
+                let _ = state.order_by(free.clone()).await;
             }
         });
     }

@@ -164,6 +164,11 @@ impl Orders {
         self.moves.get(owner)
     }
 
+    /// The hold of a user by its key, also one that has ended by itself.
+    pub(super) fn last_hold(&self, owner: &Owner) -> Option<&Hold> {
+        self.holds.get(owner)
+    }
+
     /// The drain of a host.
     pub fn drain(&self, place: &Place) -> Option<Drain> {
         self.drains.get(place).copied()

@@ -49,17 +49,16 @@ local function join(key, member, place)
   redis.call('HDEL', key, '!')
 end
 
--- Of a user, if it has not ended by itself.
-local function standing_hold(owner)
-  local hold = redis.call('HGET', p .. ':holds', owner)
+-- Whether a hold has not ended by itself.
+local function stands(hold)
   local ends = hold and tonumber(string.match(hold, '^%d+'))
-  if ends and (ends == 0 or ends > tonumber(redis.call('TIME')[1])) then return hold end
+  return ends and (ends == 0 or ends > tonumber(redis.call('TIME')[1]))
 end
 
 if verb == 'claim' then
   local owner, named, version, place, member = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   for _, key in ipairs({ owner, named }) do
-    if standing_hold(key) then return { 'changed' } end
+    if stands(redis.call('HGET', p .. ':holds', key)) then return { 'changed' } end
   end
   local moved = redis.call('HGET', p .. ':moves', owner)
   if not moved then
@@ -126,7 +125,9 @@ elseif verb == 'order' or verb == 'heal' then
     local kind, field, hold, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     if kind == 'if' then
       local moved = redis.call('HGET', p .. ':moves', field)
-      if (standing_hold(field) or '') ~= hold
+      local stored = redis.call('HGET', p .. ':holds', field) or ''
+      -- By the one clock of the store, if not by the text.
+      if stored ~= hold and (stands(stored) or stands(hold))
         or (moved and string.match(moved, '^%d+') or '') ~= version then
         return { 'stale' }
       end
@@ -184,8 +185,9 @@ elseif verb == 'join' or verb == 'orders' then
   if verb == 'join' then
     redis.call('SET', p .. ':gate:' .. ARGV[2], '1', 'PX', ARGV[3])
     -- What a mover that died has left.
-    for _, owner in ipairs(redis.call('HKEYS', p .. ':holds')) do
-      if not standing_hold(owner) then redis.call('HDEL', p .. ':holds', owner) end
+    local holds = redis.call('HGETALL', p .. ':holds')
+    for i = 1, #holds, 2 do
+      if not stands(holds[i + 1]) then redis.call('HDEL', p .. ':holds', holds[i]) end
     end
   end
   local answer = { redis.call('GET', p .. ':seq') or '0' }

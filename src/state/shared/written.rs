@@ -54,7 +54,7 @@ pub(super) fn entry(change: &Change) -> [String; 4] {
 
 /// That a user stands as it does here, as the script takes it beside the changes.
 pub(super) fn as_seen(orders: &Orders, owner: &Owner) -> [String; 4] {
-    let hold = orders.hold(owner).map(held).unwrap_or_default();
+    let hold = orders.last_hold(owner).map(held).unwrap_or_default();
     let moved = orders.standing(owner);
     let version = moved.map_or_else(String::new, |moved| moved.version.to_string());
     ["if".to_owned(), owner.as_str().to_owned(), hold, version]
