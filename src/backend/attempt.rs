@@ -11,7 +11,7 @@ use super::host::Host;
 use super::login::{Patience, play};
 use super::pool::{Greeted, Opener};
 use super::visit::{Errand, Waits, certified_name};
-use super::{Answering, Backend, Connected, Dialogue, Request};
+use super::{Answering, Awaited, Backend, Connected, Dialogue, Request};
 use crate::net::Stream;
 use crate::protocol::sasl;
 use crate::protocol::{
@@ -73,6 +73,7 @@ impl Backend {
         // Last before the host is asked: whoever waits for a turn need not keep others away.
         seat.claimed(self.claim(host, pass).await?);
         *asked_at = Instant::now();
+        dialogue.awaits(Awaited::Host);
         let login = HostLogin {
             user,
             credentials,
@@ -302,6 +303,10 @@ enum Challenges {
 }
 
 impl Dialogue for Heard<'_> {
+    fn awaits(&mut self, what: Awaited) {
+        self.dialogue.awaits(what);
+    }
+
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_> {
         self.heard = Challenges::Some;
         self.turn = None;

@@ -41,7 +41,7 @@ pub use config::Config;
 pub use dial::{Inside, Surroundings};
 pub use host::Host;
 pub use now::HostNow;
-pub use request::{AfterAll, Answering, Connected, Dialogue, Nobody, Refusal, Request};
+pub use request::{AfterAll, Answering, Awaited, Connected, Dialogue, Nobody, Refusal, Request};
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
@@ -297,6 +297,7 @@ impl Backend {
                     }
                     Err(failed) => failed,
                 };
+                dialogue.awaits(Awaited::Turn);
                 last = Refusal {
                     failure,
                     host: Some(host.name().to_string()),

@@ -35,9 +35,21 @@ pub struct Request<'a> {
 
 /// Whoever holds the mail client while a host decides on its login.
 pub trait Dialogue: Send {
+    /// What the login waits for from now on.
+    fn awaits(&mut self, _: Awaited) {}
+
     /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
     /// client gave up or is gone.
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
+}
+
+/// What a login waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Its turn, or a host that can be asked: nobody has seen its credentials, or nobody who judges them.
+    Turn,
+    /// A host, which may be judging it.
+    Host,
 }
 
 /// What comes of [`Dialogue::exchange`].

@@ -6,12 +6,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::backend::{Answering, Dialogue};
+use crate::backend::{Answering, Awaited, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
@@ -38,33 +39,35 @@ pub(super) enum Said {
 pub(super) struct Asked<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) server: &'a mut dyn Server,
-    pub(super) challenge: Challenge,
+    pub(super) judged: &'a Judged,
     /// Why it does not answer any more.
     pub(super) over: Option<io::Result<Said>>,
 }
 
-/// The host's last challenge to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
-    /// There was none.
-    None,
-    /// It waits for an answer.
-    Open,
-    /// It was answered.
-    Answered,
+/// Whether a host may be judging the login that is under way. Then its answer is waited for, which is bounded
+/// by itself: who could cut it off would guess without being counted.
+#[derive(Debug, Default)]
+pub(super) struct Judged(AtomicBool);
+
+impl Judged {
+    pub(super) fn now(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Dialogue for Asked<'_> {
+    fn awaits(&mut self, what: Awaited) {
+        self.judged
+            .0
+            .store(what == Awaited::Host, Ordering::Relaxed);
+    }
+
     fn exchange(&mut self, challenge: Message) -> Answering<'_> {
         Box::pin(async move {
             self.server.challenge(&challenge);
-            self.challenge = Challenge::Open;
             let said = converse(self.stream, self.server, None, &mut |_| {}).await;
             match said {
-                Ok(Said::Answer(answer)) => {
-                    self.challenge = Challenge::Answered;
-                    answer
-                }
+                Ok(Said::Answer(answer)) => answer,
                 said => {
                     self.over = Some(said);
                     Answer::Abort
@@ -123,7 +126,10 @@ pub(super) async fn converse(
                 let (clear, tap) = stream.take().untapped();
                 let secure = start_tls(clear, upgrade, None).await?;
                 *stream = match tap {
-                    Some(tap) => secure.tapped(tap),
+                    Some(mut tap) => {
+                        tap.secured();
+                        secure.tapped(tap)
+                    }
                     None => secure,
                 };
                 server.tls_started();

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
-use super::converse::{Asked, Challenge};
+use super::converse::Asked;
 use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Session, limits, maildrop_cache, translate};
@@ -28,7 +28,6 @@ use crate::route;
 use crate::state::Entered;
 
 pub(super) use places::Places;
-pub(super) use time::LATE;
 
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
@@ -118,7 +117,7 @@ pub(super) struct Failed {
 
 impl Session<'_> {
     /// One attempt. Whatever comes of it is logged here, once. `client` answers what the host asks.
-    /// It takes no longer than until the deadline, or than the session lives.
+    /// It waits no longer than until the deadline, or than the session lives, for whoever is to judge it.
     pub(super) async fn attempt(
         &self,
         login: &Login,
@@ -127,11 +126,7 @@ impl Session<'_> {
         client: &mut Asked<'_>,
     ) -> Result<Accepted, Failed> {
         let mut facts = Facts::default();
-        let mut result = self.log_in(login, visit, &mut facts, client).await;
-        if facts.over == Some(Farewell::Timeout) && client.challenge == Challenge::Open {
-            // The host has said something of a user, and the client will not say who it is.
-            result = Err(Failure::Aborted);
-        }
+        let result = self.log_in(login, visit, &mut facts, client).await;
         self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
         let penalties = &self.gateway.tables.penalties;
         let mut delay = Duration::ZERO;
@@ -178,9 +173,7 @@ impl Session<'_> {
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
-        let found = self.find(login, visit, facts);
-        let found = self.in_time(visit.deadline, found).await;
-        let route = found.unwrap_or_else(|why| Err(facts.cut(why)))?;
+        let route = self.find(login, visit, facts).await?;
         let mut patience = Patience::new();
         let mut changes = self.gateway.state.changes();
         loop {

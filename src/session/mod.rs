@@ -49,7 +49,7 @@ use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
-use converse::{Asked, Challenge, Said, converse, show_certificate};
+use converse::{Asked, Said, converse, show_certificate};
 use leaving::{gone, leave, linger, make_room};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
@@ -163,6 +163,7 @@ pub fn run(
             peer: &peer,
             front: &front,
             gateway: &gateway,
+            judged: converse::Judged::default(),
         };
         // Boxed, as what follows is: what a login needs is freed before the long, idle part of a
         // session begins, and that has no more room than it needs. Written where it stays: it has 10 KiB, most
@@ -189,6 +190,7 @@ struct Session<'a> {
     peer: &'a Peer,
     front: &'a Front,
     gateway: &'a Gateway,
+    judged: converse::Judged,
 }
 
 impl Session<'_> {
@@ -259,7 +261,7 @@ impl Session<'_> {
             let mut asked = Asked {
                 stream: &mut stream,
                 server: &mut *server,
-                challenge: Challenge::None,
+                judged: &self.judged,
                 over: None,
             };
             let visit = login::Visit {
@@ -298,10 +300,7 @@ impl Session<'_> {
             };
             let wait = delay.max(Duration::from_secs(wait.into()));
             if let Some(reason) = over {
-                // Who owes the host an answer has none to wait for.
-                if !failure.is_credentials() {
-                    server.reject(&failure);
-                }
+                server.reject(&failure);
                 return Err(leave(stream, &mut *server, reason, place).await);
             }
             if let Some(said) = said
@@ -310,20 +309,15 @@ impl Session<'_> {
                 return Err(gone(stream, said, place).await);
             }
             if !wait.is_zero() {
+                // As a host's answer is waited for to its end so is this: nobody is to hear from it whether
+                // one was asked.
+                let until = (shown + delay).max((shown + wait).min(deadline));
                 tokio::select! {
-                    () = sleep_until((shown + wait).min(deadline)) => {}
-                    reason = self.live.end_asked() => {
-                        return Err(leave(stream, &mut *server, reason, place).await);
-                    }
+                    () = sleep_until(until) => {}
                     () = place.told_to_go() => {
                         return Err(make_room(stream, &mut *server).await);
                     }
                 }
-            }
-            if !delay.is_zero() && shown + delay > deadline {
-                // A host may have been cut off now: nobody is to hear whether one was asked.
-                server.reject(&login::LATE);
-                return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
             }
             server.reject(&failure);
             // A lookup service that names no wait allows no further try, as nginx has it.

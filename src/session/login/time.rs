@@ -1,31 +1,44 @@
-//! How long a login may take, whatever it waits for: `timeouts.login`, from accept. Only a hold has a time
-//! of its own, and what is left behind it is what was left before.
+//! How long a login may take, whatever it waits for: `timeouts.login`, from accept. A hold has a time of its
+//! own, and what is left behind it is what was left before. So has whoever judges the password, a lookup
+//! service or a host: to its end, as each has a limit, or a guess could be cut off before it is counted.
 
-use tokio::time::{Instant, sleep_until};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Facts;
 use crate::protocol::{Failure, Farewell};
 use crate::session::Session;
 
 /// The time for login is over, whatever would have come of it. It is the settings' name for the log.
-pub(in crate::session) const LATE: Failure = Failure::TimedOut {
+const LATE: Failure = Failure::TimedOut {
     state: "timeouts.login",
 };
 
+/// How often is looked whether a host still judges a login whose time is over.
+const LOOK: Duration = Duration::from_millis(100);
+
 impl Session<'_> {
-    /// Goes on with a part of an attempt until then, or until the session is asked to end. What the part
-    /// had taken is given back where it is cut off.
+    /// Goes on with a part of an attempt until then, or until the session is asked to end, unless a host is
+    /// judging it just then. What the part had taken is given back where it is cut off.
     pub(super) async fn in_time<T>(
         &self,
         until: Instant,
         part: impl Future<Output = T>,
     ) -> Result<T, Farewell> {
-        tokio::select! {
+        let mut part = std::pin::pin!(part);
+        let why = tokio::select! {
             biased;
-            done = part => Ok(done),
-            () = sleep_until(until) => Err(Farewell::Timeout),
-            reason = self.live.end_asked() => Err(reason),
+            done = &mut part => return Ok(done),
+            () = sleep_until(until) => Farewell::Timeout,
+            reason = self.live.end_asked() => reason,
+        };
+        while self.judged.now() {
+            if let Ok(done) = timeout(LOOK, &mut part).await {
+                return Ok(done);
+            }
         }
+        Err(why)
     }
 }
 
