@@ -73,7 +73,7 @@ impl Backend {
         // Last before the host is asked: whoever waits for a turn need not keep others away.
         seat.claimed(self.claim(host, pass).await?);
         *asked_at = Instant::now();
-        dialogue.awaits(Awaited::Host);
+        dialogue.awaits(Awaited::Judge);
         let login = HostLogin {
             user,
             credentials,

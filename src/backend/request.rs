@@ -48,8 +48,8 @@ pub trait Dialogue: Send {
 pub enum Awaited {
     /// Its turn, or a host that can be asked: nobody has seen its credentials, or nobody who judges them.
     Turn,
-    /// A host, which may be judging it.
-    Host,
+    /// Whoever may be judging it: a host, as a rule.
+    Judge,
 }
 
 /// What comes of [`Dialogue::exchange`].

@@ -59,7 +59,7 @@ impl Dialogue for Asked<'_> {
     fn awaits(&mut self, what: Awaited) {
         self.judged
             .0
-            .store(what == Awaited::Host, Ordering::Relaxed);
+            .store(what == Awaited::Judge, Ordering::Relaxed);
     }
 
     fn exchange(&mut self, challenge: Message) -> Answering<'_> {

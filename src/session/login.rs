@@ -18,7 +18,7 @@ use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{AfterAll, Dialogue, Request};
+use crate::backend::{AfterAll, Awaited, Dialogue, Request};
 use crate::net::{Stream, TlsFacts};
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{
@@ -183,6 +183,8 @@ impl Session<'_> {
             facts.held = patience.waited();
             facts.backend = Some(way.backend.clone());
             let deadline = visit.deadline + facts.held;
+            // An attempt before may have ended behind a host's yes.
+            client.awaits(Awaited::Turn);
             let connect = self.connect(login, visit, &route, &way, facts, client);
             let connected = self.in_time(deadline, connect).await;
             match connected.map_err(|why| facts.cut(why))? {
@@ -235,7 +237,11 @@ impl Session<'_> {
                 })?
             }
         };
-        self.authenticate(login, target).await.map_err(refused)?;
+        // Judged here: to its end, as strangers' passwords are, which are checked in vain.
+        client.awaits(Awaited::Judge);
+        let checked = self.authenticate(login, target).await;
+        client.awaits(Awaited::Turn);
+        checked.map_err(refused)?;
         let settings = &target.config().pop3;
         // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
         let maildrop = maildrop_cache::Key {

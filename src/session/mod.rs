@@ -215,12 +215,8 @@ impl Session<'_> {
         let mut refused = |failure: &Failure| self.log_refused(failure);
         loop {
             let said = tokio::select! {
-                said = converse(
-                    &mut stream,
-                    &mut *server,
-                    self.front.upgrade.as_ref(),
-                    &mut refused,
-                ) => said,
+                // What came in one piece with a login that took all the time is none any more.
+                biased;
                 () = sleep_until(deadline) => {
                     return Err(leave(stream, &mut *server, Farewell::Timeout, place).await);
                 }
@@ -228,6 +224,12 @@ impl Session<'_> {
                     return Err(leave(stream, &mut *server, reason, place).await);
                 }
                 () = place.told_to_go() => return Err(make_room(stream, &mut *server).await),
+                said = converse(
+                    &mut stream,
+                    &mut *server,
+                    self.front.upgrade.as_ref(),
+                    &mut refused,
+                ) => said,
             };
             if let Some(tls) = stream.tls() {
                 let _ = self.live.tls.set(tls.version);

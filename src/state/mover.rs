@@ -36,6 +36,9 @@ const OVERTAKEN: &str = "another move of the same user, or its release, came in 
 /// Most users that are waited for while others are moved.
 const SLOW_MAX: usize = 5 * PART;
 
+/// Looks at a store that is back, a second apart, until what it had taken is known to be given back.
+const WELL: u32 = 5;
+
 /// Jobs that are remembered after their end.
 const JOBS: usize = 20;
 
@@ -290,9 +293,17 @@ impl State {
         // long the holds end by themselves.
         let state = self.clone();
         tokio::spawn(async move {
+            let mut well = 0;
             for _ in 0..HOLD {
                 sleep(Duration::from_secs(1)).await;
-                let _ = state.order_by(free.clone()).await;
+                let freed = state.order_by(free.clone()).await.is_ok();
+                well = match freed && state.trouble().is_none() {
+                    true => well + 1,
+                    false => 0,
+                };
+                if well == WELL {
+                    return;
+                }
             }
         });
     }
