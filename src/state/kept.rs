@@ -145,7 +145,8 @@ fn moved_between(before: &Orders, after: &Orders) -> Vec<Owner> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::orders::{Change, Hold, Move};
+    use super::super::orders::Change;
+    use super::super::tests::{hold, moved};
     use super::super::{Config, Place};
     use super::*;
     use crate::protocol::UserName;
@@ -155,25 +156,8 @@ mod tests {
         let dir = crate::state::tests::scratch("follow");
         let config = Config::File(dir.join("state"));
         let owner = |name: &str| Owner::new("old", &UserName::new(name.as_bytes()).unwrap());
-        let moved = |name: &str| {
-            let moved = Move {
-                user: name.into(),
-                backend: "new".into(),
-                host: None,
-                since: 0,
-                version: 1,
-            };
-            Change::Move(owner(name), moved)
-        };
-        let held = |name: &str| {
-            let hold = Hold {
-                user: name.into(),
-                since: 0,
-                until: None,
-                of: None,
-            };
-            Change::Hold(owner(name), hold)
-        };
+        let moved = |name: &str| Change::Move(owner(name), moved(name, "new", 1));
+        let held = |name: &str| Change::Hold(owner(name), hold(name));
         let old = State::open(&config).unwrap();
         old.order(vec![moved("a")]).await.unwrap();
         let new = State::open(&config).unwrap();

@@ -322,7 +322,19 @@ mod tests {
         UserName::new(name.as_bytes()).unwrap()
     }
 
-    fn hold(user: &str) -> Hold {
+    /// A move of this user, to be ordered.
+    pub(super) fn moved(user: &str, backend: &str, version: u64) -> Move {
+        Move {
+            user: user.into(),
+            backend: backend.into(),
+            host: None,
+            since: 0,
+            version,
+        }
+    }
+
+    /// An operator's hold of this user, without an end.
+    pub(super) fn hold(user: &str) -> Hold {
         Hold {
             user: user.into(),
             since: 0,
@@ -381,14 +393,8 @@ mod tests {
         assert!(!claim(pass.clone()).await);
         let version = state.version();
         assert!(state.version() > version);
-        let moved = Move {
-            user: "alice".into(),
-            backend: "new".into(),
-            host: None,
-            since: 0,
-            version,
-        };
-        let changes = vec![Change::Move(owner.clone(), moved), Change::Release(owner)];
+        let moved = Change::Move(owner.clone(), moved("alice", "new", version));
+        let changes = vec![moved, Change::Release(owner)];
         state.order(changes).await.unwrap();
         assert!(!claim(pass.clone()).await);
         pass.moved = version;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::exchanges::Exchanges;
-use crate::support::gateway::Settings;
+use crate::support::gateway::{Gateway, Settings};
 use crate::support::mail::{crlf_ended, mailbox, samples};
 use crate::support::need::{DOVECOT, needs};
 use crate::support::pki::Pki;
@@ -374,28 +374,46 @@ fn same(got: &[u8], want: &[u8], what: &str) {
     );
 }
 
+/// A gateway before the demo store that locks maildrops.
+struct Locked {
+    gateway: Gateway,
+    _scratch: Scratch,
+}
+
+impl Locked {
+    fn start() -> Locked {
+        let scratch = Scratch::new();
+        let pki = Pki::new(&scratch);
+        let gateway = Settings::to("demo://")
+            .top("pop3: { lock: true }")
+            .start(&scratch, &pki);
+        Locked {
+            gateway,
+            _scratch: scratch,
+        }
+    }
+
+    /// Logs in with the password of `demo`; and what was answered.
+    fn login(&self, user: &str) -> (Pop3, String) {
+        let mut pop3 = Pop3::plain(self.gateway.ports.pop3);
+        let answer = pop3.login(Way::UserPass, user, "demo");
+        (pop3, answer)
+    }
+}
+
 /// A maildrop is free as soon as its session has left the host, also while the old connection is there.
 #[test]
 fn a_locked_maildrop_is_free_after_quit() {
-    let scratch = Scratch::new();
-    let pki = Pki::new(&scratch);
-    let gateway = Settings::to("demo://")
-        .top("pop3: { lock: true }")
-        .start(&scratch, &pki);
-    let login = || {
-        let mut pop3 = Pop3::plain(gateway.ports.pop3);
-        let answer = pop3.login(Way::UserPass, "demo", "demo");
-        (pop3, answer)
-    };
-    let (mut first, answer) = login();
+    let gateway = Locked::start();
+    let (mut first, answer) = gateway.login("demo");
     assert!(answer.starts_with("+OK"), "{answer}");
-    assert!(login().1.starts_with("-ERR [IN-USE]"));
+    assert!(gateway.login("demo").1.starts_with("-ERR [IN-USE]"));
     first.ok("QUIT");
     // The client does not close, and the gateway waits for that a while. It says bye before it leaves the
     // host.
     let free = (0..20).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
-        login().1.starts_with("+OK")
+        gateway.login("demo").1.starts_with("+OK")
     });
     assert!(free, "still in use");
     drop(first);
@@ -404,16 +422,11 @@ fn a_locked_maildrop_is_free_after_quit() {
 /// However a user's name is typed, and on a gateway that shares no state.
 #[test]
 fn a_locked_maildrop_is_locked_in_whatever_case() {
-    let scratch = Scratch::new();
-    let pki = Pki::new(&scratch);
-    let gateway = Settings::to("demo://")
-        .top("pop3: { lock: true }")
-        .start(&scratch, &pki);
-    let mut first = Pop3::plain(gateway.ports.pop3);
-    let answer = first.login(Way::UserPass, "demo", "demo");
+    let gateway = Locked::start();
+    let (mut first, answer) = gateway.login("demo");
     assert!(answer.starts_with("+OK"), "{answer}");
     for name in ["Demo", "DEMO"] {
-        let answer = Pop3::plain(gateway.ports.pop3).login(Way::UserPass, name, "demo");
+        let (_, answer) = gateway.login(name);
         assert!(answer.starts_with("-ERR [IN-USE]"), "{name}: {answer}");
     }
     first.ok("NOOP");

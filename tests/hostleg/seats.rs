@@ -49,6 +49,17 @@ async fn held() -> (SocketAddr, mpsc::UnboundedReceiver<Answer>) {
 
 const YES: &str = " OK in";
 
+/// A backend of two hosts that take two sessions each, the logins that come to its first, and its second.
+async fn for_two() -> (Arc<Backend>, mpsc::UnboundedReceiver<Answer>, Host) {
+    let (at, logins) = held().await;
+    let other = Host::start(good()).await;
+    let config = Config {
+        max_sessions: 2,
+        ..config(&[at, other.at])
+    };
+    (Arc::new(backend(config)), logins, other)
+}
+
 /// The next login that comes to a host.
 async fn next(logins: &mut mpsc::UnboundedReceiver<Answer>) -> Answer {
     let came = tokio::time::timeout(Duration::from_secs(60), logins.recv()).await;
@@ -75,12 +86,7 @@ fn users_of(backend: &Backend, host: &str, many: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn strangers_cannot_fill_a_host() {
-    let (at, mut logins) = held().await;
-    let other = Host::start(good()).await;
-    let backend = Arc::new(backend(Config {
-        max_sessions: 2,
-        ..config(&[at, other.at])
-    }));
+    let (backend, mut logins, other) = for_two().await;
     let users = users_of(&backend, "h0", 3);
     let mut strangers = Vec::new();
     for _ in 0..5 {
@@ -105,12 +111,7 @@ async fn strangers_cannot_fill_a_host() {
 
 #[tokio::test]
 async fn there_are_never_more_than_may_be() {
-    let (at, mut logins) = held().await;
-    let other = Host::start(good()).await;
-    let backend = Arc::new(backend(Config {
-        max_sessions: 2,
-        ..config(&[at, other.at])
-    }));
+    let (backend, mut logins, _other) = for_two().await;
     let users = users_of(&backend, "h0", 2);
     let mut under_way = Vec::new();
     for user in [0, 0, 1] {

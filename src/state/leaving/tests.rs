@@ -37,13 +37,7 @@ fn held(orders: &Orders) -> bool {
 }
 
 fn operators() -> Change {
-    let hold = Hold {
-        user: "alice".into(),
-        since: 0,
-        until: None,
-        of: None,
-    };
-    Change::Hold(owner(), hold)
+    Change::Hold(owner(), crate::state::tests::hold("alice"))
 }
 
 #[test]

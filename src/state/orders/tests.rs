@@ -2,19 +2,10 @@
 
 use super::*;
 use crate::protocol::UserName;
+use crate::state::tests::{hold, moved};
 
 fn user(name: &str) -> UserName {
     UserName::new(name.as_bytes()).unwrap()
-}
-
-fn moved(user: &str, backend: &str, version: u64) -> Move {
-    Move {
-        user: user.into(),
-        backend: backend.into(),
-        host: None,
-        since: 7,
-        version,
-    }
 }
 
 #[test]
@@ -50,10 +41,8 @@ fn what_is_written_is_read_again() {
         end: Some(5),
     };
     let hold = |until| Hold {
-        user: "alice".into(),
-        since: 3,
         until,
-        of: None,
+        ..hold("alice")
     };
     for change in [
         Change::Move(Owner::new("old", &alice), moved("alice", "new", 9)),
@@ -89,10 +78,8 @@ fn holds_of_moves_end_by_themselves() {
     let mut orders = Orders::default();
     let owner = Owner::named(&user("alice"));
     let hold = |until| Hold {
-        user: "alice".into(),
-        since: 0,
         until,
-        of: None,
+        ..hold("alice")
     };
     for (until, want) in [(None, true), (Some(now() + 60), true), (Some(now()), false)] {
         orders.apply(Change::Hold(owner.clone(), hold(until)));

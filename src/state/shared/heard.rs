@@ -85,7 +85,7 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Move, Orders, Owner, Place};
+    use super::super::super::{Orders, Owner, Place};
     use super::*;
     use crate::protocol::UserName;
 
@@ -161,13 +161,7 @@ mod tests {
         let gateway = Gateway::default();
         let owner = |backend: &str| Owner::new(backend, &UserName::new(b"alice").unwrap());
         let moved = |from: &str, version| {
-            let moved = Move {
-                user: "alice".into(),
-                backend: "new".into(),
-                host: None,
-                since: 0,
-                version,
-            };
+            let moved = crate::state::tests::moved("alice", "new", version);
             vec![Change::Move(owner(from), moved)]
         };
         gateway.ordered_at(5, 3, moved("two", 50));
