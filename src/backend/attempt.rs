@@ -205,7 +205,7 @@ impl Backend {
             return None;
         }
         let Greeted { stream, greeting } = host.pool.take().await?;
-        let mut client = imap::client::Client::new(login.clone(), host.profile());
+        let mut client = imap::client::Client::new(login.clone(), host.known.profile());
         client.receive(&greeting);
         let patience = Patience {
             greeting: Instant::now() + self.config.greeting_timeout,
@@ -223,7 +223,7 @@ impl Backend {
                 None
             }
             (played, _) => {
-                host.learn(client.learned());
+                host.known.learn(client.learned());
                 Some(played.map_err(|failure| match client.credentials_sent() {
                     true => (failure, Credentials::Sent),
                     false => (failure, Credentials::Kept),

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use super::config::{Config, HostConfig};
 use super::gate::Gate;
 use super::health::{By, Change, Health, Rules};
+use super::known::Known;
 use super::pool::Pool;
-use super::seat::Seat;
+use super::seat::{Counts, Seat};
 use crate::observe::metrics;
-use crate::protocol::imap::client::Profile;
 use crate::protocol::sasl::Mechanisms;
-use crate::protocol::{Failure, Protocol, pop3};
+use crate::protocol::{Failure, Protocol};
 
 /// A mail server of a backend.
 pub struct Host {
@@ -38,17 +38,8 @@ pub struct Host {
     losses: Mutex<Losses>,
     /// Connections to its IMAP endpoint that wait for polls.
     pub(super) pool: Pool,
-    known: Arc<Known>,
+    pub(super) known: Arc<Known>,
     pub(super) metrics: metrics::Host,
-}
-
-/// How many are on a host.
-#[derive(Debug, Default)]
-struct Counts {
-    /// Sessions, and logins on their way to be one: what balances.
-    all: AtomicU32,
-    /// Sessions: what is limited. Logins have a limit of their own, and strangers can begin them.
-    settled: AtomicU32,
 }
 
 /// Whether a host takes logins, as `GET /api/v1/backends` names it.
@@ -98,19 +89,6 @@ pub(super) struct TestLogin {
     pub(super) accepted: Option<Instant>,
     /// Since when it is called wrong, if it is.
     pub(super) refused: Option<Instant>,
-}
-
-/// How long a host that seems to lose commands is given one at a time. Then one login tries it otherwise:
-/// what looked so may have been a slow disk, and the host another program by now.
-const SUSPECTED: Duration = Duration::from_secs(24 * 3600);
-
-/// What was learned about the server behind the endpoints: good for as long as they are the same.
-#[derive(Default)]
-struct Known {
-    profile: Mutex<Option<Profile>>,
-    /// Since when it is given one command at a time, if it is.
-    suspected: Mutex<Option<Instant>>,
-    pop3_profile: Mutex<Option<pop3::client::Profile>>,
 }
 
 impl Host {
@@ -188,7 +166,7 @@ impl Host {
 
     /// Sessions that are logged in, or about to be.
     pub fn sessions(&self) -> u32 {
-        self.counts.all.load(Ordering::Relaxed)
+        self.counts.all()
     }
 
     /// Sessions for its weight, comparable; a weight of 0 is behind all others.
@@ -289,71 +267,22 @@ impl Host {
 
     /// What it can be logged in to by for a client of this protocol, if that is known.
     pub fn mechanisms(&self, protocol: Protocol) -> Option<Mechanisms> {
-        match (protocol, &self.config.pop3) {
-            (Protocol::Pop3, Some(_)) => lock(&self.known.pop3_profile).as_ref()?.mechanisms(),
-            _ => lock(&self.known.profile).as_ref()?.mechanisms(),
-        }
-    }
-
-    /// What its endpoint greeted with, as far as it was visited.
-    pub(super) fn greeting(&self, endpoint: Protocol) -> Vec<u8> {
-        let known = match endpoint {
-            Protocol::Imap => self.profile().map(|it| it.greeting().to_vec()),
-            Protocol::Pop3 => self.pop3_profile().map(|it| it.greeting().to_vec()),
+        let endpoint = match self.config.pop3 {
+            Some(_) => protocol,
+            None => Protocol::Imap,
         };
-        known.unwrap_or_default()
-    }
-
-    pub(super) fn pop3_profile(&self) -> Option<pop3::client::Profile> {
-        lock(&self.known.pop3_profile).clone()
-    }
-
-    /// As [`learn`](Self::learn), of its POP3 endpoint.
-    pub(super) fn learn_pop3(&self, learned: Option<pop3::client::Profile>) {
-        if learned.is_some() {
-            *lock(&self.known.pop3_profile) = learned;
-        }
-    }
-
-    pub(super) fn profile(&self) -> Option<Profile> {
-        let mut profile = lock(&self.known.profile).clone();
-        if let Some(profile) = profile.as_mut().filter(|it| it.loses_pipelining()) {
-            let (mut suspected, now) = (lock(&self.known.suspected), Instant::now());
-            let since = suspected.get_or_insert(now);
-            if now.duration_since(*since) >= SUSPECTED {
-                *since = now;
-                profile.try_pipelining();
-            }
-        }
-        profile
-    }
-
-    /// Remembers what a login learned; of a login that learned nothing, the old stays.
-    pub(super) fn learn(&self, learned: Option<Profile>) {
-        let Some(mut learned) = learned else { return };
-        let mut known = lock(&self.known.profile);
-        if let Some(known) = &*known {
-            learned.heed(known);
-        }
-        if !learned.loses_pipelining() {
-            *lock(&self.known.suspected) = None;
-        }
-        *known = Some(learned);
+        self.known.mechanisms(endpoint)
     }
 
     /// Whether it is sent one command at a time.
     pub fn loses_bursts(&self) -> bool {
-        lock(&self.known.profile)
-            .as_ref()
-            .is_some_and(Profile::loses_pipelining)
+        self.known.loses_bursts()
     }
 
     /// For whoever sent commands in a burst and never got an answer to the later ones: on this host they
     /// are sent one at a time from now on.
     pub fn lost_burst(&self) {
-        if let Some(profile) = &mut *lock(&self.known.profile) {
-            profile.lose_pipelining();
-        }
+        self.known.lost_burst();
     }
 
     /// Turns that are free.
@@ -369,44 +298,30 @@ impl Host {
 
     /// Whether it has as many sessions as it takes.
     pub(super) fn is_full(&self) -> bool {
-        let most = self.max_sessions;
-        most > 0 && self.counts.settled.load(Ordering::Relaxed) >= most
+        self.counts.are_full(self.max_sessions)
     }
 
     /// Takes a place on this host for a login, unless the host is full already.
     pub(super) fn sit(self: &Arc<Self>) -> Result<Seat, Failure> {
-        if self.is_full() {
-            return Err(FULL);
-        }
-        self.counts.all.fetch_add(1, Ordering::Relaxed);
+        self.counts.enter(self.max_sessions)?;
         Ok(Seat::taken(Arc::clone(self)))
     }
 
     /// A login becomes a session, if there is room.
     pub(super) fn settle(&self) -> Result<(), Failure> {
-        let free = |taken: u32| match self.max_sessions {
-            0 => taken.checked_add(1),
-            max => taken.checked_add(1).filter(|sessions| *sessions <= max),
-        };
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let settled = self.counts.settled.fetch_update(set, fetch, free);
-        settled.map(drop).map_err(|_| FULL)
+        self.counts.settle(self.max_sessions)
     }
 
     /// A session is over.
     pub(super) fn unsettle(&self) {
-        self.counts.settled.fetch_sub(1, Ordering::Relaxed);
+        self.counts.unsettle();
     }
 
     /// A place is given back.
     pub(super) fn leave(&self) {
-        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        self.counts.leave();
     }
 }
-
-const FULL: Failure = Failure::TooMany {
-    limit: "max_sessions",
-};
 
 /// A panic elsewhere leaves these small values whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -429,42 +344,6 @@ pub(super) mod tests {
             ..Config::new("b", vec![config.clone()])
         };
         Arc::new(Host::new(config, &backend))
-    }
-
-    /// What a look at a host learns that greets as always.
-    fn looked(remembered: Option<Profile>) -> Option<Profile> {
-        use crate::protocol::{Client as _, StartTls, imap};
-        let mut client = imap::client::Client::look(StartTls::No, 1, remembered);
-        client.receive(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n");
-        let _ = client.step();
-        client.learned()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn that_a_host_loses_commands_is_not_believed_for_ever() {
-        let host = host("a", 0);
-        host.learn(looked(host.profile()));
-        assert!(!host.loses_bursts());
-        host.lost_burst();
-        for _ in 0..3 {
-            tokio::time::sleep(SUSPECTED / 4).await;
-            host.learn(looked(host.profile()));
-            assert!(host.loses_bursts(), "others find out nothing new");
-        }
-        // One login tries; those beside it do not, and what it found out stands.
-        tokio::time::sleep(SUSPECTED / 2).await;
-        let beside = host.profile();
-        assert!(beside.as_ref().is_some_and(|it| !it.loses_pipelining()));
-        let also = host.profile();
-        assert!(also.as_ref().is_some_and(Profile::loses_pipelining));
-        host.learn(looked(beside));
-        assert!(!host.loses_bursts());
-        host.learn(looked(also));
-        assert!(!host.loses_bursts());
-        // If it was right, for as long again.
-        host.lost_burst();
-        host.learn(looked(host.profile()));
-        assert!(host.loses_bursts());
     }
 
     #[tokio::test(start_paused = true)]
@@ -517,27 +396,5 @@ pub(super) mod tests {
         assert_eq!(kept[2000..], [5_000_000; 1000]);
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(host.lost_session(), Duration::ZERO);
-    }
-
-    #[test]
-    fn seats_are_counted_and_given_back() {
-        let host = host("a", 2);
-        let [mut one, mut two, mut three] = [(); 3].map(|()| host.sit().unwrap());
-        one.settle().unwrap();
-        two.settle().unwrap();
-        assert!(matches!(host.sit(), Err(Failure::TooMany { .. })));
-        assert!(matches!(three.settle(), Err(Failure::TooMany { .. })));
-        // A part of a session needs no room of its own.
-        let mut beside = two.beside(&host).unwrap();
-        beside.settle().unwrap();
-        drop(beside);
-        assert_eq!(host.sessions(), 3);
-        drop(one);
-        assert_eq!(host.sessions(), 2);
-        three.settle().unwrap();
-        assert!(host.is_full());
-        drop((two, three));
-        assert_eq!(host.sessions(), 0);
-        assert!(!host.is_full());
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::host::Host;
 use crate::observe::metrics;
@@ -92,5 +93,88 @@ impl Drop for Seat {
             Count::WithAnother => return,
         }
         self.host.leave();
+    }
+}
+
+/// How many are on a host.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Sessions, and logins on their way to be one: what balances.
+    all: AtomicU32,
+    /// Sessions: what is limited. Logins have a limit of their own, and strangers can begin them.
+    settled: AtomicU32,
+}
+
+impl Counts {
+    /// Sessions, and logins on their way to be one.
+    pub(super) fn all(&self) -> u32 {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are as many sessions as may be; 0: any number may.
+    pub(super) fn are_full(&self, most: u32) -> bool {
+        most > 0 && self.settled.load(Ordering::Relaxed) >= most
+    }
+
+    /// A login begins, unless there is no room already for what it is to be.
+    pub(super) fn enter(&self, most: u32) -> Result<(), Failure> {
+        if self.are_full(most) {
+            return Err(FULL);
+        }
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A login becomes a session, if there is room.
+    pub(super) fn settle(&self, most: u32) -> Result<(), Failure> {
+        let free = |taken: u32| match most {
+            0 => taken.checked_add(1),
+            most => taken.checked_add(1).filter(|sessions| *sessions <= most),
+        };
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let settled = self.settled.fetch_update(set, fetch, free);
+        settled.map(drop).map_err(|_| FULL)
+    }
+
+    /// A session is over.
+    pub(super) fn unsettle(&self) {
+        self.settled.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A place is given back.
+    pub(super) fn leave(&self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const FULL: Failure = Failure::TooMany {
+    limit: "max_sessions",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::tests::host;
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_and_given_back() {
+        let host = host("a", 2);
+        let [mut one, mut two, mut three] = [(); 3].map(|()| host.sit().unwrap());
+        one.settle().unwrap();
+        two.settle().unwrap();
+        assert!(matches!(host.sit(), Err(Failure::TooMany { .. })));
+        assert!(matches!(three.settle(), Err(Failure::TooMany { .. })));
+        // A part of a session needs no room of its own.
+        let mut beside = two.beside(&host).unwrap();
+        beside.settle().unwrap();
+        drop(beside);
+        assert_eq!(host.sessions(), 3);
+        drop(one);
+        assert_eq!(host.sessions(), 2);
+        three.settle().unwrap();
+        assert!(host.is_full());
+        drop((two, three));
+        assert_eq!(host.sessions(), 0);
+        assert!(!host.is_full());
     }
 }

@@ -122,7 +122,7 @@ impl Backend {
         let visited = visited.map_err(|_| Failure::TimedOut { state })?;
         let (stream, _) = visited.map_err(|(failure, _)| failure)?;
         leave(stream, endpoint.protocol).await;
-        Ok(said(&host.greeting(endpoint.protocol)))
+        Ok(said(&host.known.greeting(endpoint.protocol)))
     }
 }
 

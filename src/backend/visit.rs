@@ -32,7 +32,7 @@ impl Backend {
         let (starttls, seed) = (starttls(endpoint), unpredictable());
         match endpoint.protocol {
             Protocol::Imap => {
-                let known = host.profile();
+                let known = host.known.profile();
                 let (mut client, origin) = match errand {
                     Errand::LogIn(login, it) => (imap::client::Client::new(*login, known), it),
                     Errand::Look => (imap::client::Client::look(starttls, seed, known), None),
@@ -40,11 +40,11 @@ impl Backend {
                 let played = self
                     .log_in(endpoint, &mut client, origin, waits, dialogue)
                     .await;
-                host.learn(client.learned());
+                host.known.learn(client.learned());
                 played
             }
             Protocol::Pop3 => {
-                let known = host.pop3_profile();
+                let known = host.known.pop3_profile();
                 let (mut client, origin) = match errand {
                     Errand::LogIn(login, it) => (pop3::client::Client::new(*login, known), it),
                     Errand::Look => (pop3::client::Client::look(starttls, seed, known), None),
@@ -52,7 +52,7 @@ impl Backend {
                 let played = self
                     .log_in(endpoint, &mut client, origin, waits, dialogue)
                     .await;
-                host.learn_pop3(client.learned());
+                host.known.learn_pop3(client.learned());
                 played
             }
         }
