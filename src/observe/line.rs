@@ -261,15 +261,16 @@ fn took(line: &mut String, seconds: f64) {
     };
 }
 
-/// What would end a value that stands without quotes, or be read as more than itself.
-fn divides(octet: u8) -> bool {
-    matches!(octet, b' ' | b'"' | b'=' | b'\\')
+/// What would end a value that stands without quotes, or be read as more than itself: the white space
+/// of every script too, for a filter's `\s` matches it.
+fn divides(c: char) -> bool {
+    matches!(c, '"' | '=' | '\\') || c.is_whitespace()
 }
 
 fn word_or_quoted(line: &mut String, text: &str) {
-    let plain = |c: char| !u8::try_from(c).is_ok_and(divides) && !unprintable(c);
+    let plain = |c: char| !divides(c) && !unprintable(c);
     // Most values are ASCII, of which nothing else is to be asked.
-    let plain_octet = |it: &u8| it.is_ascii_graphic() && !divides(*it);
+    let plain_octet = |it: &u8| it.is_ascii_graphic() && !divides(char::from(*it));
     match text.as_bytes().iter().all(plain_octet) || text.chars().all(plain) {
         true => line.push_str(text),
         false => quoted(line, text, Escapes::Text),

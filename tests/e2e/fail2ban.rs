@@ -31,6 +31,11 @@ const NAMES: &[&str] = &[
     "203.0.113.9",
     "=",
     " ",
+    "\u{a0}",
+    "bob\u{2003}client=203.0.113.9:1\u{2003}",
+    "bob\u{3000}",
+    "\u{1680}\u{180e}\u{202f}\u{205f}",
+    "jürgen",
 ];
 
 /// The one block of the README that is a filter.

@@ -44,6 +44,7 @@ fn what_a_client_typed_stays_one_value_of_one_line() {
         ("\u{7f}", r#""\u{7f}""#, r#""\u007f""#),
         ("a\u{2028}b", r#""a\u{2028}b""#, r#""a\u2028b""#),
         ("\u{202e}nimda", r#""\u{202e}nimda""#, r#""\u202enimda""#),
+        ("a\u{a0}b", "\"a\u{a0}b\"", "\"a\u{a0}b\""),
         ("\u{e0041}", r#""\u{e0041}""#, r#""\udb40\udc41""#),
     ] {
         assert_eq!(text_value(typed), text, "{typed:?}");
@@ -73,6 +74,20 @@ fn no_character_breaks_a_line() {
                 assert!(!whole.trim_end_matches('\n').contains(char::is_control));
             }
         }
+    }
+}
+
+/// What Python's `\s` matches, by which filters read the log, and what Unicode calls white space.
+#[test]
+fn no_space_of_any_script_stands_without_quotes() {
+    let of_python = ('\u{1c}'..='\u{1f}').chain(['\u{180e}']);
+    let spaces = ('\0'..=char::MAX).filter(|c| c.is_whitespace());
+    for c in spaces.chain(of_python) {
+        let value = text_value(&format!("a{c}b"));
+        assert!(
+            value.starts_with('"') && value.ends_with('"'),
+            "{c:?}: {value}"
+        );
     }
 }
 
