@@ -178,9 +178,10 @@ impl Session<'_> {
         let mut changes = self.gateway.state.changes();
         loop {
             changes.mark_unchanged();
-            // A hold has its own time.
-            let way = self.way(&route, &mut patience).await?;
+            // A hold has its own time, whatever comes of it.
+            let way = self.way(&route, &mut patience).await;
             facts.held = patience.waited();
+            let way = way?;
             facts.backend = Some(way.backend.clone());
             let deadline = visit.deadline + facts.held;
             // An attempt before may have ended behind a host's yes.
@@ -192,7 +193,9 @@ impl Session<'_> {
                 Err((failure, AfterAll::Nothing)) => return Err(failure),
                 // Held or moved while this one was on its way.
                 Err((_, AfterAll::AskTheWay)) => {
-                    self.wait_for(&mut changes, &mut patience).await?;
+                    let waited = self.wait_for(&mut changes, &mut patience).await;
+                    facts.held = patience.waited();
+                    waited?;
                 }
             }
         }

@@ -105,12 +105,12 @@ impl Session<'_> {
         if now >= until {
             return Err(held());
         }
-        tokio::select! {
-            _ = changes.changed() => {}
-            () = sleep_until(until.min(now + LOOK_AGAIN)) => {}
-            _ = self.live.end_asked() => return Err(held()),
-        }
+        let waited = tokio::select! {
+            _ = changes.changed() => Ok(()),
+            () = sleep_until(until.min(now + LOOK_AGAIN)) => Ok(()),
+            _ = self.live.end_asked() => Err(held()),
+        };
         patience.waited += now.elapsed();
-        Ok(())
+        waited
     }
 }

@@ -111,13 +111,38 @@ fn a_hold_is_no_part_of_the_time() {
     real.does(&Action::Mood(0, Mood::Stuck));
     real.release(0);
     assert_eq!(between(begun, is_put_off(&mut real, 0)), 180);
-    // And who is held for ever is told.
+}
+
+/// Who is held for ever is told, and has the time that was left before the hold for a further try.
+#[test]
+fn who_was_held_too_long_has_the_rest_of_the_time() {
+    let mut real = narrow();
     let begun = real.now();
     real.hold(0);
-    real.does(&Action::Connect(1));
-    real.says(1, RIGHT);
+    real.does(&Action::Connect(0));
+    real.pass(seconds(5));
+    real.says(0, RIGHT);
     real.pass(seconds(60));
-    assert_eq!(between(begun, is_put_off(&mut real, 1)), 120);
+    let said = real.hears(0, "a ");
+    assert!(said.starts_with("a NO [UNAVAILABLE] "), "{said}");
+    assert_eq!(between(begun, real.now()), 125);
+    assert_eq!(real.does(&Action::Noop(0)), Came::AnsweredByUs);
+    real.hears(0, "* BYE ");
+    assert_eq!(between(begun, real.now()), 140);
+}
+
+#[test]
+fn who_is_told_to_go_while_held_hears_why() {
+    let mut real = narrow();
+    real.hold(0);
+    real.does(&Action::Connect(0));
+    real.says(0, RIGHT);
+    real.pass(seconds(60));
+    real.kick_all();
+    let said = real.hears(0, "a ");
+    assert!(said.starts_with("a NO [UNAVAILABLE] "), "{said}");
+    let said = real.hears(0, "* BYE ");
+    assert!(said.contains("ended by the administrator"), "{said}");
 }
 
 /// What is shown in the last moment is judged to the end, and counts as what it is: nobody guesses for
