@@ -13,7 +13,23 @@ use super::known::Digest;
 
 /// Questions that are being asked.
 pub(super) struct Flights<T> {
-    aloft: Mutex<HashMap<Digest, Arc<OnceCell<T>>>>,
+    aloft: Mutex<HashMap<Digest, Flight<T>>>,
+}
+
+/// One of them. Who waits is counted under the table's lock: of those that leave on several threads at once
+/// exactly one is the last.
+struct Flight<T> {
+    answer: Arc<OnceCell<T>>,
+    waiting: usize,
+}
+
+impl<T> Default for Flight<T> {
+    fn default() -> Self {
+        Flight {
+            answer: Arc::default(),
+            waiting: 0,
+        }
+    }
 }
 
 impl<T> Default for Flights<T> {
@@ -27,17 +43,24 @@ impl<T> Default for Flights<T> {
 impl<T: Clone> Flights<T> {
     /// The answer to a question: that of whoever asks it already, or else what `ask` brings.
     pub(super) async fn join(&self, key: Digest, ask: impl Future<Output = T>) -> T {
-        let seat = Seat {
-            cell: self.lock().entry(key).or_default().clone(),
-            flights: self,
-            key,
-        };
-        seat.cell.get_or_init(|| ask).await.clone()
+        let seat = self.enter(key);
+        seat.answer.get_or_init(|| ask).await.clone()
     }
 }
 
 impl<T> Flights<T> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<OnceCell<T>>>> {
+    fn enter(&self, key: Digest) -> Seat<'_, T> {
+        let mut aloft = self.lock();
+        let flight = aloft.entry(key).or_default();
+        flight.waiting += 1;
+        Seat {
+            flights: self,
+            key,
+            answer: flight.answer.clone(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Flight<T>>> {
         self.aloft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -46,18 +69,23 @@ impl<T> Flights<T> {
 struct Seat<'a, T> {
     flights: &'a Flights<T>,
     key: Digest,
-    cell: Arc<OnceCell<T>>,
+    answer: Arc<OnceCell<T>>,
 }
 
 impl<T> Drop for Seat<'_, T> {
     fn drop(&mut self) {
         let mut aloft = self.flights.lock();
-        let ours = aloft
-            .get(&self.key)
-            .is_some_and(|cell| Arc::ptr_eq(cell, &self.cell));
+        let Some(flight) = aloft.get_mut(&self.key) else {
+            return;
+        };
+        // Another one may be on its way meanwhile.
+        if !Arc::ptr_eq(&flight.answer, &self.answer) {
+            return;
+        }
+        flight.waiting -= 1;
         // An answer is for those who waited for it, not for who asks later; a question without one
-        // stays as long as anybody waits (the table and this seat hold one each).
-        if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
+        // stays as long as anybody waits.
+        if flight.answer.initialized() || flight.waiting == 0 {
             aloft.remove(&self.key);
         }
     }
@@ -97,6 +125,18 @@ mod tests {
         assert!(left.is_err());
         assert_eq!(stayed, 0);
         let _ = timeout(Duration::from_millis(500), join()).await;
+        assert!(flights.lock().is_empty());
+    }
+
+    /// Of those that give a question up at the same moment, on threads of their own, one is the last, though
+    /// others are not done with it yet.
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_among_others_leaves_nothing() {
+        let (flights, asked) = (Flights::default(), AtomicU32::new(0));
+        let join = flights.join([1; 32], slow(&asked));
+        let other = async { flights.lock().get(&[1; 32]).map(|it| it.answer.clone()) };
+        let (left, other) = tokio::join!(timeout(Duration::from_millis(500), join), other);
+        assert!(left.is_err() && other.is_some());
         assert!(flights.lock().is_empty());
     }
 }
