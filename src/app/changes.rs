@@ -8,14 +8,41 @@ use serde_json::{Value, json};
 
 use super::build::Built;
 use crate::backend::Backend;
+use crate::config::Config;
 use crate::listen::{Place, Terms};
+use crate::state;
 
 /// What is different.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Changes {
     list: Vec<Change>,
     /// Keys whose new value counts from the next start on.
     pub(super) at_restart: Vec<&'static str>,
+}
+
+/// What the process was started with and keeps to its end, whatever settings were read since.
+pub(super) struct ForLife {
+    threads: Option<usize>,
+    state: state::Config,
+}
+
+impl ForLife {
+    pub(super) fn of(config: &Config) -> Self {
+        ForLife {
+            threads: config.threads,
+            state: config.state.clone(),
+        }
+    }
+
+    /// The keys that settings have otherwise.
+    fn otherwise_in(&self, config: &Config) -> Vec<&'static str> {
+        let keys = [
+            ("threads", self.threads != config.threads),
+            ("state", self.state != config.state),
+        ];
+        let otherwise = keys.into_iter().filter(|(_, otherwise)| *otherwise);
+        otherwise.map(|(key, _)| key).collect()
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -35,9 +62,12 @@ enum How {
 }
 
 impl Changes {
-    /// From one version of the settings to the next.
-    pub(super) fn between(before: &Built, after: &Built) -> Self {
-        let mut changes = Changes::default();
+    /// From one version of the settings to the next, in a process that keeps some of the first.
+    pub(super) fn between(before: &Built, after: &Built, kept: &ForLife) -> Self {
+        let mut changes = Changes {
+            list: Vec::new(),
+            at_restart: kept.otherwise_in(&after.config),
+        };
         changes.listeners(before, after);
         changes.backends(before, after);
         let (old, new) = (&before.config, &after.config);
@@ -55,14 +85,6 @@ impl Changes {
         ] {
             if changed {
                 changes.add(what, None, How::Changed);
-            }
-        }
-        for (key, changed) in [
-            ("threads", old.threads != new.threads),
-            ("state", old.state != new.state),
-        ] {
-            if changed {
-                changes.at_restart.push(key);
             }
         }
         changes

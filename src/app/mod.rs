@@ -33,6 +33,7 @@ use crate::observe;
 use crate::observe::metrics::Metrics;
 
 use build::{Built, Lasting, StartError};
+use changes::ForLife;
 use listeners::Listeners;
 use reload::{By, Reloader, Wishes};
 use signals::{Signals, Wish};
@@ -231,6 +232,8 @@ struct App {
     built: ArcSwap<Built>,
     /// What outlives settings.
     lasting: Lasting,
+    /// The settings that no reload changes.
+    for_life: ForLife,
     /// What the process was started with, and which sockets are open.
     legacy: Legacy,
     /// Held by whoever opens or closes listeners.
@@ -258,6 +261,7 @@ impl App {
             listens: Arc::new(ArcSwap::from_pointee(listens)),
             registry: Arc::default(),
         };
+        let for_life = ForLife::of(&config);
         let built = Built::new(config, &lasting, None).map_err(StartError::all)?;
         let upgrades = Upgrades::new(legacy.sockets.clone());
         Ok(App {
@@ -265,6 +269,7 @@ impl App {
             current: Arc::new(ArcSwap::new(built.current.clone())),
             built: ArcSwap::from_pointee(built),
             lasting,
+            for_life,
             legacy,
             listeners: tokio::sync::Mutex::new(Listeners::none(stopped)),
             turn: tokio::sync::Mutex::default(),

@@ -181,7 +181,7 @@ impl Reloader {
             let told = |error| StartError::new("open the log", error).at("log");
             changed.map_err(|error| cannot(&file, places, &[told(error)]))?;
         }
-        let changes = Changes::between(&before, &after);
+        let changes = Changes::between(&before, &after, &app.for_life);
         self.swap(&mut listeners, opened, after).await;
         Ok(Done { changes, warnings })
     }

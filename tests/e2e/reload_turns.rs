@@ -33,6 +33,40 @@ fn many(port: u16) -> Settings {
     Settings::to(to(port)).limits("per_user: 10000, per_user_ip: 10000")
 }
 
+/// The watch may have read the file before a reload is asked for: what is told is what runs, not what
+/// was read last.
+#[test]
+fn what_waits_for_a_restart_is_told_until_what_runs_is_written_again() {
+    let host = scripted::imap_named("a");
+    let runs = || Settings::to(to(host));
+    let mut play = Play::new(&runs().top("threads: 2\n"));
+    let at_restart = |play: &Play| {
+        let (status, told) = play.gateway.reload();
+        assert_eq!(status, 200, "{told:#}");
+        told["at_restart"].clone()
+    };
+    let state = format!(
+        "state: \"file://{}\"\n",
+        play.file.with_file_name("state").display()
+    );
+    for (top, later) in [
+        ("threads: 3\n".to_owned(), vec!["threads"]),
+        (format!("threads: 3\n{state}"), vec!["threads", "state"]),
+        (format!("threads: 2\n{state}"), vec!["state"]),
+        ("threads: 2\n".to_owned(), vec![]),
+    ] {
+        play.write(&runs().top(&top));
+        // Whoever was first, the watch or the first of these, took it.
+        for time in ["first", "second"] {
+            assert_eq!(at_restart(&play), serde_json::json!(later), "{top} {time}");
+        }
+    }
+    let threads = play
+        .gateway
+        .logged(&["event=reload_at_restart", "key=threads"]);
+    assert!(threads.contains("from the next start on"), "{threads}");
+}
+
 #[test]
 fn of_reloads_at_once_the_newest_file_that_is_good_wins() {
     let ports = VERSIONS.map(scripted::imap_named);
