@@ -1,8 +1,8 @@
 //! Clients that guess passwords or only sit there: windows over failed logins, what a lookup service
-//! hears of them, and who makes room when all connections are taken.
+//! hears of them, who makes room when all connections are taken, and that nobody waits behind them.
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::proxy_protocol::{Version, of};
 use crate::support::gateway::{Settings, admin_get};
@@ -289,6 +289,53 @@ fn the_oldest_silent_connection_makes_room() {
     assert!(late.text().starts_with("* BYE "));
     inside.send("b NOOP\r\n");
     while !inside.text().starts_with("b OK") {}
+}
+
+/// Connections that owe a handshake or a PROXY header keep nobody behind them waiting, at any door (CVE-2024-28854).
+#[test]
+fn who_does_not_shake_hands_keeps_nobody_waiting() {
+    let stage = Stage::new(
+        Settings::to("demo://").top("timeouts: { tls_handshake: 10m, proxy_header: 10m }"),
+    );
+    let ports = stage.gateway.ports;
+    // Half of them say nothing, the others begin.
+    let silent = |port: u16, words: &[u8]| -> Vec<Conn> {
+        let begun = |n: usize| {
+            let mut conn = Conn::plain(port);
+            conn.send(&words[..n % 2 * words.len()]);
+            conn
+        };
+        (0..20).map(begun).collect()
+    };
+    let greeted_by_tls = |port: u16| {
+        let mut conn = Conn::tls(port);
+        conn.text();
+        conn
+    };
+    type Greeted<'a> = &'a dyn Fn(u16) -> Conn;
+    let behind_balancer = |port: u16| Stage::connect(port, "192.0.2.7");
+    let doors: [(&str, u16, &[u8], Greeted); 4] = [
+        ("imaps", ports.imaps, b"\x16\x03\x01", &greeted_by_tls),
+        ("pop3s", ports.pop3s, b"\x16\x03\x01", &greeted_by_tls),
+        ("imap, proxied", stage.imap, b"PROXY ", &behind_balancer),
+        ("pop3, proxied", stage.pop3, b"PROXY ", &behind_balancer),
+    ];
+    for (door, port, words, greeted) in doors {
+        let _silent = silent(port, words);
+        let begun = Instant::now();
+        let mut conn = greeted(port);
+        if door.starts_with("imap") {
+            conn.send("a LOGIN demo demo\r\n");
+            while !conn.text().starts_with("a OK") {}
+        } else {
+            conn.send("USER demo\r\nPASS demo\r\n");
+            for said in [conn.text(), conn.text()] {
+                assert!(said.starts_with("+OK"), "{door}: {said}");
+            }
+        }
+        let took = begun.elapsed();
+        assert!(took < PATIENCE, "{door}: a login took {took:?}");
+    }
 }
 
 /// Connections that were accepted on `imap` and `imaps`.
