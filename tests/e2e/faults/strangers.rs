@@ -1,5 +1,7 @@
 //! Clients that do not come to a login: of other protocols, without the PROXY header they owe, too slow.
 
+use std::time::{Duration, Instant};
+
 use super::clients::{At, fault, opens_with, sends};
 use super::talk::Talk;
 use super::{Doors, Fault, Pace};
@@ -134,35 +136,103 @@ fn proxy_headers() -> Vec<Fault> {
     ]
 }
 
+/// Between two octets, or commands: never long enough to be idle.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// So many of them are on their way for a minute, ten times as long as the longest deadline.
+const OCTETS: usize = 2000;
+
+/// A client that comes octet for octet. The gateway goes by its deadline, which no octet moves.
+fn drips(
+    name: &str,
+    deadline: u64,
+    open: impl Fn(&Doors) -> Talk + Send + Sync + 'static,
+    octets: Vec<u8>,
+) -> Fault {
+    let long = u32::try_from(octets.len()).unwrap() * PAUSE;
+    assert!(long >= Duration::from_secs(8 * deadline), "{name}");
+    fault("Too slow", name, Pace::Hasty, move |doors| {
+        let begun = Instant::now();
+        let talk = open(doors).drip(&octets, PAUSE);
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(deadline), "after {took:?}");
+        talk.end()
+    })
+}
+
 fn too_slow() -> Vec<Fault> {
-    let class = "Too slow";
-    let drip = |octets: &'static [u8], at: At, greeted: bool| {
-        move |doors: &Doors| {
-            let port = at.port(doors);
-            let mut talk = if greeted {
-                Talk::greeted(port)
-            } else {
-                Talk::new(port)
-            };
-            // Far longer than the gateway waits, never long enough to be idle.
-            for octet in octets.iter().cycle().take(300) {
-                talk = talk.send([*octet]);
-                std::thread::sleep(std::time::Duration::from_millis(30));
-            }
-            talk.end()
-        }
-    };
+    let (login, tls, header) = (6, 3, 3);
+    let command: Vec<u8> = b"a NOOP xxxx"
+        .iter()
+        .copied()
+        .cycle()
+        .take(OCTETS)
+        .collect();
+    // A record as long as it may be, and in it a hello.
+    let mut hello = b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03".to_vec();
+    hello.resize(OCTETS, b'a');
+    // Octets that mean nothing (PP2_TYPE_NOOP), as many as it says.
+    let mut proxied = of(Version::V2, "192.0.2.7:1");
+    proxied.truncate(16 + 12);
+    let noop = OCTETS - proxied.len() - 3;
+    let [high, low] = u16::try_from(noop).unwrap().to_be_bytes();
+    proxied.extend([4, high, low]);
+    proxied.resize(OCTETS, 0);
+    let announced = u16::try_from(OCTETS - 16).unwrap();
+    proxied[14..16].copy_from_slice(&announced.to_be_bytes());
     vec![
-        fault(class, "a command that comes octet for octet", Pace::Hasty, drip(b"a NOOP xxxx", At::Imap, true)),
-        fault(class, "good commands for ever, and no login", Pace::Hasty, |doors| {
-            let mut talk = Talk::greeted(doors.ports.imap);
-            for _ in 0..90 {
-                talk = talk.send("a NOOP\r\n").hear();
-                std::thread::sleep(std::time::Duration::from_millis(100));
-            }
-            talk.only(2).end()
-        }),
-        fault(class, "a TLS handshake that comes octet for octet", Pace::Hasty, drip(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", At::Imaps, false)),
-        fault(class, "a PROXY header that comes octet for octet", Pace::Hasty, drip(b"PROXY TCP4 192.0.2.7 ", At::Proxied, false)),
+        drips(
+            "a command that comes octet for octet",
+            login,
+            |doors| Talk::greeted(doors.ports.imap),
+            command,
+        ),
+        fault(
+            "Too slow",
+            "good commands for ever, and no login",
+            Pace::Hasty,
+            |doors| {
+                let mut talk = Talk::greeted(doors.ports.imap);
+                for _ in 0..OCTETS {
+                    talk = talk.send("a NOOP\r\n").hear();
+                    if talk.is_closed() {
+                        return talk.only(2).end();
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                panic!("all commands were waited for")
+            },
+        ),
+        drips(
+            "a TLS handshake that comes octet for octet",
+            tls,
+            |doors| Talk::new(doors.ports.imaps),
+            hello.clone(),
+        ),
+        drips(
+            "the same behind STARTTLS",
+            tls,
+            |doors| {
+                let talk = Talk::greeted(doors.ports.imap_strict);
+                talk.send("a STARTTLS\r\n").hear()
+            },
+            hello.clone(),
+        ),
+        drips(
+            "the same behind STLS",
+            tls,
+            |doors| {
+                Talk::greeted(doors.ports.pop3_strict)
+                    .send("STLS\r\n")
+                    .hear()
+            },
+            hello,
+        ),
+        drips(
+            "a PROXY header that comes octet for octet",
+            header,
+            |doors| Talk::new(doors.proxied),
+            proxied,
+        ),
     ]
 }

@@ -1,8 +1,10 @@
 //! A client that writes down what it saw.
 
+use std::time::Duration;
+
 use super::Doors;
 use crate::proxy_protocol::{Version, of};
-use crate::support::wire::Conn;
+use crate::support::wire::{Conn, Heard};
 
 /// A conversation and what was heard in it, in short.
 pub(super) struct Talk {
@@ -41,6 +43,20 @@ impl Talk {
         if let Some(conn) = &mut self.conn {
             conn.try_send(octets);
         }
+        self
+    }
+
+    /// Octet for octet, until the gateway closes: it does so before they end.
+    pub(super) fn drip(mut self, octets: &[u8], pause: Duration) -> Talk {
+        let closed_after = |octet: &u8| {
+            let conn = self.conn.as_mut().unwrap();
+            conn.try_send([*octet]);
+            conn.heard_within(pause) == Heard::End
+        };
+        assert!(
+            octets.iter().any(closed_after),
+            "all octets were waited for"
+        );
         self
     }
 
@@ -119,8 +135,12 @@ impl Talk {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.saw.last().is_some_and(|last| last == "closed")
+    }
+
     fn closed(&mut self) {
-        if self.saw.last().is_none_or(|last| last != "closed") {
+        if !self.is_closed() {
             self.saw.push("closed".to_owned());
         }
     }

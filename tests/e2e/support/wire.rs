@@ -17,10 +17,22 @@ use anybody::Anybody;
 #[path = "../../support/anybody.rs"]
 mod anybody;
 
+/// No answer takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A connection with what was read ahead.
 pub(crate) struct Conn {
     stream: Stream,
     ahead: Vec<u8>,
+}
+
+/// What came within a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Octets,
+    Nothing,
+    /// The end of the connection.
+    End,
 }
 
 enum Stream {
@@ -38,9 +50,7 @@ impl Conn {
         )
         .unwrap_or_else(|error| panic!("connect to port {port}: {error}"));
         stream.set_nodelay(true).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Conn {
             stream: Stream::Plain(stream),
             ahead: Vec::new(),
@@ -58,9 +68,7 @@ impl Conn {
             .unwrap();
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut conn = Conn {
             stream: Stream::Plain(stream),
             ahead: Vec::new(),
@@ -196,6 +204,27 @@ impl Conn {
         std::mem::take(&mut self.ahead)
     }
 
+    /// Waits so long for octets, which are kept for who reads next.
+    pub(crate) fn heard_within(&mut self, time: Duration) -> Heard {
+        self.tcp().set_read_timeout(Some(time)).unwrap();
+        let heard = self.try_fill();
+        self.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        match heard {
+            Ok(true) => Heard::Octets,
+            Ok(false) => Heard::End,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
+            Err(error) => panic!("reading: {error}"),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
+            Stream::None => unreachable!(),
+        }
+    }
+
     /// Ends our direction; the other may go on.
     pub(crate) fn close_write(&mut self) {
         match &mut self.stream {
@@ -210,6 +239,14 @@ impl Conn {
     }
 
     fn fill(&mut self) -> bool {
+        self.try_fill().unwrap_or_else(|error| {
+            let far = String::from_utf8_lossy(&self.ahead);
+            panic!("reading: {error}; so far {far:?}")
+        })
+    }
+
+    /// Whether there was more; a reset is an end, too.
+    fn try_fill(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 16 * 1024];
         let read = match &mut self.stream {
             Stream::Plain(tcp) => tcp.read(&mut chunk),
@@ -217,10 +254,9 @@ impl Conn {
             Stream::None => unreachable!(),
         };
         match read {
-            Ok(0) => false,
             Ok(count) => {
                 self.ahead.extend_from_slice(&chunk[..count]);
-                true
+                Ok(count > 0)
             }
             Err(error)
                 if matches!(
@@ -228,12 +264,9 @@ impl Conn {
                     io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
                 ) =>
             {
-                false
+                Ok(false)
             }
-            Err(error) => panic!(
-                "reading: {error}; so far {:?}",
-                String::from_utf8_lossy(&self.ahead)
-            ),
+            Err(error) => Err(error),
         }
     }
 }
