@@ -9,8 +9,11 @@ use crate::support::need::{Need, needs, skip};
 use crate::support::pki::Pki;
 use crate::support::{Gateway, Imap, Scratch};
 
-/// A gateway whose system calls fail as told; none, with a word about it, where tracing is not
-/// allowed (a failure where it is required). It is strace's parent, so that it is the one that is started and ended.
+/// The file of a scratch directory where strace writes.
+const TRACE: &str = "trace";
+
+/// A gateway whose system calls fail as told, and a trace of all of them with their times; none, with a word
+/// about it, where tracing is not allowed (a failure where it is required). It is strace's parent, so that it is the one that is started and ended.
 fn gateway(inject: &str, to: &str, scratch: &Scratch) -> Option<Gateway> {
     let tried = Command::new("strace")
         .args(["-D", "-o", "/dev/null", "true"])
@@ -22,17 +25,9 @@ fn gateway(inject: &str, to: &str, scratch: &Scratch) -> Option<Gateway> {
     }
     let call = inject.split(':').next().unwrap();
     let (trace, inject) = (format!("trace={call}"), format!("inject={inject}"));
+    let file = scratch.join(TRACE).display().to_string();
     let strace = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &trace,
-        "-e",
-        &inject,
+        "strace", "-D", "-f", "-qq", "-ttt", "-o", &file, "-e", &trace, "-e", &inject,
     ];
     let settings = Settings::new()
         .backend(
@@ -81,6 +76,47 @@ fn accept_that_fails_turns_nobody_away() {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum();
         assert!(counted > 0.0, "{error} was not counted: {metrics}");
+    }
+}
+
+/// While the machine has no descriptor for anybody each listener asks some ten times in a second, not as often as it can.
+#[test]
+fn accept_rests_while_it_fails() {
+    needs!(Need::Program("strace"));
+    const RUN: usize = 60;
+    /// How long a listener rests; the admin port does so for longer.
+    const REST: f64 = 0.1;
+    for error in ["EMFILE", "ENOBUFS"] {
+        let scratch = Scratch::new();
+        // Behind what it takes to be ready.
+        let inject = format!("accept4:error={error}:when=21..{}", 20 + RUN);
+        let Some(gateway) = gateway(&inject, "demo://", &scratch) else {
+            return;
+        };
+        // Times of the calls that failed.
+        let failed = || -> Vec<f64> {
+            let trace = std::fs::read_to_string(scratch.join(TRACE)).unwrap();
+            let failed = trace.lines().filter(|line| line.ends_with("(INJECTED)"));
+            // A number of the thread, the time, the call.
+            let at = failed.filter_map(|line| line.split_whitespace().nth(1)?.parse().ok());
+            at.collect()
+        };
+        let mut logins = 0;
+        while failed().len() < RUN {
+            let status = log_in(&gateway);
+            assert!(status.starts_with("OK"), "{error}: {status}");
+            logins += 1;
+            assert!(logins < 100, "{error}: {:?}", failed());
+        }
+        let failed = failed();
+        assert_eq!(failed.len(), RUN, "{error}");
+        let took = failed[RUN - 1] - failed[0];
+        // At most two listeners were asked: the one of the logins, the admin port's.
+        let most = 2.0 * (1.0 + took / REST);
+        assert!(
+            RUN as f64 <= most,
+            "{error}: {RUN} calls in {took:.2} s, {most:.0} may be"
+        );
     }
 }
 
