@@ -360,6 +360,51 @@ fn a_secret_that_is_gone_when_it_is_wanted_is_a_problem() {
     }
 }
 
+/// Whoever is called like a number goes where the map says, and nobody else does.
+#[test]
+fn users_whose_names_look_like_numbers_are_told_apart() {
+    use gatepost::config::Config;
+    use gatepost::protocol::UserName;
+
+    const NAMES: &str = "12e3 12000 0x1F 31 1.50 1.5 +491701234567 491701234567 .inf 1e400 \
+                         12345678901234567890123 12345678901234567000000";
+    let dir = data("config-numbers");
+    let listed: String = NAMES.split(' ').map(|it| format!("{it}: own\n")).collect();
+    let braces = format!("{{ {} }}\n", listed.trim_end().replace('\n', ", "));
+    let indented = format!("users:\n  {}\n", listed.trim_end().replace('\n', "\n  "));
+    let settings = "listeners: [imap://127.0.0.1:1143]\n\
+                    backends: { own: imap://10.0.0.5, 1.50: imap://10.0.0.6 }\n";
+    let from = "users_from: [{ file: numbers.txt }]\n";
+    for (map, users) in [
+        (&listed, from),
+        (&braces, from),
+        (&String::new(), indented.as_str()),
+    ] {
+        fs::write(dir.join("numbers.txt"), map).unwrap();
+        fs::write(dir.join("numbers.yaml"), format!("{settings}{users}")).unwrap();
+        let (config, _) = Config::load(&dir.join("numbers.yaml")).unwrap();
+        let map = &config.routes.map;
+        let finds = |name: &str| map.find(&UserName::new(name.as_bytes()).unwrap()).is_some();
+        assert_eq!(map.len(), NAMES.split(' ').count());
+        assert!(NAMES.split(' ').all(finds));
+        for stranger in ["12E+3", "0x1f0", "1.500", "inf", "0x01F", "+31", "1e4000"] {
+            assert!(!finds(stranger), "{stranger}");
+        }
+    }
+    fs::write(dir.join("numbers.txt"), "a: 1.50\nb: 1.5\n").unwrap();
+    fs::write(dir.join("numbers.yaml"), format!("{settings}{from}")).unwrap();
+    let got = gatepost(&dir, &["check", "-c", "numbers.yaml"]);
+    let told = text(&got.stderr);
+    assert!(
+        told.contains("error[E011]: no backend is named `1.5`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("numbers.txt:2:4") && !told.contains("txt:1"),
+        "{told}"
+    );
+}
+
 /// The small form of `cargo bench --bench users_map`: what an entry takes does not depend on the
 /// machine.
 #[test]

@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use self::pending::{Block, Held, Pending};
 use self::piece::{Piece, Shift, Start};
 use self::plain::{Plain, has_anchor, has_bare_cr, indentation, may_begin_block_scalar, plain};
-use super::node::{Node, show};
+use super::node::{Kind, Node, show};
 use super::yaml::{self, Fault, MAX_MAP_FILE};
 
 /// What is read at a time.
@@ -324,10 +324,22 @@ pub fn both_ways(text: &[u8]) -> (Told, Told) {
     )
 }
 
+/// What the reader of proxy.yaml makes of it, which has the whole text before it; none where that is no
+/// map, or more than a file of settings may be.
+pub fn as_settings(text: &[u8]) -> Option<Vec<String>> {
+    let tree = yaml::parse(std::str::from_utf8(text).ok()?).ok()?;
+    let entries = matches!(tree.kind, Kind::Map(_)).then(|| tree.entries())?;
+    Some(entries.iter().map(shown).collect())
+}
+
+fn shown((key, value): &(Node, Node)) -> String {
+    format!("{} = {}", show(key), show(value))
+}
+
 fn told(read: impl FnOnce(&mut dyn FnMut(Node, Node)) -> Result<(), Fault>) -> Told {
     let mut entries = Vec::new();
     let ended = read(&mut |key, value| {
-        entries.push(format!("{} = {}", show(&key), show(&value)));
+        entries.push(shown(&(key, value)));
     });
     let ended = ended.map_err(|fault| {
         let at = fault.mark.map(|mark| (mark.line, mark.column));

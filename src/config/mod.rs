@@ -27,6 +27,7 @@ mod url;
 mod users;
 mod value;
 mod ways;
+mod written;
 mod yaml;
 
 use std::collections::BTreeMap;

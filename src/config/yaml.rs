@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Location, Spanned};
 
 use super::node::{Kind, Mark, Node};
+use super::written::Written;
 
 /// Longest proxy.yaml in octets. A longer map belongs into a file of `users_from`.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -52,7 +53,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Fault> {
         Spanned::<Raw>::deserialize(de)
     })
     .map_err(fault)?;
-    Ok(node(raw, Some(text)))
+    node(raw, Source::Text(text))
 }
 
 /// Reads a document that is one map, entry by entry; nothing of it is kept. Interpolation is off: map
@@ -60,10 +61,21 @@ pub(super) fn parse(text: &str) -> Result<Node, Fault> {
 ///
 /// The visitor's error ends the reading and comes back.
 pub(super) fn stream_map(reader: impl Read, mut each: impl FnMut(Node, Node)) -> Result<(), Fault> {
-    serde_yaml::with_deserializer_from_reader_with_options(reader, stream_options(), |de| {
-        de.deserialize_map(Stream(&mut each))
-    })
-    .map_err(fault)
+    let written = Written::default();
+    let reader = written.of(reader);
+    let mut unread = None;
+    let read =
+        serde_yaml::with_deserializer_from_reader_with_options(reader, stream_options(), |de| {
+            de.deserialize_map(Stream {
+                written: &written,
+                each: &mut each,
+                unread: &mut unread,
+            })
+        });
+    match unread {
+        Some(unread) => Err(unread),
+        None => read.map_err(fault),
+    }
 }
 
 /// The lines of a text as YAML counts them, with their ends: a bare CR ends one too (YAML 1.2.2 §5.4).
@@ -94,6 +106,8 @@ fn options() -> serde_yaml::Options {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
+        // A name may look like one.
+        non_finite_float_policy: serde_yaml::options::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     }
 }
@@ -164,36 +178,62 @@ fn mark(at: &Location) -> Mark {
 enum Raw {
     Null,
     Bool(bool),
-    /// Without a source to look it up in, the number as it was understood.
-    Number(Box<str>),
+    /// What it was understood as is no use: `12e3` and `12000` are two names.
+    Number,
     Text(Box<str>),
     List(Vec<Spanned<Raw>>),
     Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
 }
 
-fn node(raw: Spanned<Raw>, source: Option<&str>) -> Node {
-    let defined = mark(&raw.defined);
+/// Where numbers are looked up as they are written.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Text(&'a str),
+    Stream(&'a Written),
+}
+
+impl Source<'_> {
+    fn number(self, at: &Location) -> Result<Box<str>, Fault> {
+        let place = mark(at);
+        let written: Option<Box<str>> = match self {
+            Source::Text(text) => {
+                let written = text.get(place.start as usize..place.end as usize);
+                written.map(|text| text.trim().into())
+            }
+            Source::Stream(written) => written.text(at.span().offset(), at.span().len()),
+        };
+        let of_a_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        written
+            .filter(|text| !text.is_empty() && text.chars().all(of_a_number))
+            .ok_or_else(|| Fault {
+                mark: Some(place),
+                kind: FaultKind::Syntax,
+                message:
+                    "this cannot be read as it is written: write it in quotes, without its tag"
+                        .into(),
+            })
+    }
+}
+
+fn node(raw: Spanned<Raw>, source: Source<'_>) -> Result<Node, Fault> {
     let kind = match raw.value {
         Raw::Null => Kind::Null,
         Raw::Bool(yes) => Kind::Bool(yes),
-        Raw::Number(understood) => {
-            let written =
-                source.and_then(|text| text.get(defined.start as usize..defined.end as usize));
-            Kind::Number(written.map_or(understood, |text| text.trim().into()))
-        }
+        Raw::Number => Kind::Number(source.number(&raw.defined)?),
         Raw::Text(text) => Kind::Text(text),
-        Raw::List(items) => Kind::List(items.into_iter().map(|item| node(item, source)).collect()),
-        Raw::Map(entries) => Kind::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| (node(key, source), node(value, source)))
-                .collect(),
-        ),
+        Raw::List(items) => {
+            let items = items.into_iter().map(|item| node(item, source));
+            Kind::List(items.collect::<Result<_, _>>()?)
+        }
+        Raw::Map(entries) => {
+            let both = |(key, value)| Ok((node(key, source)?, node(value, source)?));
+            Kind::Map(entries.into_iter().map(both).collect::<Result<_, _>>()?)
+        }
     };
-    Node {
+    Ok(Node {
         mark: mark(&raw.referenced),
         kind,
-    }
+    })
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -219,16 +259,16 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Bool(yes))
     }
 
-    fn visit_i64<E>(self, n: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(n.to_string().into()))
+    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
+        Ok(Raw::Number)
     }
 
-    fn visit_u64<E>(self, n: u64) -> Result<Raw, E> {
-        Ok(Raw::Number(n.to_string().into()))
+    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
+        Ok(Raw::Number)
     }
 
-    fn visit_f64<E>(self, n: f64) -> Result<Raw, E> {
-        Ok(Raw::Number(n.to_string().into()))
+    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::Number)
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
@@ -256,7 +296,12 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-struct Stream<'a, F>(&'a mut F);
+struct Stream<'a, F> {
+    written: &'a Written,
+    each: &'a mut F,
+    /// Why the reading was ended here.
+    unread: &'a mut Option<Fault>,
+}
 
 impl<'de, F: FnMut(Node, Node)> Visitor<'de> for Stream<'_, F> {
     type Value = ();
@@ -270,8 +315,16 @@ impl<'de, F: FnMut(Node, Node)> Visitor<'de> for Stream<'_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let source = Source::Stream(self.written);
         while let Some((key, value)) = map.next_entry::<Spanned<Raw>, Spanned<Raw>>()? {
-            (self.0)(node(key, None), node(value, None));
+            self.written.pass(key.defined.span().offset());
+            match node(key, source).and_then(|key| Ok((key, node(value, source)?))) {
+                Ok((key, value)) => (self.each)(key, value),
+                Err(fault) => {
+                    *self.unread = Some(fault);
+                    return Err(serde::de::Error::custom("ended"));
+                }
+            }
         }
         Ok(())
     }

@@ -5,17 +5,111 @@ use super::*;
 use crate::config::tests::chance;
 
 /// YAML's word for it. Its reader looks ahead, and gives fewer entries before a fault than there
-/// are: those that it gives must be ours.
+/// are: those that it gives must be ours. And what is read as a stream says what it says as a text.
 fn same_as_yaml(text: &[u8]) {
     let (ours, yaml) = both_ways(text);
     let shown = String::from_utf8_lossy(text);
     assert_eq!(ours.ended, yaml.ended, "{shown}");
     match yaml.ended {
-        Ok(()) => assert_eq!(ours.entries, yaml.entries, "{shown}"),
+        Ok(()) => {
+            assert_eq!(ours.entries, yaml.entries, "{shown}");
+            let settings = as_settings(text).unwrap_or_default();
+            assert_eq!(ours.entries, settings, "{shown}");
+        }
         Err(_) => assert!(
             ours.entries.starts_with(&yaml.entries),
             "{shown}\n{ours:?}\n{yaml:?}"
         ),
+    }
+}
+
+/// A name that looks like a number is a name: the user of another spelling is somebody else.
+#[test]
+fn names_that_look_like_numbers_are_as_written() {
+    const NAMES: [&str; 22] = [
+        "5",
+        "-5",
+        "+491701234567",
+        "12e3",
+        "12000",
+        "12E+3",
+        "1.50",
+        "1.5",
+        "-0",
+        "0.0",
+        "5.",
+        ".5",
+        "0x1F",
+        "0xFFFFFFFF",
+        "0b11",
+        "0o17",
+        "18446744073709551616",
+        "12345678901234567890123",
+        "1e999",
+        ".inf",
+        "-.INF",
+        ".nan",
+    ];
+    let nodes = |text: &[u8]| {
+        let mut seen = Vec::new();
+        read(text, |key, value| {
+            let of_it = |node: &Node| node.scalar().map(str::to_owned);
+            let inside = value.entries().iter().map(|(_, value)| of_it(value));
+            let inside: Vec<_> = inside.collect();
+            seen.push((of_it(&key), of_it(&value), inside));
+        })
+        .unwrap_or_else(|fault| panic!("{fault:?} {}", String::from_utf8_lossy(text)));
+        seen
+    };
+    for name in NAMES {
+        let is = Some(name.to_owned());
+        for (text, key) in [
+            (format!("{name}: {name}\n"), 0),
+            (format!("a@b: c\n{name}: {name} # why\nd@e: f\n"), 1),
+            (format!("é: ü\r\n\r\n王: x\r\n{name}: {name}\r\n"), 2),
+            (format!("\u{feff}é: ü\n{name}: {name}\n"), 1),
+            (format!("# é\n--- # ü\n  {name}: {name}\n"), 0),
+            (format!("{{ é: ü, {name}: {name} }}\n"), 1),
+            (format!("\"\\u00e9\": 'ü'\n? {name}\n: {name}\n"), 1),
+        ] {
+            let seen = nodes(text.as_bytes());
+            assert_eq!(seen[key], (is.clone(), is.clone(), vec![]), "{text}");
+            same_as_yaml(text.as_bytes());
+        }
+        for text in [
+            format!("a: {{ backend: {name}, host: {name} }}\n"),
+            format!("é: ü\na:\n  backend: {name}\n  host: {name}\n"),
+            format!("é: ü\na:\n  backend: {name} # ö\n\n  host: {name}"),
+        ] {
+            let seen = nodes(text.as_bytes());
+            let inside = &seen.last().unwrap().2;
+            assert_eq!(inside[..], [is.clone(), is.clone()], "{text}");
+            same_as_yaml(text.as_bytes());
+        }
+    }
+    // With YAML's word for it that it is a number.
+    let tagged = nodes("é: ü\n!!int 0x1F: x\n!!float 1.50 : x\n? !!int 12\n: y\n".as_bytes());
+    let tagged: Vec<_> = tagged.into_iter().filter_map(|(key, ..)| key).collect();
+    assert_eq!(tagged, ["é", "0x1F", "1.50", "12"]);
+    for text in ["!!int \"12\": x\n", "a: x\n\n!!float '1.50': x\n"] {
+        let fault = read(text.as_bytes(), |_, _| {}).unwrap_err();
+        let mark = fault.mark.unwrap();
+        assert_eq!(mark.line as usize, text.lines().count(), "{text}");
+        assert!(fault.message.ends_with("without its tag"), "{fault:?}");
+        same_as_yaml(text.as_bytes());
+    }
+    // All of them beside each other, behind more than is read at a time.
+    let mut text = "é@example.com: { a: [1.50, x] }\n".repeat(20_000);
+    let before = 20_000;
+    for name in NAMES {
+        text += &format!("{name}: {name}\n\"{name}\": x\n");
+    }
+    let seen = nodes(text.as_bytes());
+    assert_eq!(seen.len(), before + 2 * NAMES.len());
+    for (two, name) in seen[before..].chunks(2).zip(NAMES) {
+        let is = Some(name.to_owned());
+        assert_eq!(two[0], (is.clone(), is.clone(), vec![]));
+        assert_eq!(two[1].0, is);
     }
 }
 
@@ -53,6 +147,11 @@ const LINES: &[&str] = &[
     "true: yes",
     "grace: true",
     "5: 6",
+    "12e3: 1.50",
+    "{ 0x1F: +5 }",
+    "zoe: { backend: 0x10, host: 12345678901234567890123 }",
+    "王: -.inf",
+    ".NaN: 1e999",
     "heidi: 0x10",
     "~: ~",
     "ivan: |\n  a block",

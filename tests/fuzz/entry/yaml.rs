@@ -9,7 +9,7 @@ use gatepost::route::Ask;
 /// Each of them may multiply what is read.
 const MOST_ALIASES: usize = 8;
 
-/// A file of users: the fast reader and YAML's read the same.
+/// A file of users: the fast reader and YAML's read the same, and what stands in proxy.yaml would.
 pub(crate) fn map(octets: &[u8]) {
     let (ours, yaml) = map_file::both_ways(octets);
     // Of a file that is no text and wrong besides, the fault is told that is come to first: one reader
@@ -25,7 +25,12 @@ pub(crate) fn map(octets: &[u8]) {
     }
     assert_eq!(ours.ended, yaml.ended);
     match yaml.ended {
-        Ok(()) => assert_eq!(ours.entries, yaml.entries),
+        Ok(()) => {
+            assert_eq!(ours.entries, yaml.entries);
+            if let Some(settings) = map_file::as_settings(octets) {
+                assert_eq!(ours.entries, settings);
+            }
+        }
         // YAML's reader looks ahead and gives fewer entries before a fault than there are.
         Err(_) => assert!(ours.entries.starts_with(&yaml.entries), "{ours:?} {yaml:?}"),
     }
