@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Ended;
@@ -34,8 +34,9 @@ pub use guard::Guard;
 pub use open::{BURST, Opened, Opening, Pipelining, open, prepare};
 use serving::{Removal, Serving, Turn};
 
-/// How long is waited for the host when the client is gone: for flags, no more.
-const LEAVING: Duration = Duration::from_secs(10);
+/// How long is waited for either side when the session is over: for the client's last octets, for the
+/// host's flags, no more.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// What is due to either side when a login was accepted.
 #[derive(Debug, Default)]
@@ -169,8 +170,6 @@ where
         }
     };
     let state = serving.maildrop.state();
-    // The client need not wait for what follows.
-    let _ = timeout(LEAVING, serving.client.shutdown()).await;
     let _ = timeout(LEAVING, serving.leave()).await;
     Served {
         ended,

@@ -166,3 +166,63 @@ async fn a_kick_lets_the_answer_under_way_out_and_no_more() {
     assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(session.await.unwrap().0.ended.reason, "kicked");
 }
+
+/// How long a session outlives a client that says `commands` and ends its half, and what the client read.
+async fn after_the_client(commands: &str, host: Host) -> (Duration, String, Served) {
+    let (mut client, near) = duplex(64 * 1024);
+    let (_ask, asked) = watch::channel(None);
+    let session = tokio::spawn(served(near, host, asked));
+    client.write_all(commands.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let start = Instant::now();
+    let mut read = String::new();
+    client.read_to_string(&mut read).await.unwrap();
+    let (served, _) = session.await.unwrap();
+    (start.elapsed(), read, served)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_is_not_kept_for_a_silent_host() {
+    let half = "* 1 FETCH (UID 1 BODY[] {29}\r\nhalf of it";
+    for (commands, command, answer, ended) in [
+        (
+            "RETR 1\r\n",
+            "UID FETCH 1 (UID BODY",
+            half,
+            "message cut short",
+        ),
+        ("RETR 1\r\n", "UID FETCH 1 (UID BODY", "", "closed"),
+        (
+            "TOP 1 0\r\nRETR 2\r\n",
+            "UID FETCH 2 (UID BODY",
+            "",
+            "closed",
+        ),
+        ("RETR 1\r\n", "UID STORE", "", "closed"),
+        ("STAT\r\n", "LOGOUT", "", "closed"),
+    ] {
+        let host = Host::with(&[ONE, TWO]).rule(command, answer);
+        let (took, read, served) = after_the_client(commands, host).await;
+        assert!(
+            took < Duration::from_secs(6),
+            "{commands:?}, {command}: {took:?}, {read}"
+        );
+        assert_eq!(served.ended.reason, ended, "{commands:?}, {command}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_ended_its_half_still_gets_what_it_asked_for() {
+    let mut host = Host::with(&[ONE, TWO]);
+    host.delay = Duration::from_secs(4);
+    let (_, read, _) = after_the_client("RETR 1\r\nRETR 2\r\n", host.clone()).await;
+    assert_eq!(read.matches("\r\n.\r\n").count(), 2, "{read}");
+    // What QUIT removes is removed however long it takes.
+    host.delay = Duration::from_secs(40);
+    let (_, read, served) = after_the_client("RETR 1\r\nDELE 1\r\nQUIT\r\n", host).await;
+    assert!(
+        read.ends_with("+OK bye, deleted messages removed\r\n"),
+        "{read}"
+    );
+    assert_eq!(served.ended.reason, "quit");
+}

@@ -276,6 +276,11 @@ impl Maildrop {
         matches!(self.doing, Doing::Quitting)
     }
 
+    /// Whether QUIT was said, and may wait for its turn behind other commands.
+    pub fn will_quit(&self) -> bool {
+        self.is_quitting() || self.input.waiting().any(|wish| *wish == Wish::Quit)
+    }
+
     /// Whether the UIDs of the mailbox changed their meaning.
     pub fn is_poisoned(&self) -> bool {
         self.host == Host::Poisoned

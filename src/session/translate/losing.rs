@@ -2,7 +2,8 @@
 //! the host is still told when the client is gone.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +24,16 @@ const RECONNECTS: u32 = 5;
 /// How long replacing one may take.
 const RECONNECTING: Duration = Duration::from_secs(30);
 
+/// What the host is still to be told.
+#[derive(Clone, Copy)]
+enum Left {
+    /// Flags, and whether they were set is heard.
+    Update,
+    /// What is written: goodbye.
+    Words,
+    Nothing,
+}
+
 impl<C, H, A> Serving<'_, C, H, A>
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -31,7 +42,7 @@ where
 {
     /// Whether another connection may take the place of this one.
     pub(super) fn may_reconnect(&self) -> bool {
-        self.tries < RECONNECTS && !self.maildrop.is_poisoned()
+        self.tries < RECONNECTS && !self.maildrop.is_poisoned() && !self.client_is_gone()
     }
 
     /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
@@ -90,42 +101,59 @@ where
         Ok(())
     }
 
-    /// The client is gone: flags are set, and the host is told goodbye.
+    /// The session is over: the client's half is ended, and at the same time flags are set and the host is
+    /// told goodbye.
     pub(super) async fn leave(&mut self) {
         self.to_client.close();
-        if let Some(update) = self.maildrop.leave() {
-            self.mailbox.ask(ask::Ask::Enough);
-            self.mailbox.ask(ask::Ask::Update(update));
-        } else if self.mailbox.is_dead() {
-            return;
-        } else {
-            self.mailbox.logout();
-            self.to_host.take(self.mailbox.output());
-            let _ = poll_fn(|cx| self.to_host.poll_all(&mut self.host, cx)).await;
-            return;
-        }
-        poll_fn(|cx| {
-            loop {
+        let mut left = match self.maildrop.leave() {
+            Some(update) => {
+                self.mailbox.ask(ask::Ask::Enough);
+                self.mailbox.ask(ask::Ask::Update(update));
+                Left::Update
+            }
+            None if self.mailbox.is_dead() => Left::Nothing,
+            None => {
+                self.mailbox.logout();
                 self.to_host.take(self.mailbox.output());
-                let octets = self.from_host.octets();
-                let (consumed, event) = self.mailbox.receive(octets);
-                let over = matches!(event, Some(Event::Updated(_) | Event::Lost(_)));
-                let idle = event.is_none();
-                self.from_host.consume(consumed);
-                if over {
-                    self.mailbox.logout();
-                    self.to_host.take(self.mailbox.output());
-                    let _ = self.to_host.poll(&mut self.host, cx);
-                    return Poll::Ready(());
-                }
-                if idle && !self.poll_host(cx) {
-                    if self.mailbox.is_dead() {
-                        return Poll::Ready(());
-                    }
-                    return Poll::Pending;
-                }
+                Left::Words
+            }
+        };
+        let mut open = true;
+        poll_fn(|cx| {
+            open = open && Pin::new(&mut *self.client).poll_shutdown(cx).is_pending();
+            if self.poll_left(&mut left, cx).is_ready() {
+                left = Left::Nothing;
+            }
+            match (open, left) {
+                (false, Left::Nothing) => Poll::Ready(()),
+                _ => Poll::Pending,
             }
         })
         .await;
+    }
+
+    fn poll_left(&mut self, left: &mut Left, cx: &mut Context<'_>) -> Poll<()> {
+        while let Left::Update = *left {
+            self.to_host.take(self.mailbox.output());
+            let octets = self.from_host.octets();
+            let (consumed, event) = self.mailbox.receive(octets);
+            let over = matches!(event, Some(Event::Updated(_) | Event::Lost(_)));
+            let idle = event.is_none();
+            self.from_host.consume(consumed);
+            if over {
+                self.mailbox.logout();
+                self.to_host.take(self.mailbox.output());
+                *left = Left::Words;
+            } else if idle && !self.poll_host(cx) {
+                match self.mailbox.is_dead() {
+                    true => *left = Left::Nothing,
+                    false => return Poll::Pending,
+                }
+            }
+        }
+        match *left {
+            Left::Words => self.to_host.poll_all(&mut self.host, cx).map(drop),
+            _ => Poll::Ready(()),
+        }
     }
 }

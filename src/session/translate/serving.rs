@@ -37,6 +37,10 @@ const HOST_SILENCE: Duration = Duration::from_secs(60);
 /// The same while it removes messages: a large expunge takes its time, and is finished.
 const UPDATE_SILENCE: Duration = Duration::from_secs(300);
 
+/// How long either side may be silent where the client ended its half: it may want its answers, but is no
+/// reason to wait longer.
+const GONE_SILENCE: Duration = Duration::from_secs(5);
+
 /// What polling a session led to.
 pub(super) enum Turn {
     Over(Ended),
@@ -321,16 +325,27 @@ where
         self.to_host.rest();
     }
 
+    /// Whether the client ended its half without QUIT, which is carried out whatever the client does.
+    pub(super) fn client_is_gone(&self) -> bool {
+        self.from_client.is_closed() && !self.maildrop.will_quit()
+    }
+
     /// Who is waited for, and until when.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         loop {
-            let client = self.client_moved + self.idle;
+            let for_client = !self.to_client.is_empty() || self.progress == Progress::Input;
+            let gone = self.client_is_gone();
+            let silence = match for_client && gone {
+                true => GONE_SILENCE,
+                false => self.idle,
+            };
+            let client = self.client_moved + silence;
             let silence = match self.maildrop.is_quitting() {
                 true => UPDATE_SILENCE,
+                false if gone => GONE_SILENCE,
                 false => HOST_SILENCE,
             };
             let host = self.host_moved + silence;
-            let for_client = !self.to_client.is_empty() || self.progress == Progress::Input;
             let for_host = self.mailbox.busy() && self.to_client.len() < ROOM;
             let end = match (for_client, for_host) {
                 (true, true) => client.min(host),
@@ -364,7 +379,10 @@ where
                 return Poll::Ready(None);
             }
             // RFC 1939 §3: without a response, and nothing is removed.
-            return Poll::Ready(Some(Ended::new(EndedBy::Gateway, "idle")));
+            return Poll::Ready(Some(match gone {
+                true => Ended::new(EndedBy::Client, "closed"),
+                false => Ended::new(EndedBy::Gateway, "idle"),
+            }));
         }
     }
 }
