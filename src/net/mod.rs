@@ -6,10 +6,10 @@ mod tap;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 pub use tap::{Tap, Tapped};
@@ -66,6 +66,21 @@ impl Stream {
         std::mem::replace(self, Stream::Gone(tokio::io::empty()))
     }
 
+    /// Whether the peer still sends, as far as the kernel has said so: known without a read, so also where
+    /// octets of its wait that nobody takes. Of streams inside the process nothing is known.
+    pub fn half(&self) -> Half {
+        let Some(tcp) = self.tcp() else {
+            return Half::Open;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        // Asks for what is known already; nobody is woken.
+        match pin!(tcp.ready(Interest::READABLE | Interest::ERROR)).poll(&mut cx) {
+            Poll::Ready(Ok(ready)) if ready.is_write_closed() || ready.is_error() => Half::Broken,
+            Poll::Ready(Ok(ready)) if ready.is_read_closed() => Half::Ended,
+            Poll::Ready(_) | Poll::Pending => Half::Open,
+        }
+    }
+
     /// The TCP connection under it, if there is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
@@ -76,6 +91,17 @@ impl Stream {
             Stream::Memory(_) | Stream::Gone(_) => None,
         }
     }
+}
+
+/// A peer's half of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Octets may come.
+    Open,
+    /// The peer has ended it; what it sent before may still wait to be read.
+    Ended,
+    /// The connection was reset: what is written to it reaches nobody.
+    Broken,
 }
 
 /// What is known of a TLS connection.

@@ -17,13 +17,16 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::ended::{Ended, EndedBy};
 use super::registry::Live;
-use crate::net::Stream;
+use crate::net::{Half, Stream};
 use crate::protocol::{Farewell, Handover, Observer, Verdict};
 use direction::{Direction, Flow, Moved, Which};
 
 /// After one side ended its half, the other may be silent this long: a host that answers a command
 /// sent before the client's end goes on as long as it moves.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(5);
+
+/// How often is looked whether a client is gone while its host takes nothing.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A session in which nothing has moved for so long when its host closes was not about to end: the
 /// host is lost, and others with it perhaps.
@@ -92,12 +95,16 @@ pub(super) fn relay<'a>(
                     (Some(_), true) => leave_by.min(silent),
                     (Some(_), false) => leave_by,
                 };
-                if due < timer.deadline() {
-                    timer.as_mut().reset(due);
+                let look = match relay.up.is_stalled() {
+                    true => due.min(Instant::now() + LOOK),
+                    false => due,
+                };
+                if look < timer.deadline() {
+                    timer.as_mut().reset(look);
                 }
                 ready!(timer.as_mut().poll(cx));
                 if Instant::now() < due {
-                    timer.as_mut().reset(due);
+                    timer.as_mut().reset(look);
                 } else if relay.leaving.is_some() || relay.half_closed() {
                     return Poll::Ready(relay.given_up());
                 } else {
@@ -177,6 +184,9 @@ impl<L: Fn() -> Duration> Relay<L> {
             }
             Poll::Ready(Moved::Refused) => {
                 return Poll::Ready(Ended::new(EndedBy::Gateway, "command not allowed here"));
+            }
+            Poll::Pending if self.stalled_half() == Half::Broken => {
+                return Poll::Ready(Ended::new(EndedBy::Client, "reset"));
             }
             Poll::Ready(Moved::All) | Poll::Pending => {}
         }
@@ -266,6 +276,15 @@ impl<L: Fn() -> Duration> Relay<L> {
 
     fn half_closed(&self) -> bool {
         matches!(self.up.flow, Flow::Ended | Flow::Last | Flow::Shut)
+            || self.stalled_half() == Half::Ended
+    }
+
+    /// The client's half, where nobody reads it because the host takes nothing.
+    fn stalled_half(&self) -> Half {
+        match self.up.is_stalled() {
+            true => self.client.half(),
+            false => Half::Open,
+        }
     }
 
     fn take_moved(&mut self) -> bool {

@@ -193,6 +193,12 @@ impl Direction {
         })
     }
 
+    /// Whether the writer does not take what was read: then nothing is read either, and the reader's end
+    /// is not seen.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.flow == Flow::Open && (!self.held.is_empty() || self.unflushed)
+    }
+
     pub(super) fn hold(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             HELD.fetch_add(bytes.len(), Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! Relays between two in-memory peers, on virtual time.
 
+mod gone;
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -48,21 +50,29 @@ const IDLE: Duration = Duration::from_secs(60);
 fn play(to_client: &[u8], to_host: &[u8], pipe: usize) -> Play {
     let (client, near_client) = duplex(pipe);
     let (host, near_host) = duplex(pipe);
-    let address = "192.0.2.1:1".parse().unwrap();
-    let registry = Arc::new(Registry::default());
-    let entry = Arc::new(registry.enter("id".into(), Protocol::Imap, address, None));
     let handover = Handover::for_tests(to_client, to_host, Lines { boundary: true });
-    let live = entry.clone();
-    let relay = tokio::spawn(async move {
-        let (client, host) = (Stream::Memory(near_client), Stream::Memory(near_host));
-        relay(client, host, handover, &live, IDLE, || LOST).await
-    });
+    let near = (Stream::Memory(near_client), Stream::Memory(near_host));
+    let (entry, relay) = between(near, handover);
     Play {
         client,
         host,
         entry,
         relay,
     }
+}
+
+/// A relay between a client and a host.
+fn between(
+    (client, host): (Stream, Stream),
+    handover: Handover,
+) -> (Arc<Entry>, JoinHandle<Ended>) {
+    let address = "192.0.2.1:1".parse().unwrap();
+    let registry = Arc::new(Registry::default());
+    let entry = Arc::new(registry.enter("id".into(), Protocol::Imap, address, None));
+    let live = entry.clone();
+    let relay =
+        tokio::spawn(async move { relay(client, host, handover, &live, IDLE, || LOST).await });
+    (entry, relay)
 }
 
 /// The host is in the middle of a line, and the client has read what there is of it.
