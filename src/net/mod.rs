@@ -81,6 +81,16 @@ impl Stream {
         }
     }
 
+    /// Whether it keeps octets that its peer has not taken, and nobody counts them: TLS towards a host does,
+    /// as much as it is given until it is flushed.
+    pub fn keeps_uncounted(&self) -> bool {
+        match self {
+            Stream::HostTls(_) => true,
+            Stream::Tapped(tapped) => tapped.stream.keeps_uncounted(),
+            _ => false,
+        }
+    }
+
     /// The TCP connection under it, if there is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {

@@ -13,6 +13,7 @@ mod converse;
 pub mod director;
 mod ended;
 mod greet;
+mod held;
 mod leaving;
 pub mod limits;
 mod login;

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Ended;
+use super::held::POOL;
 use super::traffic::Traffic;
 use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
@@ -148,6 +149,7 @@ where
         client_moved: now,
         host_moved: now,
         traffic,
+        share: POOL.share(),
     };
     let mut stopping = None;
     let mut asked = pin!(stop(None));

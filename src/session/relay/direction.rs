@@ -3,26 +3,17 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::Stream;
 use crate::protocol::Verdict;
-use crate::tls;
+use crate::session::held::{POOL, Pool, Share};
 
 /// Octets moved at a time: four full TLS records, so that a bulk transfer costs few system calls.
 pub(super) const BUFFER: usize = 64 * 1024;
-
-/// What a slow peer may hold up in all, over every relay of the process; past it a direction reads
-/// small pieces only.
-const HELD_MAX: usize = 256 * 1024 * 1024;
-
-/// Octets read at a time when [`HELD_MAX`] is reached.
-const BUFFER_SMALL: usize = 4 * 1024;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// Where in a thread's buffer octets begin: half a page from its start. A record that they are copied into
 /// begins with a page as well, and a copy between places that differ by little more than whole pages is several
@@ -39,8 +30,10 @@ pub(super) struct Direction {
     held: Vec<u8>,
     /// How much of `held` is written.
     written: usize,
-    /// Whether the writer may still buffer octets of ours.
-    unflushed: bool,
+    /// Octets of ours that the writer may still keep.
+    unflushed: usize,
+    /// What is counted of both.
+    share: Share,
     /// Whether octets moved since this was last asked.
     pub(super) moved: bool,
     pub(super) flow: Flow,
@@ -81,11 +74,18 @@ pub(super) enum Which {
 
 impl Direction {
     pub(super) fn new(first: Vec<u8>) -> Self {
-        HELD.fetch_add(first.len(), Ordering::Relaxed);
+        Direction::of(&POOL, first)
+    }
+
+    /// As [`new`](Self::new), counted in this pool.
+    pub(super) fn of(pool: &'static Pool, first: Vec<u8>) -> Self {
+        let mut share = pool.share();
+        share.set(first.len());
         Direction {
             held: first,
             written: 0,
-            unflushed: false,
+            unflushed: 0,
+            share,
             moved: false,
             flow: Flow::Open,
             failed: None,
@@ -137,14 +137,7 @@ impl Direction {
         look: &mut impl FnMut(&mut [u8]) -> Verdict,
     ) -> Poll<Result<(), (Which, io::Error)>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let held = HELD
-                .load(Ordering::Relaxed)
-                .saturating_add(tls::stream::waiting());
-            let most = if held < HELD_MAX {
-                BUFFER
-            } else {
-                BUFFER_SMALL
-            };
+            let most = self.share.pool().room(BUFFER);
             let mut buffer = ReadBuf::new(scratch.get_mut(APART..APART + most).unwrap_or_default());
             if let Err(error) = ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer)) {
                 return Poll::Ready(Err((Which::Reader, error)));
@@ -187,7 +180,7 @@ impl Direction {
                     Poll::Pending => break,
                 }
             }
-            self.unflushed = true;
+            self.unflushed = bytes.len() - rest.len();
             self.hold(rest);
             Poll::Ready(Ok(()))
         })
@@ -196,18 +189,32 @@ impl Direction {
     /// Whether the writer does not take what was read: then nothing is read either, and the reader's end
     /// is not seen.
     pub(super) fn is_stalled(&self) -> bool {
-        self.flow == Flow::Open && (!self.held.is_empty() || self.unflushed)
+        self.flow == Flow::Open && (!self.held.is_empty() || self.unflushed > 0)
     }
 
     pub(super) fn hold(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            HELD.fetch_add(bytes.len(), Ordering::Relaxed);
             self.held.extend_from_slice(bytes);
+            self.share.set(self.held.len());
         }
     }
 
     /// Writes and flushes what is held.
     fn poll_write(&mut self, cx: &mut Context<'_>, writer: &mut Stream) -> Poll<io::Result<()>> {
+        let polled = self.poll_write_all(cx, writer);
+        self.share.set(match &polled {
+            Poll::Pending if writer.keeps_uncounted() => self.held.len() + self.unflushed,
+            Poll::Pending => self.held.len(),
+            Poll::Ready(_) => 0,
+        });
+        polled
+    }
+
+    fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut Stream,
+    ) -> Poll<io::Result<()>> {
         while let Some(rest) = self.held.get(self.written..)
             && !rest.is_empty()
         {
@@ -215,26 +222,19 @@ impl Direction {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => {
                     self.written += n;
-                    self.unflushed = true;
+                    self.unflushed += n;
                     self.moved = true;
                 }
             }
         }
         if self.written > 0 {
-            HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
             self.held = Vec::new();
             self.written = 0;
         }
-        if self.unflushed {
+        if self.unflushed > 0 {
             ready!(Pin::new(writer).poll_flush(cx))?;
-            self.unflushed = false;
+            self.unflushed = 0;
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Direction {
-    fn drop(&mut self) {
-        HELD.fetch_sub(self.held.len(), Ordering::Relaxed);
     }
 }

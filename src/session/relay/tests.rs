@@ -1,5 +1,6 @@
 //! Relays between two in-memory peers, on virtual time.
 
+mod capped;
 mod gone;
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use crate::protocol::imap::ask::{Access, Ask, Event, NoBody, Outcome, When};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::maildrop::{Maildrop, Progress, ROOM, Why};
+use crate::session::held::Share;
 use crate::session::traffic::Traffic;
 use crate::session::{Ended, EndedBy};
 
@@ -92,6 +93,8 @@ pub(super) struct Serving<'a, C, H, A> {
     /// The same for the host.
     pub(super) host_moved: Instant,
     pub(super) traffic: &'a Traffic,
+    /// Octets that the client has not taken, and those behind them.
+    pub(super) share: Share,
 }
 
 impl<C, H, A> Serving<'_, C, H, A>
@@ -144,6 +147,7 @@ where
                     None => continue,
                 }
             }
+            (self.share).set(self.to_client.len() + self.from_host.octets().len());
             return Poll::Pending;
         }
     }
@@ -270,9 +274,10 @@ where
                 return true;
             }
         }
+        let room = self.share.pool().room(HOST_READ);
         let wanted =
             self.mailbox.wants_input() && self.from_host.is_empty() && self.to_client.len() < ROOM;
-        if wanted && let Poll::Ready(read) = self.from_host.poll(&mut self.host, cx, HOST_READ) {
+        if wanted && let Poll::Ready(read) = self.from_host.poll(&mut self.host, cx, room) {
             moved = true;
             self.host_moved = Instant::now();
             if !matches!(read, Ok(1..)) {

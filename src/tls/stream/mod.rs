@@ -11,7 +11,7 @@ mod handshake;
 mod protect;
 mod records;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::RefCell;
 use std::io;

@@ -81,6 +81,11 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// Both ends of a connection: rustls' client, and ours.
+pub(crate) async fn connected_by_default() -> (TlsStream<TcpStream>, FrontTls) {
+    connected(tls13()).await
+}
+
 async fn connected(suite: SupportedCipherSuite) -> (TlsStream<TcpStream>, FrontTls) {
     connected_as(client(suite)).await
 }
