@@ -177,7 +177,7 @@ async fn closed_backends_and_protocols_ask_no_host() {
                 text: "back at 6".into(),
             },
         ),
-        (pop3_only, Failure::NotAllowed { text: None }),
+        (pop3_only, Failure::NotServed),
     ] {
         assert_eq!(
             login(&backend(config)).await.map(drop).unwrap_err().failure,

@@ -42,7 +42,7 @@ impl Backend {
         let failure = if let Some(text) = &self.config.maintenance {
             Failure::Maintenance { text: text.clone() }
         } else if !self.config.protocols.contains(&request.protocol) {
-            Failure::NotAllowed { text: None }
+            Failure::NotServed
         } else {
             return Ok(());
         };

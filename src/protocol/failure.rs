@@ -34,6 +34,8 @@ pub enum Failure {
         /// The operator's words, if any.
         text: Option<String>,
     },
+    /// The backend takes no logins of this protocol (`protocols:`). Told exactly as `NotAllowed`.
+    NotServed,
     /// A limit or a penalty: connections, sessions, failed logins.
     TooMany {
         /// Which limit, for the log: `per_user`, `failed_logins`, …
@@ -60,6 +62,8 @@ pub enum Failure {
         /// The operator's words.
         text: String,
     },
+    /// The user's logins are held, by an operator or for a move, and it took too long or the session was ended.
+    Held,
     /// No host could be reached (DNS, refused, dropped before credentials were sent).
     Unreachable {
         /// What went wrong.
@@ -174,11 +178,13 @@ impl Failure {
             | Failure::Aborted
             | Failure::PrivacyRequired
             | Failure::NotAllowed { .. }
+            | Failure::NotServed
             | Failure::Declined { .. } => Side::Client,
             Failure::TooMany { .. }
             | Failure::NoRoute
             | Failure::MapUnavailable { .. }
-            | Failure::Maintenance { .. } => Side::Gateway,
+            | Failure::Maintenance { .. }
+            | Failure::Held => Side::Gateway,
             Failure::Unreachable { .. }
             | Failure::TimedOut { .. }
             | Failure::HostTls { .. }
@@ -195,10 +201,11 @@ impl Failure {
         match self {
             Failure::Credentials | Failure::Aborted | Failure::NoRoute => "AUTHENTICATIONFAILED",
             Failure::PrivacyRequired => "PRIVACYREQUIRED",
-            Failure::NotAllowed { .. } => "AUTHORIZATIONFAILED",
+            Failure::NotAllowed { .. } | Failure::NotServed => "AUTHORIZATIONFAILED",
             Failure::TooMany { .. } => "LIMIT",
             Failure::MapUnavailable { .. }
             | Failure::Maintenance { .. }
+            | Failure::Held
             | Failure::Unreachable { .. }
             | Failure::TimedOut { .. } => "UNAVAILABLE",
             Failure::HostTls { .. } | Failure::HostSetup { .. } => "CONTACTADMIN",
@@ -235,11 +242,15 @@ impl fmt::Display for Failure {
             Failure::Aborted => f.write_str("the client gave the exchange up"),
             Failure::PrivacyRequired => f.write_str("login without TLS refused"),
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
+            Failure::NotServed => f.write_str("the backend does not serve this protocol"),
             Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),
             Failure::NoRoute => f.write_str("no entry of the users map matches"),
             Failure::Declined { text, .. } => write!(f, "declined by the lookup service: {text:?}"),
             Failure::MapUnavailable { cause } => write!(f, "users map not available: {cause}"),
             Failure::Maintenance { .. } => f.write_str("backend in maintenance"),
+            Failure::Held => {
+                f.write_str("the user's logins are held, by an operator or for a move")
+            }
             Failure::Unreachable { cause } => write!(f, "host not reached: {cause}"),
             Failure::TimedOut { state } => write!(f, "host timed out in state={state}"),
             Failure::HostTls { cause } => write!(f, "tls to the host failed: {cause}"),

@@ -99,16 +99,13 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         let until = patience.until();
         let now = Instant::now();
-        let held = || Failure::Maintenance {
-            text: "this mailbox is being moved, try again in a few minutes".into(),
-        };
         if now >= until {
-            return Err(held());
+            return Err(Failure::Held);
         }
         let waited = tokio::select! {
             _ = changes.changed() => Ok(()),
             () = sleep_until(until.min(now + LOOK_AGAIN)) => Ok(()),
-            _ = self.live.end_asked() => Err(held()),
+            _ = self.live.end_asked() => Err(Failure::Held),
         };
         patience.waited += now.elapsed();
         waited

@@ -104,3 +104,33 @@ fn whoever_ends_a_conversation_before_login_is_named() {
         gateway.logged(&["event=session_end", end, &protocol]);
     }
 }
+
+/// The id that a line of a failure ends with.
+fn id_of(line: &str) -> String {
+    let id = line.trim_end().rsplit_once(" (");
+    let id = id.and_then(|(_, id)| id.strip_suffix(')'));
+    id.unwrap_or_else(|| panic!("no id: {line}")).to_owned()
+}
+
+#[test]
+fn a_protocol_that_a_backend_does_not_serve_is_the_reason_in_the_log() {
+    let scratch = Scratch::new();
+    let mut gateway = Settings::to("{ hosts: [\"demo://\"], protocols: [imap] }")
+        .start(&scratch, &Pki::new(&scratch));
+    let mut conn = Conn::plain(gateway.ports.pop3);
+    conn.text();
+    conn.send("USER demo\r\n");
+    conn.text();
+    conn.send("PASS demo\r\n");
+    let heard = conn.text();
+    assert!(
+        heard.starts_with("-ERR [AUTH] this account may not log in ("),
+        "{heard}"
+    );
+    let line = gateway.logged(&["event=login", &format!("session={}", id_of(&heard))]);
+    assert!(line.contains("result=AUTHORIZATIONFAILED"), "{line}");
+    assert!(
+        line.contains("reason=\"the backend does not serve this protocol\""),
+        "{line}"
+    );
+}

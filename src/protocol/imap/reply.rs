@@ -47,6 +47,8 @@ fn words(failure: &Failure) -> String {
                 .as_deref()
                 .map_or(default.into(), |own| text(own, default));
         }
+        Failure::NotServed => code_words(Code::AuthorizationFailed),
+        Failure::Held => "this mailbox is being moved, try again in a few minutes",
         Failure::Maintenance { text: own } => return text(own, code_words(Code::Unavailable)),
         Failure::Declined {
             text: own, code, ..
@@ -132,6 +134,8 @@ mod tests {
             (Failure::NoRoute, "AUTHENTICATIONFAILED"),
             (Failure::PrivacyRequired, "PRIVACYREQUIRED"),
             (Failure::NotAllowed { text: None }, "AUTHORIZATIONFAILED"),
+            (Failure::NotServed, "AUTHORIZATIONFAILED"),
+            (Failure::Held, "UNAVAILABLE"),
             (Failure::TooMany { limit: "per_user" }, "LIMIT"),
             (Failure::MapUnavailable { cause: cause() }, "UNAVAILABLE"),
             (Failure::Unreachable { cause: cause() }, "UNAVAILABLE"),

@@ -57,8 +57,13 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
             Auth,
             text.as_deref().unwrap_or("this account may not log in"),
         ),
+        Failure::NotServed => (Auth, "this account may not log in"),
         Failure::TooMany { .. } => (InUse, "too many sessions or attempts, try again later"),
         Failure::Maintenance { text } => (SysTemp, text.as_str()),
+        Failure::Held => (
+            SysTemp,
+            "this mailbox is being moved, try again in a few minutes",
+        ),
         Failure::Declined { text, code, .. } => match code {
             Code::Unavailable => (SysTemp, text.as_str()),
             _ => (Auth, text.as_str()),
@@ -214,6 +219,8 @@ mod tests {
             (Failure::Credentials, "[AUTH]"),
             (Failure::PrivacyRequired, "[AUTH]"),
             (Failure::NotAllowed { text: None }, "[AUTH]"),
+            (Failure::NotServed, "[AUTH]"),
+            (Failure::Held, "[SYS/TEMP]"),
             (Failure::TooMany { limit: "per_user" }, "[IN-USE]"),
             (Failure::NoRoute, "[AUTH]"),
             (Failure::MapUnavailable { cause: why() }, "[SYS/TEMP]"),

@@ -78,6 +78,37 @@ fn logins_wait_while_their_user_is_held() {
 }
 
 #[test]
+fn a_login_that_a_hold_ends_says_so_in_the_log() {
+    let (scratch, site) = (Scratch::new(), Site::new(2));
+    let mut gateway = site.settings("memory").start(&scratch, &Pki::new(&scratch));
+    let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
+    let (status, _) = ask(admin, "POST", "/api/v1/hold", &json!({"user": "alice"}));
+    assert_eq!(status, 200);
+    let mut waiting = held_up(&site, imap, "alice");
+    // Sooner than after the two minutes it would wait.
+    let (status, _) = ask(
+        admin,
+        "DELETE",
+        "/api/v1/sessions?ip=127.0.0.1",
+        &Value::Null,
+    );
+    assert_eq!(status, 200);
+    let answer = waiting.answer();
+    assert!(
+        answer.starts_with(
+            "a NO [UNAVAILABLE] this mailbox is being moved, try again in a few minutes ("
+        ),
+        "{answer}"
+    );
+    let line = gateway.logged(&["event=login", "user=alice"]);
+    assert!(line.contains("result=UNAVAILABLE"), "{line}");
+    assert!(
+        line.contains("reason=\"the user's logins are held"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
     let (scratch, site) = (Scratch::new(), Site::new(3));
     let map = scratch.join("users.yaml");
