@@ -29,6 +29,9 @@ pub enum Failure {
     Aborted,
     /// A login before TLS where that is not allowed.
     PrivacyRequired,
+    /// A way to log in that is not offered here: a SASL mechanism, APOP. Nothing was shown that could be
+    /// right or wrong.
+    UnsupportedMechanism,
     /// An operator turned this user away; the text is for the user (`reject:` in the map).
     NotAllowed {
         /// The operator's words, if any.
@@ -177,6 +180,7 @@ impl Failure {
             Failure::Credentials
             | Failure::Aborted
             | Failure::PrivacyRequired
+            | Failure::UnsupportedMechanism
             | Failure::NotAllowed { .. }
             | Failure::NotServed
             | Failure::Declined { .. } => Side::Client,
@@ -201,6 +205,7 @@ impl Failure {
         match self {
             Failure::Credentials | Failure::Aborted | Failure::NoRoute => "AUTHENTICATIONFAILED",
             Failure::PrivacyRequired => "PRIVACYREQUIRED",
+            Failure::UnsupportedMechanism => "CANNOT",
             Failure::NotAllowed { .. } | Failure::NotServed => "AUTHORIZATIONFAILED",
             Failure::TooMany { .. } => "LIMIT",
             Failure::MapUnavailable { .. }
@@ -241,6 +246,7 @@ impl fmt::Display for Failure {
             Failure::Credentials => f.write_str("wrong name or password"),
             Failure::Aborted => f.write_str("the client gave the exchange up"),
             Failure::PrivacyRequired => f.write_str("login without TLS refused"),
+            Failure::UnsupportedMechanism => f.write_str("the mechanism is not offered"),
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
             Failure::NotServed => f.write_str("the backend does not serve this protocol"),
             Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),

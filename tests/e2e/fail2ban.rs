@@ -98,6 +98,13 @@ fn the_filter_of_the_readme_finds_each_guess_and_its_address() {
             assert!(said.starts_with("a NO [AUTHENTICATIONFAILED]"), "{said}");
             came_from.push(address);
         }
+        // A mechanism that is not offered is no guess.
+        let mut conn = Conn::plain(port);
+        conn.send(of(Version::V2, "198.51.100.2:4711"));
+        conn.text();
+        conn.send("a AUTHENTICATE CRAM-MD5\r\n");
+        conn.text();
+        gateway.logged(&["198.51.100.2", "CANNOT"]);
         // One whose name is none at all.
         let mut conn = Conn::plain(port);
         conn.send(of(Version::V2, "198.51.100.1:4711"));

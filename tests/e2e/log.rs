@@ -134,3 +134,31 @@ fn a_protocol_that_a_backend_does_not_serve_is_the_reason_in_the_log() {
         "{line}"
     );
 }
+#[test]
+fn a_mechanism_that_is_not_offered_is_an_attempt_in_the_log_and_no_guess() {
+    let scratch = Scratch::new();
+    let mut gateway = Settings::to("demo://").start(&scratch, &Pki::new(&scratch));
+    let (imap, pop3) = (gateway.ports.imap, gateway.ports.pop3);
+    for (port, words, begins) in [
+        (imap, "a AUTHENTICATE CRAM-MD5\r\n", "a NO [CANNOT] "),
+        (pop3, "AUTH CRAM-MD5\r\n", "-ERR "),
+        (
+            pop3,
+            "APOP bob c4c9334bac560ecc979e58001b3e22fb\r\n",
+            "-ERR ",
+        ),
+    ] {
+        let mut conn = Conn::plain(port);
+        conn.text();
+        conn.send(words);
+        let heard = conn.text();
+        assert!(heard.starts_with(begins), "{heard}");
+        let line = gateway.logged(&["event=login", &format!("session={}", id_of(&heard))]);
+        assert!(line.contains(" result=CANNOT "), "{line}");
+        assert!(
+            line.contains(" reason=\"the mechanism is not offered"),
+            "{line}"
+        );
+        assert!(!line.contains("c4c9"), "{line}");
+    }
+}

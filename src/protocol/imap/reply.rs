@@ -41,6 +41,7 @@ fn words(failure: &Failure) -> String {
             code_words(Code::AuthenticationFailed)
         }
         Failure::PrivacyRequired => code_words(Code::PrivacyRequired),
+        Failure::UnsupportedMechanism => "unsupported authentication mechanism",
         Failure::NotAllowed { text: own } => {
             let default = code_words(Code::AuthorizationFailed);
             return own
@@ -133,6 +134,7 @@ mod tests {
             (Failure::Credentials, "AUTHENTICATIONFAILED"),
             (Failure::NoRoute, "AUTHENTICATIONFAILED"),
             (Failure::PrivacyRequired, "PRIVACYREQUIRED"),
+            (Failure::UnsupportedMechanism, "CANNOT"),
             (Failure::NotAllowed { text: None }, "AUTHORIZATIONFAILED"),
             (Failure::NotServed, "AUTHORIZATIONFAILED"),
             (Failure::Held, "UNAVAILABLE"),

@@ -229,10 +229,7 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            self.say(format_args!(
-                "{} NO unsupported authentication mechanism",
-                tag.as_str()
-            ));
+            self.refuse(tag, Failure::UnsupportedMechanism);
             return Ok(());
         };
         let turn = exchange.start(initial);

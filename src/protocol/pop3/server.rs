@@ -231,6 +231,8 @@ impl crate::protocol::Server for Server {
         loop {
             match &mut self.talk {
                 _ if self.out.len() >= ANSWERS => {}
+                // Each is to be heard of: the next would take its place.
+                _ if self.refused.is_some() && !self.out.is_empty() => {}
                 Talk::Greeting => {
                     self.greet();
                     continue;

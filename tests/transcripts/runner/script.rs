@@ -231,6 +231,7 @@ fn read_failure(rest: &str) -> Option<Failure> {
         "Credentials" => Failure::Credentials,
         "Aborted" => Failure::Aborted,
         "PrivacyRequired" => Failure::PrivacyRequired,
+        "UnsupportedMechanism" => Failure::UnsupportedMechanism,
         "NotAllowed" => Failure::NotAllowed { text: own() },
         "NotServed" => Failure::NotServed,
         "TooMany" => Failure::TooMany { limit: "per_user" },

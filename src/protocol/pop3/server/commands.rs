@@ -18,7 +18,7 @@ impl Server {
             Ok(Command::Pass(password)) => self.pass(user, password),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial),
             Ok(Command::AuthList) => self.auth_list(),
-            Ok(Command::Apop) => self.say("-ERR APOP is not offered"),
+            Ok(Command::Apop) => self.refuse(Failure::UnsupportedMechanism),
             Ok(Command::Utf8) => {
                 self.charset = Charset::Utf8;
                 self.say("+OK UTF-8 it is");
@@ -175,7 +175,7 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            return self.say("-ERR mechanism not offered");
+            return self.refuse(Failure::UnsupportedMechanism);
         };
         let turn = exchange.start(initial);
         self.turn(exchange, turn);

@@ -177,7 +177,7 @@ fn lines_have_limits() {
         (long("PASS ", 8193), "-ERR line too long (S1)\r\n"),
         (
             long("auth ", 32 * 1024),
-            "-ERR mechanism not offered\r\n+OK bye\r\n",
+            "-ERR mechanism not offered (S1)\r\n+OK bye\r\n",
         ),
         (long("auth ", 32 * 1024 + 1), "-ERR line too long (S1)\r\n"),
     ] {
@@ -327,5 +327,33 @@ proptest! {
         for line in said(&seen).split_inclusive("\r\n") {
             prop_assert!(line.len() <= reply::LONGEST_LINE && line.is_ascii());
         }
+    }
+}
+
+/// A client may send several at once, and each is a line in the log.
+#[test]
+fn each_attempt_that_is_refused_unasked_is_told() {
+    for (channel, attempts) in [
+        (
+            Channel::Tls,
+            ["AUTH CRAM-MD5", "APOP bob c4c9", "auth NTLM"],
+        ),
+        (CLEAR, ["USER bob", "PASS secret", "AUTH PLAIN"]),
+    ] {
+        let mut server = Server::new(settings(channel));
+        assert!(matches!(server.step(), Step::Write(_)));
+        server.receive(format!("{}\r\nNOOP\r\n", attempts.join("\r\n")).as_bytes());
+        let (mut told, mut said) = (0, Vec::new());
+        loop {
+            let step = server.step();
+            told += usize::from(server.refused().is_some());
+            match step {
+                Step::Write(octets) => said.extend(octets),
+                _ => break,
+            }
+        }
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(said.matches(" (S1)\r\n").count(), attempts.len(), "{said}");
+        assert_eq!(told, attempts.len(), "{attempts:?}");
     }
 }
