@@ -8,15 +8,14 @@ use tokio::time::{Instant, timeout};
 use super::config::{Endpoint, ForwardClient, Security};
 use super::health::{By, Change};
 use super::host::Host;
-use super::login::{Patience, play};
+use super::login::{Patience, Played, play};
 use super::pool::{Greeted, Opener};
 use super::visit::{Errand, Waits, certified_name};
 use super::{Answering, Awaited, Backend, Connected, Dialogue, Request};
-use crate::net::Stream;
 use crate::protocol::sasl;
 use crate::protocol::{
     Client, Code, Credentials as Shown, Failure, HostLogin, Origin, Protocol, StartTls, UserName,
-    Welcome, imap,
+    imap,
 };
 use crate::state::{Claim, Claimed, Pass, Place};
 
@@ -99,7 +98,11 @@ impl Backend {
             }
         };
         match played {
-            Ok((stream, welcome)) => {
+            Ok(Played {
+                stream,
+                welcome,
+                until,
+            }) => {
                 host.gate.answered();
                 let change = host.reached(endpoint.protocol, By::Login);
                 self.report(host, endpoint.protocol, change, None);
@@ -119,6 +122,7 @@ impl Backend {
                     speaks: endpoint.protocol,
                     welcome,
                     seat,
+                    until,
                 })
             }
             Err((failure, credentials)) => {
@@ -200,7 +204,7 @@ impl Backend {
         endpoint: &Endpoint,
         login: &HostLogin,
         dialogue: &mut Heard<'_>,
-    ) -> Option<Result<(Stream, Welcome), (Failure, Credentials)>> {
+    ) -> Option<Result<Played, (Failure, Credentials)>> {
         if endpoint.protocol != Protocol::Imap || login.behind.is_empty() {
             return None;
         }

@@ -29,17 +29,26 @@ pub(super) struct Patience {
     pub(super) login: Duration,
 }
 
+/// A conversation that was played to its end.
+pub(super) struct Played {
+    /// As it is then: upgraded, if so asked.
+    pub(super) stream: Stream,
+    pub(super) welcome: Welcome,
+    /// When the time for the login would have been over.
+    pub(super) until: Instant,
+}
+
 /// TLS for an upgrade: the settings, and the host's name.
 pub(super) type Upgrade<'a> = Option<(&'a HostTls, &'a str)>;
 
-/// Plays the conversation to its end. The stream comes back as it then is: upgraded, if so asked.
+/// Plays the conversation to its end.
 pub(super) async fn play(
     mut stream: Stream,
     client: &mut dyn Client,
     patience: Patience,
     upgrade: Upgrade<'_>,
     dialogue: &mut dyn Dialogue,
-) -> Result<(Stream, Welcome), Failure> {
+) -> Result<Played, Failure> {
     let mut chunk = Vec::with_capacity(READ_CHUNK);
     let mut deadline = patience.greeting;
     let mut greeted = false;
@@ -97,7 +106,13 @@ pub(super) async fn play(
                 let answer = timeout(ANSWER.min(left / 2), dialogue.exchange(challenge)).await;
                 client.answer(answer.unwrap_or(Answer::Abort));
             }
-            HostStep::Done(welcome) => return Ok((stream, *welcome)),
+            HostStep::Done(welcome) => {
+                return Ok(Played {
+                    stream,
+                    welcome: *welcome,
+                    until: deadline,
+                });
+            }
             HostStep::Failed(failure) => return Err(failure),
         }
     }
@@ -150,7 +165,7 @@ mod tests {
             &mut Nobody,
         )
         .await;
-        (played.map(|it| it.1), begin.elapsed().as_secs())
+        (played.map(|it| it.welcome), begin.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,11 +96,11 @@ impl Backend {
             Err(_) => Err(Failure::TimedOut { state }),
         };
         match (visited, turn) {
-            (Ok((stream, _)), turn) => {
+            (Ok(played), turn) => {
                 if turn.is_some() {
                     self.account_accepted(host);
                 }
-                leave(stream, endpoint.protocol).await;
+                leave(played.stream, endpoint.protocol).await;
                 Ok(())
             }
             (

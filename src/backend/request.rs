@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Seat;
 use crate::net::Stream;
 use crate::protocol::sasl;
@@ -74,6 +76,8 @@ pub struct Connected {
     pub welcome: Welcome,
     /// The session's place on the host: keep it as long as the session lives.
     pub seat: Seat,
+    /// When the time for the login is over, where more belongs to it than the host's yes.
+    pub until: Instant,
 }
 
 /// A login that failed, and on which host, if one was chosen.

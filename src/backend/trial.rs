@@ -120,8 +120,8 @@ impl Backend {
         let visit = self.visit(host, endpoint, errand, waits, &mut nobody);
         let visited = timeout(most, visit).await;
         let visited = visited.map_err(|_| Failure::TimedOut { state })?;
-        let (stream, _) = visited.map_err(|(failure, _)| failure)?;
-        leave(stream, endpoint.protocol).await;
+        let played = visited.map_err(|(failure, _)| failure)?;
+        leave(played.stream, endpoint.protocol).await;
         Ok(said(&host.known.greeting(endpoint.protocol)))
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt::{Credentials, starttls, unpredictable};
 use super::config::{Config, Endpoint, ForwardClient, Security, Target};
 use super::host::Host;
-use super::login::{Patience, play};
+use super::login::{Patience, Played, play};
 use super::{Backend, Dialogue, dial};
 use crate::demo;
 use crate::net::Stream;
 use crate::protocol::proxy_header::{self, Version};
-use crate::protocol::{Client, Failure, HostLogin, Origin, Protocol, Welcome, imap, pop3};
+use crate::protocol::{Client, Failure, HostLogin, Origin, Protocol, imap, pop3};
 
 /// Buffer between the gateway and the built-in store, each way.
 const DEMO_BUFFER: usize = 64 * 1024;
@@ -28,7 +28,7 @@ impl Backend {
         errand: Errand<'_>,
         waits: Waits,
         dialogue: &mut dyn Dialogue,
-    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+    ) -> Result<Played, (Failure, Credentials)> {
         let (starttls, seed) = (starttls(endpoint), unpredictable());
         match endpoint.protocol {
             Protocol::Imap => {
@@ -67,7 +67,7 @@ impl Backend {
         origin: Option<&Origin>,
         waits: Waits,
         dialogue: &mut dyn Dialogue,
-    ) -> Result<(Stream, Welcome), (Failure, Credentials)> {
+    ) -> Result<Played, (Failure, Credentials)> {
         let kept = |failure| (failure, Credentials::Kept);
         let late = |state| move |_| Failure::TimedOut { state };
         let mut stream = match &endpoint.target {

@@ -307,10 +307,13 @@ impl Session<'_> {
                         Some((lease, entered.map_err(|_| in_use)?))
                     }
                 };
-                let wait = target.config().login_timeout;
                 let welcome = &mut connected.welcome;
+                let wait = time::left(connected.until);
                 let opened = translate::open(connected.stream, welcome, opening, wait).await;
-                if matches!(opened, Err(Failure::TimedOut { state }) if state == translate::BURST) {
+                let stuck =
+                    matches!(opened, Err(Failure::TimedOut { state }) if state == translate::BURST);
+                // A host that was slow before may be just that.
+                if stuck && wait >= target.config().login_timeout / 2 {
                     // The next time it is given one command at a time.
                     connected.seat.host().lost_burst();
                 }

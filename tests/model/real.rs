@@ -134,6 +134,19 @@ impl Real {
         real
     }
 
+    /// With clients that speak POP3, and hosts that speak IMAP all the same.
+    pub(crate) fn with_pop3_clients() -> Self {
+        let mut real = Real::new();
+        Arc::get_mut(&mut real.front).unwrap().protocol = Protocol::Pop3;
+        real
+    }
+
+    /// Whether a host is given one command at a time.
+    pub(crate) fn loses_bursts(&self, host: usize) -> bool {
+        let backend = self.gateway.backends.get(&format!("b{host}")).unwrap();
+        backend.host(&format!("host{host}")).unwrap().loses_bursts()
+    }
+
     /// How many connections are counted now.
     pub(crate) fn connections(&self) -> usize {
         self.settle();
@@ -271,7 +284,11 @@ impl Real {
             tokio::spawn(gatepost::session::run(arrival, front, gateway));
             line(&mut stream).await
         });
-        assert!(greeting.starts_with("* OK "), "{greeting}");
+        let ready = match self.front.protocol {
+            Protocol::Imap => "* OK ",
+            Protocol::Pop3 => "+OK ",
+        };
+        assert!(greeting.starts_with(ready), "{greeting}");
         self.clients[client] = Some(stream);
         Came::Greeted
     }
@@ -450,10 +467,19 @@ impl Hosts {
                 (Mood::Stuck, true) => continue,
                 (Mood::ClosesAtLogin, true) => return Ok(()),
                 (Mood::Unavailable, true) => format!("{tag} NO [UNAVAILABLE] later\r\n"),
-                (_, true) if right => format!("{tag} OK in\r\n"),
+                (Mood::Drowsy(_), false) if !line.contains(" SELECT ") => continue,
+                (Mood::Drowsy(_), false) => {
+                    format!("* 1 EXISTS\r\n* OK [UIDVALIDITY 7]\r\n{tag} OK [READ-WRITE] open\r\n")
+                }
+                (_, true) if right => {
+                    if let Mood::Drowsy(takes) = mood {
+                        sleep(takes).await;
+                    }
+                    format!("{tag} OK in\r\n")
+                }
                 (_, true) => {
                     if mood == Mood::Slow {
-                        tokio::time::sleep(SLOW).await;
+                        sleep(SLOW).await;
                     }
                     format!("{tag} NO no such user at host{host}\r\n")
                 }

@@ -71,6 +71,8 @@ pub(crate) enum Mood {
     Hasty,
     /// It takes its time to refuse a password.
     Slow,
+    /// It takes so long to let its user in, opens a mailbox of one message and says nothing more.
+    Drowsy(Duration),
 }
 
 /// What a client is told, and after how long.
@@ -284,7 +286,8 @@ impl Reference {
                 at_once("UNAVAILABLE")
             }
             Mood::Mute => Err(("UNAVAILABLE", GREETING)),
-            Mood::Stuck => Err(("UNAVAILABLE", HOST_LOGIN)),
+            // As a POP3 client sees it, who is let in when the maildrop is open.
+            Mood::Stuck | Mood::Drowsy(_) => Err(("UNAVAILABLE", HOST_LOGIN)),
             Mood::Smtp | Mood::Preauth | Mood::Hasty => at_once("SERVERBUG"),
         }
     }

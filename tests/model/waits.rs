@@ -225,3 +225,30 @@ fn what_strangers_wait_for_is_the_hosts_own_time() {
     real.hears(0, "a NO [AUTHENTICATIONFAILED] ");
     assert_eq!(stranger_waits(&mut real), SLOW);
 }
+
+/// A POP3 client of a mailbox is let in when that is open, and by then `login_timeout` is over at the latest;
+/// a host that let it in with the last of that has a moment more.
+#[test]
+fn a_mailbox_is_open_in_the_time_that_a_login_has() {
+    let millis = Duration::from_millis;
+    for (takes, answered, suspected) in [
+        (millis(8000), millis(10_000), false),
+        (millis(9900), millis(10_900), false),
+        // Silence tells that a host loses commands where it had time to break it.
+        (millis(1000), millis(10_000), true),
+    ] {
+        let mut real = Real::with_pop3_clients();
+        real.does(&Action::Mood(0, Mood::Drowsy(takes)));
+        real.does(&Action::Connect(0));
+        let begun = real.now();
+        real.says(0, "USER User0@Model.example\r\nPASS secret-of-0-\r\n");
+        real.hears(0, "-ERR [SYS/TEMP] ");
+        let took = real.now() - begun;
+        assert!(
+            (answered..answered + millis(100)).contains(&took),
+            "{takes:?}: {took:?}"
+        );
+        assert_eq!(real.loses_bursts(0), suspected, "{takes:?}");
+        assert_eq!(real.sessions(0), (0, 0));
+    }
+}

@@ -18,6 +18,15 @@ const LATE: Failure = Failure::TimedOut {
 /// How often is looked whether a host still judges a login whose time is over.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long a mailbox may take to open at least: a host that let its user in with the last of the login's
+/// time is not cut off with its next answer on the way.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// What is left of a host's time for a login, to open the mailbox in.
+pub(super) fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now()).max(LEAST)
+}
+
 impl Session<'_> {
     /// Goes on with a part of an attempt until then, or until the session is asked to end, unless a host is
     /// judging it just then. What the part had taken is given back where it is cut off.
