@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "model/checked.rs"]
+mod checked;
 #[path = "model/parting.rs"]
 mod parting;
 #[path = "model/places.rs"]

@@ -9,7 +9,7 @@ mod passwords;
 mod scheme;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,10 @@ pub struct Authenticator {
     stamp: Mutex<Option<Stamp>>,
     turns: Arc<Semaphore>,
 }
+
+/// That a password was found right, by one version of the file.
+#[derive(Debug)]
+pub struct Verified(Weak<Table>);
 
 /// What a look at the file found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +91,12 @@ impl Authenticator {
     /// # Errors
     /// [`Failure::Credentials`]; [`Failure::TooMany`] if its turn did not come in time;
     /// [`Failure::MapUnavailable`] if the check itself came to no end.
-    pub async fn check(&self, name: &UserName, password: &Secret) -> Result<(), Failure> {
+    pub async fn check(&self, name: &UserName, password: &Secret) -> Result<Verified, Failure> {
         let limit = "authenticate";
         let turn = timeout(QUEUE, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| Failure::TooMany { limit })?;
         let table = self.table.load_full();
+        let verified = Verified(Arc::downgrade(&table));
         let (name, password) = (name.clone(), password.clone());
         let checked = spawn_blocking(move || {
             // Kept by the thread: a login that is given up meanwhile frees no turn.
@@ -99,7 +104,7 @@ impl Authenticator {
             table.verify(&name, password.reveal())
         });
         match checked.await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(verified),
             Ok(false) => Err(Failure::Credentials),
             Err(error) => Err(Failure::MapUnavailable {
                 cause: format!("the password could not be checked: {error}"),
@@ -107,11 +112,16 @@ impl Authenticator {
         }
     }
 
+    /// Whether a password that was found right still is, as far as is known without another check.
+    pub fn stands(&self, verified: &Verified) -> bool {
+        std::ptr::eq(verified.0.as_ptr(), Arc::as_ptr(&self.table.load()))
+    }
+
     /// How the login of a user ends who has nowhere to go: as late as [`check`](Self::check), and in the
     /// same words as others where that finds nothing out.
     pub async fn check_in_vain(&self, name: &UserName, password: &Secret) -> Failure {
         match self.check(name, password).await {
-            Ok(()) | Err(Failure::Credentials) => Failure::NoRoute,
+            Ok(_) | Err(Failure::Credentials) => Failure::NoRoute,
             Err(failure) => failure,
         }
     }
@@ -202,7 +212,7 @@ mod tests {
 
     async fn check(who: &Authenticator, user: &str, password: &str) -> Result<(), Failure> {
         let (user, password) = shown(user, password);
-        who.check(&user, &password).await
+        who.check(&user, &password).await.map(drop)
     }
 
     #[tokio::test]
@@ -234,6 +244,21 @@ mod tests {
         std::fs::remove_file(&who.file).unwrap();
         assert!(matches!(who.refresh(), Some(Change::Refused(_))));
         assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_was_found_right_stands_as_long_as_the_file() {
+        let who = authenticator("stands", &format!("alice:{BCRYPT}\n"));
+        let (user, password) = shown("alice", "tanstaaf");
+        let found = who.check(&user, &password).await.unwrap();
+        assert!(who.stands(&found));
+        file("stands", "bob:{BLF\n");
+        assert!(matches!(who.refresh(), Some(Change::Refused(_))));
+        assert!(who.stands(&found));
+        file("stands", &format!("bob:{BCRYPT}\n"));
+        assert_eq!(who.refresh(), Some(Change::Swapped));
+        assert!(!who.stands(&found));
+        assert!(who.check(&user, &password).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
+use super::authenticate::Verified;
 use super::converse::Asked;
 use super::registry::LoggedIn;
 use super::way::{Patience, Way};
@@ -86,7 +87,7 @@ pub(super) struct Tls {
     pub(super) server_name: Option<Box<str>>,
 }
 
-/// What is known of an attempt so far, for the log.
+/// What is known of an attempt so far, most of it for the log.
 #[derive(Default)]
 struct Facts {
     backend: Option<String>,
@@ -98,6 +99,8 @@ struct Facts {
     /// The same under the name that was typed, where a lookup service was asked and the user has
     /// another.
     typed: Option<limits::Try>,
+    /// That its password was found right here.
+    verified: Option<Verified>,
     /// How long its user was held.
     held: Duration,
     /// Why the session is over before the attempt came to its end.
@@ -242,7 +245,7 @@ impl Session<'_> {
         };
         // Judged here: to its end, as strangers' passwords are, which are checked in vain.
         client.awaits(Awaited::Judge);
-        let checked = self.authenticate(login, target).await;
+        let checked = self.authenticate(login, target, &mut facts.verified).await;
         client.awaits(Awaited::Turn);
         checked.map_err(refused)?;
         let settings = &target.config().pop3;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use gatepost::net::{Peer, Stream};
 use gatepost::observe::{SessionIds, metrics};
 use gatepost::protocol::{ClearLogin, Farewell, Protocol, UserName};
 use gatepost::session::registry::Filter;
-use gatepost::session::{Arrival, Certificates, Front, Gateway, Registry};
+use gatepost::session::{
+    Arrival, Authenticator, Certificates, Front, Gateway, Registry, authenticate,
+};
 use gatepost::state::State;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::runtime::Runtime;
@@ -74,6 +77,7 @@ impl Real {
     pub(crate) fn with_settings(change: impl Fn(&str) -> String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
+            .max_blocking_threads(1)
             .start_paused(true)
             .build()
             .unwrap();
@@ -85,8 +89,9 @@ impl Real {
         let (settings, here) = (change(SETTINGS), Path::new("/"));
         let (config, _) =
             Config::parse(Path::new("proxy.yaml"), &settings, here, &|_| None).unwrap();
-        let reached = hosts.clone();
+        let (reached, state) = (hosts.clone(), State::memory());
         let around = Surroundings {
+            state: state.clone(),
             inside: Some(Inside::new(move |host, _| reached.dial(host))),
             ..Surroundings::default()
         };
@@ -100,7 +105,7 @@ impl Real {
             tables: Arc::default(),
             registry: Arc::new(Registry::default()),
             maildrops: Arc::default(),
-            state: State::memory(),
+            state,
             ids: Arc::new(SessionIds::new()),
             metrics: Arc::new(metrics::Gateway::new()),
             backend_metrics: BTreeMap::new(),
@@ -145,6 +150,21 @@ impl Real {
     pub(crate) fn loses_bursts(&self, host: usize) -> bool {
         let backend = self.gateway.backends.get(&format!("b{host}")).unwrap();
         backend.host(&format!("host{host}")).unwrap().loses_bursts()
+    }
+
+    /// With a gateway that looks passwords up in this file.
+    pub(crate) fn checks_passwords(&mut self, passwords: &Path) {
+        let passwords = passwords.to_owned();
+        let checks = Authenticator::new(authenticate::Config { passwords }).unwrap();
+        let gateway = Arc::get_mut(&mut self.gateway).unwrap();
+        gateway.authenticate = Some(Arc::new(checks));
+    }
+
+    /// From now on no password can be checked, until what this gives is dropped.
+    pub(crate) fn can_check_nothing(&self) -> Sender<()> {
+        let (ends, wait) = channel();
+        self.runtime.spawn_blocking(move || wait.recv());
+        ends
     }
 
     /// How many connections are counted now.

@@ -6,6 +6,7 @@ use crate::backend::Backend;
 use crate::protocol::{Credentials, Failure, Login};
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
+use crate::session::authenticate::Verified;
 use crate::session::{Certificates, Session, limits};
 
 impl Session<'_> {
@@ -106,18 +107,23 @@ impl Session<'_> {
     }
 
     /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host
-    /// before.
+    /// before. Done once, however often the login's way changes, unless the passwords do.
     pub(super) async fn authenticate(
         &self,
         login: &Login,
         target: &Backend,
+        verified: &mut Option<Verified>,
     ) -> Result<(), Failure> {
         match (&login.credentials, &self.gateway.authenticate) {
             // The certificate was verified in the handshake, and the name is the one in it.
             (Credentials::Certificate, _) => Ok(()),
             (Credentials::Password(password), Some(authenticator)) => {
-                let name = self.gateway.router.full_name(&login.user);
-                authenticator.check(&name, password).await
+                let stands = |it: &Verified| authenticator.stands(it);
+                if !verified.as_ref().is_some_and(stands) {
+                    let name = self.gateway.router.full_name(&login.user);
+                    *verified = Some(authenticator.check(&name, password).await?);
+                }
+                Ok(())
             }
             // Nothing here can tell whether these are good, and a host that lets a master in would
             // not ask. They are not offered either.
