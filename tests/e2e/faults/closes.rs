@@ -39,6 +39,10 @@ pub(super) fn all() -> Vec<Fault> {
             (How::Reset, "RST"),
             (How::Silence, "silence"),
         ] {
+            // As below: the host's silence is waited for.
+            if matches!((state.name, how), (TRANSLATED_MESSAGE, How::Silence)) {
+                continue;
+            }
             all.push(by_client(state, how, word));
         }
     }
@@ -74,6 +78,8 @@ fn pop3_in(doors: &Doors, user: &str) -> Talk {
         .hear()
         .hear()
 }
+
+const TRANSLATED_MESSAGE: &str = "POP3 from IMAP, while a message comes";
 
 const STATES: &[State] = &[
     State {
@@ -161,6 +167,58 @@ const STATES: &[State] = &[
         name: "IMAP, while a FETCH comes",
         host: Host::Imap("BODY"),
         reach: |doors, user| imap_in(doors, user).send("b UID FETCH 1 BODY[]\r\n").hear(),
+        waits: true,
+    },
+    State {
+        name: "IMAP over TLS, logged in",
+        host: Host::Imap("never"),
+        reach: |doors, user| {
+            Talk::tls(doors.ports.imaps)
+                .send(format!("a LOGIN {user} {WRONG}\r\n"))
+                .answer()
+        },
+        waits: false,
+    },
+    State {
+        name: "POP3, greeted",
+        host: Host::Imap("never"),
+        reach: |doors, _| Talk::greeted(doors.ports.pop3),
+        waits: false,
+    },
+    State {
+        name: "POP3, at a challenge",
+        host: Host::Imap("never"),
+        reach: |doors, _| {
+            Talk::greeted(doors.ports.pop3)
+                .send("AUTH PLAIN\r\n")
+                .hear()
+        },
+        waits: false,
+    },
+    State {
+        name: "POP3, behind STLS",
+        host: Host::Imap("never"),
+        reach: |doors, _| {
+            Talk::greeted(doors.ports.pop3_strict)
+                .send("STLS\r\n")
+                .hear()
+        },
+        waits: false,
+    },
+    State {
+        name: "POP3, while the host decides",
+        host: Host::Imap("LOGIN"),
+        reach: |doors, user| {
+            Talk::greeted(doors.ports.pop3)
+                .send(format!("USER {user}\r\nPASS {WRONG}\r\n"))
+                .hear()
+        },
+        waits: true,
+    },
+    State {
+        name: TRANSLATED_MESSAGE,
+        host: Host::Imap("BODY"),
+        reach: |doors, user| pop3_in(doors, user).send("RETR 1\r\n").hear(),
         waits: true,
     },
     State {
