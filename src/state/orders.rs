@@ -2,7 +2,7 @@
 //! replica and every restart comes to the same. What a later build may add to one of them is passed over:
 //! gateways of two builds share a store while they are exchanged. A file has a format of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,32 @@ impl Orders {
         }
     }
 
+    /// Each name means the move of this key from now on, and no other name means any.
+    pub(super) fn set_names(&mut self, names: HashMap<Owner, Owner>) {
+        self.names = names;
+    }
+
+    /// Every move; of several of a name the one that it means is the last.
+    fn moves_in_order(&self) -> Vec<(&Owner, &Move)> {
+        let meant: HashSet<&Owner> = self.names.values().collect();
+        let (mut last, mut moves): (Vec<_>, Vec<_>) =
+            { self.moves.iter() }.partition(|(owner, _)| meant.contains(owner));
+        last.sort_unstable_by_key(|(owner, _)| *owner);
+        moves.sort_unstable_by_key(|(owner, _)| *owner);
+        moves.extend(last);
+        moves
+    }
+
+    /// The names that operators moved somebody by and that mean no move any more: they go by the map.
+    pub(super) fn by_map(&self) -> BTreeSet<Owner> {
+        // As a rule each move has a name of its own, and that means it.
+        if self.names.len() == self.moves.len() {
+            return BTreeSet::new();
+        }
+        let named = self.moves.values().filter_map(|moved| named(&moved.user));
+        named.filter(|it| !self.names.contains_key(it)).collect()
+    }
+
     /// The move of a user, under one of the keys it has, and that key.
     pub fn moved(&self, owner: &Owner, named: &Owner) -> Option<(&Owner, &Move)> {
         let found = self.moves.get_key_value(owner);
@@ -209,9 +235,10 @@ impl Orders {
         })
     }
 
-    /// The steps that lead here from nothing.
+    /// The steps that lead here from nothing, but for the names that [go by the map](Self::by_map).
     pub(super) fn changes(&self) -> Vec<Change> {
-        let moves = { self.moves.iter() }.map(|(o, m)| Change::Move(o.clone(), m.clone()));
+        let moves = self.moves_in_order().into_iter();
+        let moves = moves.map(|(o, m)| Change::Move(o.clone(), m.clone()));
         let drains = { self.drains.iter() }.map(|(p, d)| Change::Drain(p.clone(), *d));
         let weights = { self.weights.iter() }.map(|(p, w)| Change::Weight(p.clone(), *w));
         let holds = { self.holds.iter() }.map(|(o, h)| Change::Hold(o.clone(), h.clone()));
@@ -221,8 +248,6 @@ impl Orders {
     /// As a text, from which [`read`](Self::read) makes the same again. Holds of moves under way are
     /// not in it: a move that was cut off by the end of the process holds nobody.
     pub fn write(&self) -> Vec<u8> {
-        let mut moves: Vec<_> = self.moves.iter().collect();
-        moves.sort_unstable_by_key(|(owner, _)| *owner);
         let holds = self.holds.iter().filter(|(_, hold)| hold.until.is_none());
         let operators = |hold: &Hold| Hold {
             of: None,
@@ -234,7 +259,8 @@ impl Orders {
         holds.sort_unstable_by_key(|(owner, _)| *owner);
         let kept = Kept {
             gatepost_state: FORMAT,
-            moves,
+            moves: self.moves_in_order(),
+            by_map: self.by_map(),
             drains: self.drains.iter().collect(),
             weights: self.weights.iter().collect(),
             holds,
@@ -263,6 +289,7 @@ impl Orders {
         for change in moves.chain(drains).chain(weights).chain(holds) {
             orders.apply(change);
         }
+        orders.names.retain(|named, _| !kept.by_map.contains(named));
         Ok(orders)
     }
 }
@@ -275,7 +302,11 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 struct Kept<O, P, M, D, W, H> {
     gatepost_state: u32,
+    /// Each takes its name from those before.
     moves: Vec<(O, M)>,
+    /// Names of moves that mean none of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    by_map: BTreeSet<Owner>,
     drains: Vec<(P, D)>,
     weights: Vec<(P, W)>,
     holds: Vec<(O, H)>,

@@ -112,7 +112,7 @@ elseif verb == 'clear' then
 elseif verb == 'order' or verb == 'heal' then
   if verb == 'heal' then
     -- From a gateway that has seen more than is there: the store came back without its data, or with older.
-    local seen = table.remove(ARGV, 2)
+    local seen = ARGV[2]
     if tonumber(redis.call('GET', p .. ':seq') or '0') >= tonumber(seen) then return { 'no' } end
     redis.call('SET', p .. ':seq', seen)
     -- What was taken back since is not to come back with it.
@@ -155,6 +155,8 @@ elseif verb == 'order' or verb == 'heal' then
       redis.call('HSET', p .. ':' .. kind, field, value)
     end
   end
+  -- A number of which nothing is told: whoever has not put this there reads all of it.
+  if verb == 'heal' then return { 'ok', tostring(redis.call('INCR', p .. ':seq')) } end
   return { 'ok', tostring(tell(ARGV[2])) }
 
 elseif verb == 'beat' then
@@ -191,7 +193,7 @@ elseif verb == 'join' or verb == 'orders' then
     end
   end
   local answer = { redis.call('GET', p .. ':seq') or '0' }
-  for _, kind in ipairs({ 'moves', 'drains', 'weights', 'holds' }) do
+  for _, kind in ipairs({ 'moves', 'names', 'drains', 'weights', 'holds' }) do
     local all = redis.call('HGETALL', p .. ':' .. kind)
     for i = 1, #all, 2 do
       answer[#answer + 1] = kind

@@ -12,7 +12,7 @@ use super::owner::{Owner, Pass, Place};
 use super::redis::{AGAIN, Away, BEAT, LIFE, Link, Redis};
 use super::{Change, State};
 use crate::observe::metrics;
-use written::{entry, written};
+use written::{entries, written};
 
 pub(super) use heard::Heard;
 pub(super) use written::{parse, read};
@@ -174,18 +174,14 @@ impl State {
         if seq < *seen {
             // The store came back without its data, or with older: what is known here is put there again,
             // before anything is ordered by this link.
-            let changes = self.orders().changes();
-            let told = serde_json::to_string(&Told::Orders(changes.clone())).unwrap_or_default();
-            let mut args = vec!["heal".to_owned(), seen.to_string(), told];
-            args.extend(changes.iter().flat_map(entry));
-            match redis.ask_long(&link, &args).await {
-                Ok(answer) if answer.first().is_some_and(|word| word == "ok") => {
-                    seq = *seen;
-                    self.heard.read(seq, || {});
-                }
-                // Away; or another gateway was first: what it put there is asked for.
-                Ok(_) | Err(Away) => return,
-            }
+            let mut args = vec!["heal".to_owned(), seen.to_string()];
+            args.extend(entries(&self.orders()));
+            let answer = redis.ask_long(&link, &args).await.unwrap_or_default();
+            let number = answer.get(1).and_then(|number| number.parse().ok());
+            // Away; or another gateway was first: what it put there is asked for.
+            let Some(number) = number else { return };
+            seq = number;
+            self.heard.read(seq, || {});
         } else {
             self.heard.read(seq, || self.go_by(orders));
         }

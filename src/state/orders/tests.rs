@@ -73,6 +73,44 @@ fn what_is_written_is_read_again() {
     );
 }
 
+/// Moves of one name, which the map led to one owner and then to another.
+#[test]
+fn which_move_a_name_means_is_read_again() {
+    let mut orders = Orders::default();
+    let typed = Owner::named(&user("alice"));
+    let owner = |backend: &str| Owner::new(backend, &user("alice"));
+    let read_again = |orders: &Orders| {
+        let text = orders.write();
+        let again = Orders::read(&text).unwrap();
+        assert_eq!(&again, orders);
+        assert_eq!(again.write(), text);
+        String::from_utf8(text).unwrap()
+    };
+    let found = |orders: &Orders| {
+        let found = orders.moved(&owner("elsewhere"), &typed);
+        found.map(|(_, moved)| moved.version)
+    };
+    for (from, version) in [("old", 40), ("new", 50), ("most", 60)] {
+        orders.apply(Change::Move(owner(from), moved("alice", "spare", version)));
+        assert_eq!(found(&orders), Some(version));
+        let text = read_again(&orders);
+        assert!(!text.contains("by_map"), "{text}");
+    }
+    // The name goes by the map again, the others keep their moves.
+    orders.apply(Change::Unmove(owner("most")));
+    assert_eq!((found(&orders), orders.moves().len()), (None, 2));
+    read_again(&orders);
+    orders.apply(Change::Move(
+        Owner::new("old", &user("bob")),
+        moved("bob", "new", 70),
+    ));
+    read_again(&orders);
+    orders.apply(Change::Unmove(owner("old")));
+    orders.apply(Change::Unmove(owner("new")));
+    let text = read_again(&orders);
+    assert!(!text.contains("by_map"), "{text}");
+}
+
 #[test]
 fn holds_of_moves_end_by_themselves() {
     let mut orders = Orders::default();

@@ -1,5 +1,7 @@
 //! How places and orders are written in the shared store, and read from it.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::super::orders::{self, Orders};
@@ -52,6 +54,16 @@ pub(super) fn entry(change: &Change) -> [String; 4] {
     [kind.to_owned(), field, value, name]
 }
 
+/// All orders as the script takes them, for a store that has none.
+pub(super) fn entries(orders: &Orders) -> Vec<String> {
+    let changes = orders.changes();
+    let by_map = orders.by_map().into_iter().map(|named| {
+        let named = named.as_str().to_owned();
+        ["names".to_owned(), named, String::new(), String::new()]
+    });
+    changes.iter().map(entry).chain(by_map).flatten().collect()
+}
+
 /// That a user stands as it does here, as the script takes it beside the changes.
 pub(super) fn as_seen(orders: &Orders, owner: &Owner) -> [String; 4] {
     let hold = orders.last_hold(owner).map(held).unwrap_or_default();
@@ -69,7 +81,7 @@ pub(in super::super) fn parse(answer: &[String]) -> Result<(u64, Orders), String
     let damaged = || "what is stored there is not ours, or damaged".to_owned();
     let (seq, entries) = answer.split_first().ok_or_else(damaged)?;
     let seq = seq.parse().map_err(|_| damaged())?;
-    let mut orders = Orders::default();
+    let (mut orders, mut names) = (Orders::default(), HashMap::new());
     for entry in entries.chunks(3) {
         let [kind, field, value] = entry else {
             return Err(damaged());
@@ -81,6 +93,11 @@ pub(in super::super) fn parse(answer: &[String]) -> Result<(u64, Orders), String
             .map_or(value.as_str(), |(_, json)| json);
         let bad = |error: serde_json::Error| format!("what is stored there is damaged: {error}");
         orders.apply(match kind.as_str() {
+            // The moves come in no order, so that they do not tell it.
+            "names" => {
+                names.insert(owner(), Owner::from_key(value));
+                continue;
+            }
             "moves" => Change::Move(owner(), serde_json::from_str(json).map_err(bad)?),
             "drains" => Change::Drain(place()?, serde_json::from_str(json).map_err(bad)?),
             "weights" => Change::Weight(place()?, serde_json::from_str(json).map_err(bad)?),
@@ -88,6 +105,7 @@ pub(in super::super) fn parse(answer: &[String]) -> Result<(u64, Orders), String
             _ => return Err(damaged()),
         });
     }
+    orders.set_names(names);
     Ok((seq, orders))
 }
 

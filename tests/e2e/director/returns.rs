@@ -1,6 +1,10 @@
 //! What gateways of a site make of a Redis that comes back with old data, and of one that they alone could
 //! not reach for a while.
 
+use gatepost::protocol::UserName;
+use gatepost::state::{Change, Claimed, Move, Owner, Pass, Place, State};
+use tokio::runtime::Runtime;
+
 use super::other::Other;
 use super::store::{Link, REDIS, Redis, Way, in_some_try, link_is};
 use super::*;
@@ -57,6 +61,82 @@ fn a_redis_that_comes_back_with_old_data_revives_nothing() {
         drop(Client::logged_in(gateway.ports.imap, "alice"));
     }
     assert_eq!(*site.census.torn.lock().unwrap(), Vec::<String>::new());
+}
+
+/// Which of several moves a name means is what the last order of it left, whoever reads the store later; and
+/// so it is where the store lost all and was told anew.
+#[test]
+fn a_name_that_goes_by_the_map_again_does_so_for_gateways_that_come_later() {
+    needs!(REDIS);
+    in_some_try(|| {
+        let scratch = Scratch::new();
+        let mut redis = Redis::start(&scratch);
+        let (config, runtime) = (redis.state(), Runtime::new().unwrap());
+        let gateway = || {
+            let state = State::open(&config).unwrap();
+            runtime.block_on(state.start());
+            state
+        };
+        let user = |name: &str| UserName::new(name.as_bytes()).unwrap();
+        let moved = |backend: &str, name: &str, version| {
+            let moved = Move {
+                user: name.into(),
+                backend: "there".into(),
+                host: None,
+                since: 0,
+                version,
+            };
+            Change::Move(Owner::new(backend, &user(name)), moved)
+        };
+        let first = gateway();
+        let mut all = Vec::new();
+        // Some of many are certain to be read in another order than they were given in.
+        for n in 0..20 {
+            let (alice, bob) = (format!("alice{n}"), format!("bob{n}"));
+            all.extend(["one", "two", "three"].map(|from| moved(from, &alice, 40)));
+            all.extend([moved("three", &bob, 40), moved("two", &bob, 50)]);
+            all.push(Change::Unmove(Owner::new("three", &user(&alice))));
+        }
+        if runtime.block_on(first.order(all)).is_err() {
+            return false;
+        }
+        // How a login of each that the map leads to a fourth backend is let in, with the move it goes by.
+        let judged = |state: &Arc<State>| {
+            for n in 0..20 {
+                for (name, version) in [(format!("alice{n}"), 0), (format!("bob{n}"), 50)] {
+                    let mut pass = Pass::plain("four", &user(&name));
+                    let orders = state.orders();
+                    let way = orders.moved(&pass.owner, &pass.named);
+                    pass.moved = way.map_or(0, |(_, moved)| moved.version);
+                    drop(orders);
+                    assert_eq!(pass.moved, version, "{name}");
+                    let place = Place::new("there", "h");
+                    let claimed = runtime.block_on(state.claim(&pass, &place));
+                    let changed = matches!(claimed, Claimed::Changed);
+                    assert!(!changed, "{name}: the store says otherwise");
+                    runtime.block_on(async { drop(claimed) });
+                }
+            }
+        };
+        judged(&first);
+        let second = gateway();
+        if first.trouble().is_some() || second.trouble().is_some() {
+            return false;
+        }
+        judged(&second);
+        drop(second);
+        redis.stop();
+        wait_for("it to miss it", || first.trouble().is_some());
+        redis.again();
+        wait_for("it to be back", || first.trouble().is_none());
+        judged(&first);
+        let third = gateway();
+        if first.trouble().is_some() || third.trouble().is_some() {
+            return false;
+        }
+        judged(&third);
+        true
+    });
 }
 
 /// Who was moved meanwhile is asked to leave as soon as the gateway hears of it.
