@@ -17,7 +17,7 @@ use crate::backend::HostNow;
 use crate::backend::config::Config as Backend;
 use crate::protocol::{Protocol, UserName};
 use crate::state::orders::told_time;
-use crate::state::{Lane, Orders, Owner, Pass, Place};
+use crate::state::{Lane, Orders, Pass, Place};
 
 /// What would happen to a login. The JSON of it is a promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -218,9 +218,8 @@ impl Explanation {
 
     /// Whether logins of the user wait.
     fn held(&mut self, all: &Facts<'_>) {
-        let orders = all.known.orders;
-        let hold = |owner: &Owner| orders.hold(owner);
-        if let Some(hold) = hold(&all.pass.owner).or_else(|| hold(&all.pass.named)) {
+        let hold = { all.known.orders }.held_by(&all.pass.owner, &all.pass.named);
+        if let Some(hold) = hold {
             let since = told_time(hold.since);
             self.because(match hold.until {
                 None => format!(

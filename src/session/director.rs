@@ -133,8 +133,12 @@ impl Gateway {
     pub async fn release(&self, user: &UserName) -> Result<(), Wrong> {
         let (owner, name) = self.owner_of(user);
         let named = Owner::named(&name);
+        // What this gateway may not have heard of yet, too.
+        let mut keys = HashSet::from([owner.clone(), named.clone()]);
         let held: Vec<(Owner, String)> = {
             let orders = self.state.orders();
+            let followed = orders.moved(&owner, &named);
+            keys.extend(followed.map(|(key, _)| key.clone()));
             let held = orders.holds().filter(|(_, hold)| hold.until.is_none());
             let held = held.map(|(key, hold)| (key.clone(), hold.user.clone()));
             held.collect()
@@ -147,9 +151,7 @@ impl Gateway {
             its_owner == owner || Owner::named(&its_name) == named
         };
         let held = held.into_iter().filter(|(_, user)| same(user));
-        let mut keys: HashSet<Owner> = held.map(|(key, _)| key).collect();
-        // What this gateway may not have heard of yet.
-        keys.extend([owner.clone(), named.clone()]);
+        keys.extend(held.map(|(key, _)| key));
         let changes = keys.into_iter().map(Change::Release).collect();
         self.state.order(changes).await.map_err(Wrong::NotKept)
     }

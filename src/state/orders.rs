@@ -176,12 +176,22 @@ impl Orders {
 
     /// Whether a user's logins wait.
     pub fn held(&self, owner: &Owner, named: &Owner) -> bool {
-        let holds = |owner| self.holds.get(owner).is_some_and(Hold::holds);
-        !self.holds.is_empty() && (holds(owner) || holds(named))
+        self.held_by(owner, named).is_some()
+    }
+
+    /// The hold for which a user's logins wait: under a key it has, or under that of the move it follows,
+    /// which is the key it had when it was moved.
+    pub fn held_by(&self, owner: &Owner, named: &Owner) -> Option<&Hold> {
+        if self.holds.is_empty() {
+            return None;
+        }
+        let followed = self.moved(owner, named).map(|(key, _)| key);
+        let keys = [Some(owner), Some(named), followed];
+        keys.into_iter().flatten().find_map(|key| self.hold(key))
     }
 
     /// The hold of a user by its key.
-    pub fn hold(&self, owner: &Owner) -> Option<&Hold> {
+    pub(super) fn hold(&self, owner: &Owner) -> Option<&Hold> {
         self.holds.get(owner).filter(|hold| hold.holds())
     }
 

@@ -64,6 +64,8 @@ if verb == 'claim' then
   if not moved then
     local other = redis.call('HGET', p .. ':names', named)
     if other then moved = redis.call('HGET', p .. ':moves', other) end
+    -- Whoever undoes that move holds the user by its key, which the map does not lead to any more.
+    if moved and stands(redis.call('HGET', p .. ':holds', other)) then return { 'changed' } end
   end
   if (moved and string.match(moved, '^%d+') or '0') ~= version then return { 'changed' } end
   for i = 7, #ARGV do

@@ -4,7 +4,7 @@ use super::*;
 use crate::backend::balance;
 use crate::backend::config::{Endpoint, Failover, HostConfig, Security, Target};
 use crate::route::{Config, lookup};
-use crate::state::{Change, Drain, Hold, Move};
+use crate::state::{Change, Drain, Hold, Move, Owner};
 
 fn host(name: &str, protocol: Protocol, weight: u32) -> HostConfig {
     let endpoint = Endpoint {

@@ -114,6 +114,42 @@ async fn of_two_moves_of_a_user_the_last_one_counts() {
     assert_eq!(moved.backend, "c");
 }
 
+/// The map leads her elsewhere by now, so that her name alone tells which move is hers.
+#[tokio::test(start_paused = true)]
+async fn who_is_moved_back_by_name_waits_too() {
+    let state = State::memory();
+    let job = state.move_users(vec![wish("alice", Some("spare"))]);
+    job.finished().await;
+    let mut pass = Pass::plain("new", &UserName::new(b"alice").unwrap());
+    let held = |pass: &Pass| state.orders().held(&pass.owner, &pass.named);
+    let version = |pass: &Pass| {
+        let orders = state.orders();
+        let moved = orders.moved(&pass.owner, &pass.named);
+        moved.map_or(0, |(_, moved)| moved.version)
+    };
+    pass.moved = version(&pass);
+    assert_ne!(pass.moved, 0);
+    let Claimed::Here(stays) = state.claim(&pass, &place()).await else {
+        panic!("not granted");
+    };
+    let back = state.move_users(vec![wish("alice", None)]);
+    sleep(Duration::from_secs(1)).await;
+    assert!(held(&pass));
+    assert!(!matches!(
+        state.claim(&pass, &place()).await,
+        Claimed::Here(_)
+    ));
+    drop(stays);
+    back.finished().await;
+    assert_eq!((back.moved(), held(&pass)), (1, false));
+    pass.moved = version(&pass);
+    assert_eq!(pass.moved, 0);
+    assert!(matches!(
+        state.claim(&pass, &place()).await,
+        Claimed::Here(_)
+    ));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_dead_mover_held_is_let_in_by_the_next() {
     let state = State::memory();

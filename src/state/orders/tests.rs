@@ -112,6 +112,23 @@ fn which_move_a_name_means_is_read_again() {
 }
 
 #[test]
+fn a_hold_of_the_move_that_is_followed_counts() {
+    let mut orders = Orders::default();
+    let typed = Owner::named(&user("alice"));
+    let [old, new] = ["old", "new"].map(|backend| Owner::new(backend, &user("alice")));
+    orders.apply(Change::Hold(old.clone(), hold("alice")));
+    assert!(!orders.held(&new, &typed));
+    orders.apply(Change::Move(old.clone(), moved("alice", "spare", 1)));
+    assert!(orders.held(&new, &typed));
+    // Who has a move of its own follows that.
+    orders.apply(Change::Move(new.clone(), moved("a.smith", "spare", 2)));
+    assert!(!orders.held(&new, &typed));
+    orders.apply(Change::Unmove(new.clone()));
+    orders.apply(Change::Unmove(old));
+    assert!(!orders.held(&new, &typed));
+}
+
+#[test]
 fn holds_of_moves_end_by_themselves() {
     let mut orders = Orders::default();
     let owner = Owner::named(&user("alice"));

@@ -14,7 +14,7 @@ const USERS: usize = 40;
 
 struct Gates {
     _scratch: Scratch,
-    _redis: Redis,
+    redis: Redis,
     runtime: Runtime,
     states: [Arc<State>; 2],
 }
@@ -30,7 +30,7 @@ impl Gates {
         }
         Gates {
             _scratch: scratch,
-            _redis: redis,
+            redis,
             runtime,
             states,
         }
@@ -167,6 +167,47 @@ fn the_move_that_another_gateway_was_asked_for_last_counts() {
                     && held(state) == 0
             })
         });
+        true
+    });
+}
+
+/// By the move's key, while the login has another since the map was changed.
+#[test]
+fn a_hold_that_is_not_heard_yet_counts_in_the_store() {
+    needs!(REDIS);
+    let gates = Gates::start();
+    let [one, _] = &gates.states;
+    gates.in_some_round(|round| {
+        let moved = Move {
+            user: user(0, round).to_string(),
+            backend: "there".into(),
+            host: None,
+            since: 0,
+            version: 7,
+        };
+        let change = Change::Move(owner(0, round), moved);
+        if gates.runtime.block_on(one.order(vec![change])).is_err() {
+            return false;
+        }
+        let pass = Pass {
+            moved: 7,
+            ..Pass::plain("other", &user(0, round))
+        };
+        let place = Place::new("there", "h");
+        let claim = || {
+            let claimed = gates.runtime.block_on(one.claim(&pass, &place));
+            let changed = matches!(claimed, Claimed::Changed);
+            gates.runtime.block_on(async { drop(claimed) });
+            changed
+        };
+        assert!(!claim());
+        let hold = format!("0\t{{\"user\":\"{}\",\"since\":0}}", user(0, round));
+        gates.redis.set("holds", owner(0, round).as_str(), &hold);
+        let changed = claim();
+        if gates.missed() {
+            return false;
+        }
+        assert!(changed);
         true
     });
 }

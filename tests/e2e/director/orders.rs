@@ -1,7 +1,10 @@
 //! Drain, weight, move, hold: carried out with a goodbye, kept over a restart, refused with a clear word.
 
+use super::other::Other;
+use super::store::{REDIS, Redis, in_some_try};
 use super::*;
 use crate::support::Scratch;
+use crate::support::need::needs;
 use crate::support::pki::Pki;
 
 #[test]
@@ -148,6 +151,69 @@ fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
         assert_eq!(holds(), json!([]));
         drop(Client::logged_in(imap, "a.smith"));
     }
+}
+
+/// Found by her name only, as the map leads her elsewhere since: her logins wait all the same, and an
+/// operator may let them go on.
+#[test]
+fn a_user_is_held_on_the_way_back_also_after_a_change_of_the_map() {
+    needs!(REDIS);
+    in_some_try(|| {
+        let (scratch, folder, site) = (Scratch::new(), Scratch::new(), Site::new(3));
+        let redis = Redis::start(&scratch);
+        let write_map = |to: &str| {
+            let map = folder.join("users.yaml");
+            std::fs::write(map, format!("alice: {to}\n")).unwrap();
+        };
+        write_map("old");
+        let settings = site.settings(&redis.url());
+        let settings = settings.top("users_from: [{ file: users.yaml }]");
+        let gateway = settings.start(&folder, &Pki::new(&folder));
+        let other = Other::of(&redis.state());
+        let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
+        let (status, _) = ask(admin, "POST", "/api/v1/move", &moved("alice"));
+        wait_for("it to be known", || other.missed() || other.knows_a_move());
+        write_map("new");
+        gateway.reload();
+        if status != 200 || other.missed() {
+            return false;
+        }
+        // One that does not leave.
+        let Some((stays, _)) = other.session("alice", "h2") else {
+            return false;
+        };
+        let reasons = || get(admin, "/api/v1/route?user=alice")["reasons"].to_string();
+        let is_held = || reasons().contains("the user is being moved");
+        let back = || {
+            let path = "/api/v1/moves/alice?wait=false";
+            let (status, answer) = ask(admin, "DELETE", path, &Value::Null);
+            assert_eq!(status, 202, "{answer}");
+            let job = format!("/api/v1/moves?job={}", answer["job"]["id"]);
+            let over = || get(admin, &job)["job"]["finished"] == true;
+            wait_for("the hold, or the end", || is_held() || over());
+            let missed = over();
+            assert!(!missed || gateway.log().contains("event=state_away"));
+            !missed
+        };
+        if !back() {
+            return false;
+        }
+        let waiting = held_up(&site, imap, "alice");
+        let user = json!({"user": "alice"});
+        let (status, answer) = ask(admin, "POST", "/api/v1/release", &user);
+        assert_eq!(status, 200, "{answer}");
+        let_in(waiting);
+        assert!(!is_held(), "{}", reasons());
+        wait_for("her to be gone", || site.census.of("alice").is_empty());
+        if !back() {
+            return false;
+        }
+        let waiting = held_up(&site, imap, "alice");
+        other.end(stays);
+        let_in(waiting);
+        assert_eq!(get(admin, "/api/v1/moves")["moves"], json!([]));
+        true
+    });
 }
 
 #[test]

@@ -25,10 +25,19 @@ impl Other {
         self.state.trouble().is_some()
     }
 
-    /// A session through it, and whether that was asked to leave.
+    /// Whether it knows that somebody was moved.
+    pub(super) fn knows_a_move(&self) -> bool {
+        self.state.orders().moves().len() > 0
+    }
+
+    /// A session through it, and whether that was asked to leave. Who was moved is where that leads to.
     pub(super) fn session(&self, user: &str, host: &str) -> Option<(Claim, Arc<AtomicBool>)> {
-        let pass = Pass::plain("old", &UserName::new(user.as_bytes()).unwrap());
-        let place = Place::new("old", host);
+        let mut pass = Pass::plain("old", &UserName::new(user.as_bytes()).unwrap());
+        let mut place = Place::new("old", host);
+        if let Some((_, moved)) = self.state.orders().moved(&pass.owner, &pass.named) {
+            pass.moved = moved.version;
+            place = Place::new(&moved.backend, host);
+        }
         let claim = match self.runtime.block_on(self.state.claim(&pass, &place)) {
             Claimed::Here(claim) => claim,
             _ => {

@@ -94,6 +94,15 @@ impl Redis {
         answers.next().unwrap().unwrap()
     }
 
+    /// Has it hold this, of which no gateway is told.
+    pub(super) fn set(&self, hash: &str, field: &str, value: &str) {
+        let hash = format!("{}:{hash}", Shared::PREFIX);
+        let words = ["HSET", &hash, field, value];
+        let words = words.map(|word| format!("${}\r\n{word}", word.len()));
+        let answer = self.ask(&format!("*4\r\n{}", words.join("\r\n")));
+        assert!(answer.starts_with(':'), "{answer}");
+    }
+
     /// What comes of a call for each key that begins so, summed up.
     fn sum(&self, keys: &str, call: &str) -> u32 {
         let keys = format!("{}:{keys}*", Shared::PREFIX);
