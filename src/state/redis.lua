@@ -55,6 +55,27 @@ local function stands(hold)
   return ends and (ends == 0 or ends > tonumber(redis.call('TIME')[1]))
 end
 
+-- What is stored of a hold, as a table.
+local function read(hold)
+  local json = string.match(hold, '^%d+\t(.*)$')
+  local found, fields = pcall(cjson.decode, json or '')
+  return found and type(fields) == 'table' and fields
+end
+
+-- Whether two texts are of one hold: a later build may store more of it than gateways of this one tell.
+local function same(one, other)
+  if one == other then return true end
+  local a, b = read(one), read(other)
+  if not a or not b then return false end
+  for _, field in ipairs({ 'of', 'until', 'since', 'user' }) do
+    local x, y = a[field], b[field]
+    if x == cjson.null then x = nil end
+    if y == cjson.null then y = nil end
+    if x ~= y then return false end
+  end
+  return true
+end
+
 if verb == 'claim' then
   local owner, named, version, place, member = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   for _, key in ipairs({ owner, named }) do
@@ -128,8 +149,8 @@ elseif verb == 'order' or verb == 'heal' then
     if kind == 'if' then
       local moved = redis.call('HGET', p .. ':moves', field)
       local stored = redis.call('HGET', p .. ':holds', field) or ''
-      -- By the one clock of the store, if not by the text.
-      if stored ~= hold and (stands(stored) or stands(hold))
+      -- One that has ended by itself, by the one clock of the store, is as none.
+      if not same(stored, hold) and (stands(stored) or stands(hold))
         or (moved and string.match(moved, '^%d+') or '') ~= version then
         return { 'stale' }
       end

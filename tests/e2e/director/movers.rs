@@ -5,7 +5,7 @@ use gatepost::state::mover::{Job, Wish};
 use gatepost::state::{Change, Claim, Claimed, Move, Owner, Pass, Place, State};
 use tokio::runtime::Runtime;
 
-use super::store::{REDIS, Redis};
+use super::store::{REDIS, Redis, in_some_try};
 use super::*;
 use crate::support::Scratch;
 use crate::support::need::needs;
@@ -167,6 +167,37 @@ fn the_move_that_another_gateway_was_asked_for_last_counts() {
                     && held(state) == 0
             })
         });
+        true
+    });
+}
+
+/// A later build may store more of a hold than this one knows: it is the same hold.
+#[test]
+fn who_is_held_by_a_later_build_is_moved() {
+    needs!(REDIS);
+    in_some_try(|| {
+        let (scratch, runtime) = (Scratch::new(), Runtime::new().unwrap());
+        let redis = Redis::start(&scratch);
+        for n in 0..USERS {
+            let name = user(n, 0);
+            let hold = format!("{{\"why\":\"audit\",\"user\":\"{name}\",\"of\":null,\"since\":5}}");
+            redis.set("holds", owner(n, 0).as_str(), &format!("0\t{hold}"));
+        }
+        let state = State::open(&redis.state()).unwrap();
+        runtime.block_on(state.start());
+        let job = runtime.block_on(async {
+            let job = state.move_users(wishes(0, "one"));
+            job.finished().await;
+            job
+        });
+        if state.trouble().is_some() {
+            return false;
+        }
+        assert_eq!(job.failed(), []);
+        let ways = ways(&state, 0);
+        assert!(ways.iter().all(|way| way.as_deref() == Some("one")));
+        // It is an operator's, and stays.
+        assert_eq!(held(&state), USERS);
         true
     });
 }
