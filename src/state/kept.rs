@@ -72,12 +72,18 @@ impl State {
         tracing::info!(target: "gatepost", event = "state_followed", %file, "another process writes it");
         let (state, turn) = (self.clone(), turn.clone());
         tokio::spawn(async move {
+            let mut told = None;
             while turn.whose() == Whose::Others {
                 sleep(LOOK).await;
-                if let Err(error) = state.look(&turn).await {
-                    tracing::warn!(target: "gatepost", event = "state_followed", error);
+                let error = state.look(&turn).await.err();
+                if let Some(error) = &error {
+                    // It is looked at until it can be read.
+                    if told.as_ref() != Some(error) {
+                        tracing::warn!(target: "gatepost", event = "state_followed", error);
+                    }
                     sleep(LOOK * 20).await;
                 }
+                told = error;
             }
         });
     }
@@ -88,7 +94,7 @@ impl State {
             // Locked first: what is read then is the last that others wrote.
             let lock = looking.locked().map_err(|error| error.to_string())?;
             let orders = match lock.is_some() || looking.is_other() {
-                true => Some(read(&looking.path)?),
+                true => Some(read(&looking.path).inspect_err(|_| looking.forget())?),
                 false => None,
             };
             Ok::<_, String>((lock, orders))
@@ -181,6 +187,39 @@ mod tests {
         assert_eq!(orders.moves().len(), 3);
         assert_eq!(orders.weight(&place), Some(7));
         assert!(orders.held(&owner("c"), &owner("c")));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_once_is_read_again() {
+        let dir = crate::state::tests::scratch("again");
+        let path = dir.join("state");
+        let config = Config::File(path.clone());
+        let _old = State::open(&config).unwrap();
+        let new = State::open(&config).unwrap();
+        let Kept::InFile(turn) = &new.kept else {
+            panic!("it is in a file");
+        };
+        let weight = || {
+            let orders = new.orders();
+            orders.weight(&Place::new("old", "h1"))
+        };
+        let mut orders = Orders::default();
+        orders.apply(Change::Weight(Place::new("old", "h1"), 7));
+        let text = orders.write();
+        // The same file to whoever looks at it from outside.
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let put = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        put(&vec![b'x'; text.len()]);
+        assert!(new.look(turn).await.is_err());
+        assert_eq!(weight(), None);
+        put(&text);
+        new.look(turn).await.unwrap();
+        assert_eq!(weight(), Some(7));
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -122,6 +122,11 @@ impl Turn {
         other
     }
 
+    /// It could not be read: the next look is as the first.
+    pub(super) fn forget(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Waits until it is ours.
     ///
     /// # Errors
