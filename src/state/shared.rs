@@ -180,6 +180,10 @@ impl State {
             let number = answer.get(1).and_then(|number| number.parse().ok());
             // Away; or another gateway was first: what it put there is asked for.
             let Some(number) = number else { return };
+            tracing::warn!(
+                target: "gatepost", event = "state_healed", stored = seq, known = *seen,
+                "the state's Redis came back with less than was ordered: it has what is known here",
+            );
             seq = number;
             self.heard.read(seq, || {});
         } else {

@@ -46,6 +46,8 @@ fn a_redis_that_comes_back_with_old_data_revives_nothing() {
     wait_for("both to be back", || {
         gateways.iter().all(|it| link_is(it, Link::Up))
     });
+    let healed = |it: &Gateway| it.log().contains("event=state_healed");
+    assert!(gateways.iter().any(healed), "{}", gateways[0].log());
     // One that never knew what was there before.
     let third = start(&folders[2]);
     for gateway in gateways.iter().chain([&third]) {
