@@ -216,31 +216,73 @@ fn nothing_of_ours_is_unsafe() {
     assert!(manifest.unwrap().contains("unsafe_code = \"deny\""));
 }
 
-/// The lints that keep panics out of what reads strangers' octets stay where they are.
+/// What reads strangers' octets: the protocol cores, the record layer of TLS.
+const STRANGERS: [&str; 2] = ["protocol/", "tls/stream/"];
+
+/// The lints that keep panics out of it.
+const PANICS: [&str; 7] = [
+    "indexing_slicing",
+    "string_slice",
+    "unwrap_used",
+    "expect_used",
+    "arithmetic_side_effects",
+    "panic",
+    "unreachable",
+];
+
+/// They stay where they are, and nothing is excepted from them.
 #[test]
 fn the_protocol_cores_deny_what_can_panic() {
-    let sources = sources();
-    let (_, text) = sources
-        .iter()
-        .find(|(name, _)| name == "protocol/mod.rs")
-        .unwrap();
-    for lint in [
-        "indexing_slicing",
-        "unwrap_used",
-        "expect_used",
-        "arithmetic_side_effects",
-    ] {
-        assert!(text.contains(&format!("clippy::{lint}")), "{lint}");
-    }
-    for (name, text) in &sources {
+    let denied = format!(
+        "#![cfg_attr(not(test),deny({}))]",
+        PANICS.map(|lint| format!("clippy::{lint}")).join(",")
+    );
+    for (name, text) in sources() {
         let tests = name.ends_with("tests.rs") || name.contains("/tests/");
-        if name.starts_with("protocol/") && !tests {
-            let code = code(text);
-            assert!(
-                !code.contains("allow(clippy::"),
-                "{name} allows what is denied"
-            );
+        let Some(part) = STRANGERS.iter().find(|part| name.starts_with(**part)) else {
+            continue;
+        };
+        if !tests {
+            let own = name == format!("{part}mod.rs");
+            let all = attributes(&code(&text));
+            assert!(!own || all.contains(&denied), "{name}: {all:?}");
+            let other = |it: &&String| it.contains("clippy::") && !(own && **it == denied);
+            assert_eq!(all.iter().find(other), None, "{name}");
         }
+    }
+}
+
+/// Attributes of some code, without white space and the comma before a bracket.
+fn attributes(code: &str) -> Vec<String> {
+    let dense: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let starts = dense.match_indices('#').map(|(at, _)| &dense[at..]);
+    let starts = starts.filter(|it| it.starts_with("#[") || it.starts_with("#!["));
+    let whole = starts.filter_map(|it| {
+        let mut depth = 0;
+        let end = it.find(|c| {
+            match c {
+                '[' => depth += 1,
+                ']' => depth -= 1,
+                _ => {}
+            }
+            c == ']' && depth == 0
+        });
+        Some(it[..=end?].replace(",)", ")").replace(",]", "]"))
+    });
+    whole.collect()
+}
+
+#[test]
+fn exceptions_are_seen_however_they_are_written() {
+    for text in [
+        "#[allow(clippy::panic)]",
+        "#![allow(\n    clippy::panic,\n    reason = \"[x]\"\n)]",
+        "#[expect( clippy :: unwrap_used )]",
+        "#[cfg_attr(test, warn(dead_code, clippy::panic))]",
+    ] {
+        let text = format!("fn f() {{ let a = [1]; }}\n{text}\nfn g() {{}}");
+        let all = attributes(&text);
+        assert!(all.iter().any(|it| it.contains("clippy::")), "{all:?}");
     }
 }
 

@@ -51,8 +51,8 @@ impl Received {
     fn discard(&mut self, octets: usize) {
         let octets = octets.min(self.given);
         self.octets.drain(..octets);
-        self.given -= octets;
-        self.end -= octets;
+        self.given = self.given.saturating_sub(octets);
+        self.end = self.end.saturating_sub(octets);
     }
 
     /// Gives rustls the rest of a record, or what there is of the next one. Whether there was any.
@@ -61,7 +61,8 @@ impl Received {
         if self.given == self.end
             && let [_, _, _, high, low, ..] = *header
         {
-            self.end += HEADER + usize::from(u16::from_be_bytes([high, low]));
+            let record = HEADER + usize::from(u16::from_be_bytes([high, low]));
+            self.end = self.end.saturating_add(record);
         }
         let before = self.given;
         self.given = self.end.min(self.octets.len());
@@ -159,7 +160,7 @@ fn advance(
         Ok(ConnectionState::EncodeTlsData(mut encode)) => {
             let start = send.len();
             if let Err(EncodeError::InsufficientSize(size)) = encode.encode(&mut []) {
-                send.resize(start + size.required_size, 0);
+                send.extend(std::iter::repeat_n(0, size.required_size));
                 let room = send.get_mut(start..).unwrap_or_default();
                 encode
                     .encode(room)
@@ -193,12 +194,12 @@ fn say(
         && let Err(EncryptError::InsufficientSize(size)) = traffic.encrypt(data, &mut [])
     {
         let start = send.len();
-        send.resize(start + size.required_size, 0);
+        send.extend(std::iter::repeat_n(0, size.required_size));
         let room = send.get_mut(start..).unwrap_or_default();
         let written = traffic
             .encrypt(data, room)
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        send.truncate(start + written);
+        send.truncate(start.saturating_add(written));
     }
     received.discard(discard);
     Ok(())

@@ -5,6 +5,20 @@
 //! left over (part of a record, data that nobody took, what the network did not take) is kept in
 //! buffers that live no longer than it does. The server's last words of the handshake leave with its
 //! first data, in one write.
+//!
+//! What stands here reads octets of strangers, before their login: the lints of `protocol` hold here, too.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 mod asked;
 mod handshake;
@@ -204,7 +218,7 @@ impl FrontTls {
             self.data = Vec::new();
             self.taken = 0;
         } else {
-            self.taken += n;
+            self.taken = self.taken.saturating_add(n);
         }
     }
 
@@ -220,13 +234,13 @@ impl FrontTls {
             }
             match opened {
                 Ok(Opened::More { .. }) => break,
-                Ok(Opened::Control { record }) => done += record,
+                Ok(Opened::Control { record }) => done = done.saturating_add(record),
                 Ok(Opened::Data { text, record }) => {
                     let text = rest.get(text).unwrap_or_default();
                     let (now, later) = text.split_at(text.len().min(room.remaining()));
                     room.put_slice(now);
                     self.data.extend_from_slice(later);
-                    done += record;
+                    done = done.saturating_add(record);
                 }
                 Ok(Opened::End) => {
                     self.reading = Half::Closed;
@@ -306,7 +320,7 @@ impl FrontTls {
                 };
             }
             buffer.copy_within(done..have, 0);
-            have -= done;
+            have = have.saturating_sub(done);
             let most = self.appetite(buffer.get(..have).unwrap_or_default(), room);
             let mut space = ReadBuf::new(buffer.get_mut(have..most).unwrap_or_default());
             match Pin::new(&mut self.tcp).poll_read(cx, &mut space) {
@@ -325,7 +339,7 @@ impl FrontTls {
                         "peer closed connection without sending TLS close_notify",
                     )));
                 }
-                Poll::Ready(Ok(())) => have += space.filled().len(),
+                Poll::Ready(Ok(())) => have = have.saturating_add(space.filled().len()),
             }
         }
     }

@@ -140,7 +140,7 @@ impl Protection {
             Form::ExplicitNonce => (kind, EXPLICIT + TAG),
             Form::Plain => (kind, TAG),
         };
-        let header = header(outer, plain.len() + added)?;
+        let header = header(outer, plain.len().saturating_add(added))?;
         out.extend_from_slice(&header);
         if self.form == Form::ExplicitNonce {
             out.extend_from_slice(nonce.get(SALT..).unwrap_or_default());
@@ -200,11 +200,11 @@ impl Protection {
     }
 
     fn open_12(&self, kind: u8, explicit: usize, body: &mut [u8]) -> Result<Range<usize>, Alert> {
-        let text = body.len().checked_sub(explicit + TAG);
-        let text = text.ok_or(Alert::DecodeError)?;
+        let end = body.len().saturating_sub(TAG);
+        let (sent, sealed) = (body.split_at_mut_checked(explicit)).ok_or(Alert::DecodeError)?;
+        let text = sealed.len().checked_sub(TAG).ok_or(Alert::DecodeError)?;
         let additional = self.additional_12(kind, text)?;
         let mut nonce = self.nonce();
-        let (sent, sealed) = body.split_at_mut(explicit);
         if let Some(part) = nonce.get_mut(SALT..)
             && part.len() == sent.len()
         {
@@ -213,7 +213,7 @@ impl Protection {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let opened = self.key.open_in_place(nonce, Aad::from(additional), sealed);
         opened.map_err(|_| Alert::BadRecordMac)?;
-        Ok(explicit..explicit + text)
+        Ok(explicit..end)
     }
 }
 

@@ -135,7 +135,7 @@ impl Records {
             }
             kind::DATA => {
                 self.idle = 0;
-                let text = HEADER + text.start..HEADER + text.end;
+                let text = text.start.saturating_add(HEADER)..text.end.saturating_add(HEADER);
                 Ok(Opened::Data { text, record })
             }
             kind::ALERT => match body.get(text) {
@@ -179,7 +179,7 @@ impl Records {
     }
 
     fn idles(&mut self) -> Result<(), Alert> {
-        self.idle += 1;
+        self.idle = self.idle.saturating_add(1);
         match self.idle > IDLE_MAX {
             true => Err(Alert::UnexpectedMessage),
             false => Ok(()),
