@@ -35,8 +35,8 @@ enum Want {
 /// client's Finished may come more in the same write (data, a new key), which rustls would go on to read,
 /// and answer in words that are lost when its part ends here.
 #[derive(Default)]
-struct Received {
-    octets: Vec<u8>,
+pub(super) struct Received {
+    pub(super) octets: Vec<u8>,
     /// How many of them rustls has been given.
     given: usize,
     /// The end of the record that those end with.
@@ -44,11 +44,11 @@ struct Received {
 }
 
 impl Received {
-    fn given(&mut self) -> &mut [u8] {
+    pub(super) fn given(&mut self) -> &mut [u8] {
         self.octets.get_mut(..self.given).unwrap_or_default()
     }
 
-    fn discard(&mut self, octets: usize) {
+    pub(super) fn discard(&mut self, octets: usize) {
         let octets = octets.min(self.given);
         self.octets.drain(..octets);
         self.given = self.given.saturating_sub(octets);
@@ -56,7 +56,7 @@ impl Received {
     }
 
     /// Gives rustls the rest of a record, or what there is of the next one. Whether there was any.
-    fn give(&mut self) -> bool {
+    pub(super) fn give(&mut self) -> bool {
         let header = self.octets.get(self.end..).unwrap_or_default();
         if self.given == self.end
             && let [_, _, _, high, low, ..] = *header

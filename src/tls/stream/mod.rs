@@ -22,6 +22,8 @@
 
 mod asked;
 mod handshake;
+#[doc(hidden)]
+pub mod known;
 mod protect;
 mod records;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
-use rustls::{ExtractedSecrets, SupportedCipherSuite};
+use rustls::{ConnectionTrafficSecrets, ExtractedSecrets, SupportedCipherSuite};
 
 use super::protect::{Alert, Form, HEADER, PLAIN_MAX, Protection, kind};
 
@@ -49,11 +49,27 @@ impl From<Alert> for Broken {
     }
 }
 
+/// Where the keys of a TLS 1.3 connection come from when they change: a sequence number and a key.
+pub(super) trait Schedule {
+    fn next_read(&mut self) -> Option<(u64, ConnectionTrafficSecrets)>;
+    fn next_write(&mut self) -> Option<(u64, ConnectionTrafficSecrets)>;
+}
+
+impl Schedule for KernelConnection<ServerConnectionData> {
+    fn next_read(&mut self) -> Option<(u64, ConnectionTrafficSecrets)> {
+        self.update_rx_secret().ok()
+    }
+
+    fn next_write(&mut self) -> Option<(u64, ConnectionTrafficSecrets)> {
+        self.update_tx_secret().ok()
+    }
+}
+
 /// Both directions.
-pub(super) struct Records {
+pub(super) struct Records<S = KernelConnection<ServerConnectionData>> {
     pub(super) write: Protection,
     read: Protection,
-    schedule: KernelConnection<ServerConnectionData>,
+    schedule: S,
     form: Form,
     /// Records a key may protect before it is changed (RFC 8446 §5.5).
     pub(super) limit: u64,
@@ -87,18 +103,30 @@ impl Records {
         schedule: KernelConnection<ServerConnectionData>,
     ) -> Option<Self> {
         let suite = schedule.negotiated_cipher_suite();
-        let (to_write, write) = secrets.tx;
-        let (to_read, read) = secrets.rx;
-        let form = Form::of(suite, &write);
+        let form = Form::of(suite, &secrets.tx.1);
         let common = match suite {
             SupportedCipherSuite::Tls13(suite) => &suite.common,
             SupportedCipherSuite::Tls12(suite) => &suite.common,
         };
+        Self::with_keys(form, secrets, common.confidentiality_limit, schedule)
+    }
+}
+
+impl<S: Schedule> Records<S> {
+    /// The same for keys that are known; a key protects at most `limit` records.
+    pub(super) fn with_keys(
+        form: Form,
+        secrets: ExtractedSecrets,
+        limit: u64,
+        schedule: S,
+    ) -> Option<Self> {
+        let (to_write, write) = secrets.tx;
+        let (to_read, read) = secrets.rx;
         Some(Records {
             write: Protection::new(form, to_write, &write)?,
             read: Protection::new(form, to_read, &read)?,
             form,
-            limit: common.confidentiality_limit,
+            limit,
             schedule,
             idle: 0,
             update: Update::No,
@@ -187,8 +215,8 @@ impl Records {
     }
 
     fn update_read(&mut self) -> Result<(), Alert> {
-        let next = self.schedule.update_rx_secret();
-        let (sequence, secrets) = next.map_err(|_| Alert::InternalError)?;
+        let next = self.schedule.next_read();
+        let (sequence, secrets) = next.ok_or(Alert::InternalError)?;
         let next = Protection::new(self.form, sequence, &secrets);
         self.read = next.ok_or(Alert::InternalError)?;
         Ok(())
@@ -198,8 +226,8 @@ impl Records {
     fn update_write(&mut self, out: &mut Vec<u8>) -> Result<(), Alert> {
         let words = [KEY_UPDATE, 0, 0, 1, 0];
         self.write.seal(kind::HANDSHAKE, &words, out)?;
-        let next = self.schedule.update_tx_secret();
-        let (sequence, secrets) = next.map_err(|_| Alert::InternalError)?;
+        let next = self.schedule.next_write();
+        let (sequence, secrets) = next.ok_or(Alert::InternalError)?;
         let next = Protection::new(self.form, sequence, &secrets);
         self.write = next.ok_or(Alert::InternalError)?;
         Ok(())

@@ -21,6 +21,7 @@ pub(crate) mod front;
 pub(crate) mod host;
 pub(crate) mod lookup;
 pub(crate) mod proxy;
+pub(crate) mod records;
 pub(crate) mod relay;
 pub(crate) mod sasl;
 pub(crate) mod session;
@@ -51,6 +52,7 @@ macro_rules! target {
 /// Every target; `targets/` has a file for each, `seeds/` a directory.
 pub(crate) const TARGETS: &[Target] = &[
     target!("proxy", proxy::header, 512),
+    target!("records", records::opened, 512),
     target!("sasl", sasl::exchange, 1024),
     target!("imap", front::imap, 512),
     target!("pop3", front::pop3, 512),
