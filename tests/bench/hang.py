@@ -6,9 +6,14 @@ python3 tests/bench/hang.py GATEPOST [users of the hanging host at a time] [logi
 Rounds in turn: everyone else's logins with nobody waiting, then with the others waiting, who come one after the
 other, each again every 5 s. Each pair of neighbouring rounds gives a ratio of medians, of means and of 99th percentiles; the
 median of the ratios and the middle half of them are told. Hosts and waiting users are processes of their own, so that what is measured is the gateway.
+
+The exit code is 1 where everyone else's logins take more than 10 % longer beyond the noise (three of four ratios say so), where
+a user of the hanging host is told anything but that it is away or waits for 10 s, or where one of the host that hangs
+behind its greeting waits for 10 s beyond login_timeout.
 """
 
 import gc
+import math
 import multiprocessing
 import os
 import socket
@@ -24,6 +29,9 @@ binary = sys.argv[1]
 waiting = int(sys.argv[2]) if len(sys.argv) > 2 else 50
 logins = int(sys.argv[3]) if len(sys.argv) > 3 else 1500
 rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 9
+
+# Per cent, seconds, and the seconds that settings give by themselves.
+UP, ANSWERED, LOGIN_TIMEOUT = 10, 10, 30
 
 
 def free_port():
@@ -115,6 +123,16 @@ log: {{ level: warn }}
 """)
 there, answers = multiprocessing.Event(), multiprocessing.Queue()
 multiprocessing.Process(target=waiters, args=(there, answers), daemon=True).start()
+bad = False
+
+
+def judged(holds):
+    """A word at the end of a line, and the exit code."""
+    global bad
+    bad = bad or not holds
+    return "fine" if holds else "BAD"
+
+
 gateway = subprocess.Popen([binary, "run", "-c", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 try:
     while True:
@@ -145,12 +163,17 @@ try:
         half = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         print(
             f"everyone else's {name}: alone {a:.3f} ms, while others wait {b:.3f} ms: "
-            f"{statistics.median(ratios):+.1f} % (middle half {half[0]:+.1f} to {half[1]:+.1f} %)"
+            f"{statistics.median(ratios):+.1f} % (middle half {half[0]:+.1f} to {half[1]:+.1f} %): {judged(half[0] <= UP)}"
         )
     told = [answers.get() for _ in range(answers.qsize())]
-    print(f"users of the host that hangs: {len(told)} answers {sorted({said for _, said in told})}, the latest after {max(took for took, _ in told):.1f} s")
+    words, latest = sorted({said for _, said in told}), max((took for took, _ in told), default=math.inf)
+    away = words == [b"a NO [UNAVAILABLE"]
+    print(f"users of the host that hangs: {len(told)} answers {words}, the latest after {latest:.1f} s: {judged(away and latest < ANSWERED)}")
     took, said = login("user@halts.example")
-    print(f"a user of the host that hangs behind its greeting: {said.split(b']')[0]} after {took:.1f} s (login_timeout: 30 s)")
+    said = said.split(b"]")[0]
+    fine = said == b"a NO [UNAVAILABLE" and took < LOGIN_TIMEOUT + 10
+    print(f"a user of the host that hangs behind its greeting: {said} after {took:.1f} s (login_timeout: {LOGIN_TIMEOUT} s): {judged(fine)}")
 finally:
     gateway.kill()
     gateway.wait()
+sys.exit(bad)
