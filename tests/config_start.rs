@@ -205,6 +205,65 @@ fn what_has_no_effect_is_told() {
     }
 }
 
+/// nginx adds what begins TLS to its list; here the list is taken as it is.
+#[test]
+fn a_list_of_capabilities_by_which_nobody_could_log_in_is_told() {
+    let dir = data("start-capabilities");
+    let listener = |more: &str| {
+        let map = format!("{{ bind: {more} }}");
+        with(PLAIN, "users_from: [{ http: http://l }]").replace("imap://127.0.0.1:1143", &map)
+    };
+    for (refused, said) in [
+        (
+            "imap://127.0.0.1:1, capabilities: «[IMAP4rev1, UIDPLUS]»",
+            "no STARTTLS among the capabilities",
+        ),
+        (
+            "imap://127.0.0.1:1, cleartext_login: false, capabilities: «[IMAP4rev1, AUTH=PLAIN]»",
+            "no STARTTLS among the capabilities",
+        ),
+        (
+            "pop3://127.0.0.1:1, capabilities: «[TOP, UIDL, USER]»",
+            "no STLS among the capabilities",
+        ),
+        (
+            "pop3://127.0.0.1:1, capabilities: «[TOP, STARTTLS]»",
+            "no STLS among the capabilities",
+        ),
+        (
+            "imaps://127.0.0.1:1, capabilities: [IMAP4rev1, «auth=External»]",
+            "`auth=External` cannot be promised here",
+        ),
+        (
+            "pop3s://127.0.0.1:1, capabilities: [TOP, «SASL PLAIN EXTERNAL»]",
+            "`SASL PLAIN EXTERNAL` cannot be promised here",
+        ),
+    ] {
+        let (place, settings) = marked(&listener(refused));
+        let (fine, told) = check(&dir, &settings);
+        assert!(!fine, "{settings}\n{told}");
+        let mut errors = told.split("\n\n").filter(|it| it.starts_with("error["));
+        let one = errors.next().unwrap();
+        assert!(
+            one.starts_with("error[E034]") && one.contains(&place),
+            "{place}\n{told}"
+        );
+        assert!(one.contains(said), "{told}");
+        assert!(errors.next().is_none(), "{told}");
+    }
+    for taken in [
+        "imap://127.0.0.1:1, capabilities: [IMAP4rev1, starttls]",
+        "imap://127.0.0.1:1, cleartext_login: true, capabilities: [IMAP4rev1]",
+        "imaps://127.0.0.1:1, capabilities: [IMAP4rev1]",
+        "imaps://127.0.0.1:1, client_ca: a.crt, capabilities: [IMAP4rev1, AUTH=EXTERNAL]",
+        "pop3://127.0.0.1:1, capabilities: [TOP, STLS]",
+        "pop3s://127.0.0.1:1, client_ca: a.crt, capabilities: [SASL PLAIN EXTERNAL]",
+    ] {
+        let (fine, told) = check(&dir, &listener(taken));
+        assert!(fine, "{taken}\n{told}");
+    }
+}
+
 #[test]
 fn a_syslog_that_is_not_there_is_told() {
     let dir = data("start-syslog");

@@ -1,5 +1,8 @@
 //! `listeners:` from the checked tree.
 
+mod capabilities;
+
+use self::capabilities::{Login, capabilities};
 use super::check::Report;
 use super::node::Mark;
 use super::problem::{Code, quoted};
@@ -9,7 +12,7 @@ use super::url::{self, ListenUrl};
 use super::value::Wrong;
 use crate::backend;
 use crate::listen::{self, TlsMode};
-use crate::protocol::{ClearLogin, Protocol, sasl};
+use crate::protocol::ClearLogin;
 use crate::tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -45,10 +48,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             let expected = format!("the first is in line {line}");
             report.say(url.mark(), Code::E051, message, &expected);
         }
-        let cleartext_login = match raw.get("cleartext_login").bool() {
-            Some(true) => ClearLogin::Allowed,
-            _ => ClearLogin::Refused,
-        };
+        let cleartext_login = cleartext_login(raw);
         let mark = raw.get("cleartext_login").mark();
         match (cleartext_login, tls) {
             (ClearLogin::Allowed, TlsMode::Implicit) => {
@@ -74,7 +74,7 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
             backend: raw.get("backend").text().map(Into::into),
             server_names: server_names(raw, report),
             allow: raw.get("allow").networks(),
-            capabilities: capabilities(raw.get("capabilities"), protocol, tls, report),
+            capabilities: capabilities(raw, Login::of(raw, tls), protocol, report),
             greeting: greeting(raw.get("greeting"), report),
         };
         listeners.push(Listener {
@@ -83,6 +83,13 @@ pub(super) fn read(root: Raw<'_>, report: &mut Report<'_>) -> Vec<Listener> {
         });
     }
     listeners
+}
+
+fn cleartext_login(listener: Raw<'_>) -> ClearLogin {
+    match listener.get("cleartext_login").bool() {
+        Some(true) => ClearLogin::Allowed,
+        _ => ClearLogin::Refused,
+    }
 }
 
 /// Authorities are tried once, as at a start: what is PEM may still be no certificate.
@@ -236,78 +243,6 @@ fn greeting(raw: Raw<'_>, report: &mut Report<'_>) -> String {
     text.into()
 }
 
-/// A list shown instead of ours: each item must be one the gateway can keep before login.
-fn capabilities(
-    raw: Raw<'_>,
-    protocol: Protocol,
-    tls: TlsMode,
-    report: &mut Report<'_>,
-) -> Option<Vec<String>> {
-    raw.node()?;
-    let mut items = Vec::new();
-    for item in raw.items() {
-        let Some(text) = item.text() else { continue };
-        if let Err(expected) = capability(text, protocol, tls) {
-            let message = format!("{} cannot be promised here", quoted(text));
-            report.say(item.mark(), Code::E034, message, expected);
-        }
-        items.push(text.to_owned());
-    }
-    let base = |item: &String| {
-        item.eq_ignore_ascii_case("IMAP4rev1") || item.eq_ignore_ascii_case("IMAP4rev2")
-    };
-    if protocol == Protocol::Imap && !items.iter().any(base) {
-        let message = "no IMAP4rev1 among the capabilities";
-        let expected = "expected `IMAP4rev1` or `IMAP4rev2` (RFC 9051 §6.1.1)";
-        report.say(raw.mark(), Code::E034, message, expected);
-    }
-    Some(items)
-}
-
-fn capability(text: &str, protocol: Protocol, tls: TlsMode) -> Result<(), &'static str> {
-    if !text.bytes().all(|c| c.is_ascii_graphic() || c == b' ') {
-        return Err("expected printable ASCII");
-    }
-    let upper = text.to_ascii_uppercase();
-    match protocol {
-        Protocol::Imap => match upper.as_str() {
-            _ if upper.contains([' ', '(', ')', '{', '"', '\\', '%', '*', ']']) => {
-                Err("expected one atom an element (RFC 9051 §9)")
-            }
-            "STARTTLS" | "LOGINDISABLED" if tls == TlsMode::Implicit => {
-                Err("TLS is on from the first byte here")
-            }
-            word => match word.strip_prefix("AUTH=") {
-                Some(mechanism) if !spoken(mechanism) => Err(MECHANISMS),
-                Some(_) => Ok(()),
-                None if word.starts_with("COMPRESS=") => Err("nothing is compressed before login"),
-                None => Ok(()),
-            },
-        },
-        Protocol::Pop3 => {
-            let mut words = upper.split(' ');
-            match words.next() {
-                Some("") | None => Err("expected a capability (RFC 2449 §5)"),
-                Some("STLS") if tls == TlsMode::Implicit => {
-                    Err("TLS is on from the first byte here")
-                }
-                Some("SASL") if !words.all(spoken) => Err(MECHANISMS),
-                Some("APOP") => Err("the gateway cannot do APOP"),
-                _ => Ok(()),
-            }
-        }
-    }
-}
-
-/// What is said of a mechanism that is none of ours.
-const MECHANISMS: &str = "the gateway can do PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, EXTERNAL, SCRAM-SHA-1 and SCRAM-SHA-256; \
-     of these it shows those that can be served";
-
-/// Whether a mechanism may be promised: it is shown where it can be served.
-fn spoken(mechanism: &str) -> bool {
-    mechanism == sasl::EXTERNAL || sasl::Mechanism::from_name(mechanism.as_bytes()).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,33 +263,6 @@ mod tests {
             assert_eq!(got, want, "{a} {b}");
             let got = clash(b.parse().unwrap(), a.parse().unwrap());
             assert_eq!(got, want, "{b} {a}");
-        }
-    }
-
-    #[test]
-    fn capabilities_are_those_the_gateway_keeps() {
-        use Protocol::{Imap, Pop3};
-        use TlsMode::{Implicit, Upgrade};
-        for (text, protocol, tls, fine) in [
-            ("IMAP4rev1", Imap, Implicit, true),
-            ("AUTH=PLAIN", Imap, Implicit, true),
-            ("AUTH=CRAM-MD5", Imap, Implicit, false),
-            ("auth=xoauth2", Imap, Implicit, true),
-            ("AUTH=SCRAM-SHA-256", Imap, Implicit, true),
-            ("AUTH=SCRAM-SHA-256-PLUS", Imap, Implicit, false),
-            ("AUTH=EXTERNAL", Imap, Implicit, true),
-            ("SASL PLAIN OAUTHBEARER SCRAM-SHA-1", Pop3, Upgrade, true),
-            ("STARTTLS", Imap, Upgrade, true),
-            ("starttls", Imap, Implicit, false),
-            ("A B", Imap, Upgrade, false),
-            ("COMPRESS=DEFLATE", Imap, Upgrade, false),
-            ("SASL PLAIN", Pop3, Upgrade, true),
-            ("SASL CRAM-MD5", Pop3, Upgrade, false),
-            ("EXPIRE NEVER", Pop3, Implicit, true),
-            ("STLS", Pop3, Implicit, false),
-            ("APOP", Pop3, Implicit, false),
-        ] {
-            assert_eq!(capability(text, protocol, tls).is_ok(), fine, "{text}");
         }
     }
 }
