@@ -264,6 +264,38 @@ fn a_list_of_capabilities_by_which_nobody_could_log_in_is_told() {
     }
 }
 
+/// Descriptors run out first then, and the oldest connection without a login does not make room.
+#[test]
+fn more_connections_than_open_files_allow_are_warned_of() {
+    let dir = data("start-files");
+    let check = |connections: &str| {
+        let limits = format!("limits: {{ connections: {connections} }}");
+        fs::write(dir.join("proxy.yaml"), with(PLAIN, &limits)).unwrap();
+        let script = format!(
+            "ulimit -n 1024 && exec {} check",
+            env!("CARGO_BIN_EXE_gatepost")
+        );
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", &script]).current_dir(&dir);
+        let output = command.env_remove("GATEPOST_CONFIG").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        said
+    };
+    let said = check("385");
+    for part in [
+        "warning[W006]",
+        "proxy.yaml:4:24\n",
+        "is enough for 384",
+        "`LimitNOFILE=1026`",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert!(!check("384").contains("W006"));
+    let said = check("10000000");
+    assert!(said.contains("LimitNOFILE=20000256"), "{said}");
+}
+
 #[test]
 fn a_syslog_that_is_not_there_is_told() {
     let dir = data("start-syslog");

@@ -2,7 +2,7 @@
 //!
 //! [`Config`] is the file as meant. Each part owns its own settings type; this module only fills
 //! them in, so no part imports `config`. The way of a file: `tree` (text to tree, by `yaml`), `fill`
-//! (variables), `check` along `schema` (every key by itself), `leaf` (every value), the readers (`listeners`, `backends`, `users`, `rest`:
+//! (variables), `check` along `schema` (every key by itself), `leaf` (every value), the readers (`listeners`, `backends`, `users`, `limits`, `rest`:
 //! what several keys mean together). Everything wrong is collected on the way: see [`problem`].
 
 mod admin_only;
@@ -11,6 +11,7 @@ mod check;
 mod files;
 mod fill;
 mod leaf;
+mod limits;
 mod listeners;
 pub mod map_file;
 mod mask;
@@ -228,8 +229,8 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
             default_domain: root.get("default_domain").text().map(Into::into),
             lookups,
         },
-        limits: rest::limits(root),
-        timeouts: rest::timeouts(root),
+        limits: limits::limits(root, report),
+        timeouts: limits::timeouts(root),
         authenticate: rest::authenticate(root, report),
         admin,
         state: rest::state(root, report),

@@ -91,6 +91,7 @@ codes! {
     W003 "a private key can be read by every user of the machine"
     W004 "passwords may be sent in clear text"
     W005 "a backend has settings of TLS, and no host with which TLS is spoken"
+    W006 "more connections are allowed than the limit of open files does"
 }
 
 impl Code {

@@ -1,5 +1,4 @@
-//! `tls:`, `limits:`, `timeouts:`, `admin:`, `log:` from the checked tree, and secrets with their
-//! twins.
+//! `tls:`, `admin:`, `state:`, `log:` from the checked tree, and secrets with their twins.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use super::value::{self, Wrong};
 use crate::admin;
 use crate::observe::{self, Format, Level, Output, Transcript};
 use crate::protocol::Secret;
-use crate::session::{Limits, Timeouts, authenticate};
+use crate::session::authenticate;
 use crate::state;
 use crate::tls::{self, Pair, Version};
 
@@ -150,63 +149,6 @@ pub(super) fn secret_of(file: Raw<'_>, report: &mut Report<'_>) -> Option<Secret
         report.add(file.mark(), wrong.code, message, wrong);
     }
     None
-}
-
-/// `limits:`
-pub(super) fn limits(root: Raw<'_>) -> Limits {
-    let raw = root.get("limits");
-    let failed = raw.get("failed_logins");
-    let d = Limits::default();
-    Limits {
-        connections: raw.get("connections").count().unwrap_or_else(|| {
-            what_the_file_limit_allows().map_or(d.connections, |n| n.min(d.connections))
-        }),
-        per_ip: raw.get("per_ip").count().unwrap_or(d.per_ip),
-        per_user: raw.get("per_user").count().unwrap_or(d.per_user),
-        per_user_ip: raw.get("per_user_ip").count().unwrap_or(d.per_user_ip),
-        trusted: raw.get("trusted").networks(),
-        failed_per_ip: failed.get("per_ip").rate().unwrap_or(d.failed_per_ip),
-        failed_per_user: failed.get("per_user").rate().unwrap_or(d.failed_per_user),
-        failure_delay: raw
-            .get("failure_delay")
-            .duration()
-            .unwrap_or(d.failure_delay),
-        logins_per_session: raw
-            .get("logins_per_session")
-            .count()
-            .unwrap_or(d.logins_per_session),
-        bad_commands: raw.get("bad_commands").count().unwrap_or(d.bad_commands),
-        line: raw
-            .get("line")
-            .size()
-            .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(d.line),
-    }
-}
-
-/// Two descriptors a session, and 256 for everything else.
-fn what_the_file_limit_allows() -> Option<usize> {
-    let soft = crate::net::descriptors::limit()?;
-    Some((soft.saturating_sub(256) / 2).max(1))
-}
-
-/// `timeouts:`
-pub(super) fn timeouts(root: Raw<'_>) -> Timeouts {
-    let raw = root.get("timeouts");
-    let d = Timeouts::default();
-    Timeouts {
-        proxy_header: raw.get("proxy_header").duration().unwrap_or(d.proxy_header),
-        tls_handshake: raw
-            .get("tls_handshake")
-            .duration()
-            .unwrap_or(d.tls_handshake),
-        login: raw.get("login").duration().unwrap_or(d.login),
-        idle: raw.get("idle").duration().unwrap_or(d.idle),
-        pop3_idle: raw.get("pop3_idle").duration().unwrap_or(d.pop3_idle),
-        keepalive: raw.get("keepalive").duration().unwrap_or(d.keepalive),
-        drain_delay: raw.get("drain_delay").duration().unwrap_or(d.drain_delay),
-        drain: raw.get("drain").duration().unwrap_or(d.drain),
-    }
 }
 
 /// `authenticate:`
