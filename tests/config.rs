@@ -405,6 +405,47 @@ fn users_whose_names_look_like_numbers_are_told_apart() {
     );
 }
 
+/// A login that could go nowhere is a mistake, not a password that is wrong.
+#[test]
+fn a_map_without_an_entry_or_a_source_is_refused() {
+    let dir = data("config-nobody");
+    fs::write(dir.join("empty-map.txt"), "").unwrap();
+    let check = |listener: &str, users: &str| {
+        let backends = "backends: { b: imap://h }";
+        let settings = format!("listeners: [{listener}]\n{backends}\n{users}\n");
+        fs::write(dir.join("nobody.yaml"), settings).unwrap();
+        let got = gatepost(&dir, &["check", "-c", "nobody.yaml"]);
+        (got.status.code().unwrap(), text(&got.stderr))
+    };
+    let plain = "imap://127.0.0.1:1143";
+    for (users, place) in [
+        ("users: {}", "nobody.yaml:3:8\n"),
+        ("users: {}\nusers_from: []", "nobody.yaml:3:8\n"),
+        ("users_from: []", "nobody.yaml:3:13\n"),
+    ] {
+        let (code, told) = check(plain, users);
+        assert_eq!(code, 2, "{told}");
+        assert!(
+            told.contains("error[E015]") && told.contains(place),
+            "{told}"
+        );
+        assert!(told.ends_with("1 error, 1 warning\n"), "{told}");
+    }
+    let named = "{ bind: imap://127.0.0.1:1143, server_names: { a.example: b } }";
+    let own = "{ bind: imap://127.0.0.1:1143, backend: b }";
+    for (listener, users) in [
+        (plain, "users: { a: b }"),
+        (plain, "users: {}\nusers_from: [{ file: empty-map.txt }]"),
+        (plain, "users_from: [{ http: http://l }]"),
+        (named, "users: {}"),
+        (own, "users: {}"),
+        (own, ""),
+    ] {
+        let (code, told) = check(listener, users);
+        assert_eq!(code, 0, "{listener} {users}\n{told}");
+    }
+}
+
 /// The small form of `cargo bench --bench users_map`: what an entry takes does not depend on the
 /// machine.
 #[test]

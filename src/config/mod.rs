@@ -199,17 +199,7 @@ fn meant(root: Raw<'_>, report: &mut Report<'_>) -> Config {
         .map(|a| (a.bind, root.get("admin").get("bind").mark()));
     listeners::certificates(&listeners, root, &backends, report);
     listeners::clashes(&listeners, admin_bind, report);
-    let all_pinned = listeners.iter().all(|l| l.config.backend.is_some());
-    let sources = ["users", "users_from"];
-    let misspelt = report.misspelt("users", 0) || report.misspelt("users_from", 0);
-    if !all_pinned
-        && !misspelt
-        && root.is_map()
-        && !sources.iter().any(|key| root.get(key).is_there())
-    {
-        let expected = "expected `users`: a map of users to backends, like `\"*\": NAME`";
-        report.say(root.mark(), Code::E012, "`users` is missing", expected);
-    }
+    users::sources(&listeners, root, report);
     let named = { listeners.iter() }.map(|it| (&*it.config.name, it.mark));
     let places = Places::of(root, named, report);
     Config {

@@ -92,6 +92,7 @@ codes! {
     W004 "passwords may be sent in clear text"
     W005 "a backend has settings of TLS, and no host with which TLS is spoken"
     W006 "more connections are allowed than the limit of open files does"
+    W007 "a user without a domain in the map, where every name has one by `default_domain`"
 }
 
 impl Code {

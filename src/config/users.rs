@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use hyper::Uri;
 
+mod bare;
+mod sources;
+
+use self::bare::Bare;
+pub(super) use self::sources::sources;
 use super::check::Report;
 use super::map_file;
 use super::mask;
@@ -44,9 +49,12 @@ pub(super) fn read(
         line: 0,
     };
     let entries = root.get("users").node().map_or(&[][..], Node::entries);
+    let mut bare = Bare::under(root.get("default_domain"));
     for (key, value) in entries {
+        bare.note(key);
         entry(key, value, &place, backends, report, &mut map);
     }
+    bare.tell(report);
     let mut seen = HashSet::new();
     let mut lookups = Vec::new();
     for source in root.get("users_from").items() {
@@ -84,7 +92,8 @@ pub(super) fn read(
         if let (false, Some(text), Some(path)) =
             (http.is_there(), file.text(), file.path(report.base))
         {
-            map_file(text, &path, backends, report, &mut map);
+            let bare = Bare::under(root.get("default_domain"));
+            map_file((text, &path), bare, backends, report, &mut map);
         }
         if http.is_there() && !file.is_there() {
             lookups.extend(lookup(source, backends, &place, report));
@@ -293,8 +302,8 @@ const MOST_GOOD: usize = 10_000;
 
 /// Reads a map file; its problems go to the report, with their lines.
 fn map_file(
-    named: &str,
-    path: &Path,
+    (named, path): (&str, &Path),
+    mut bare: Bare<'_>,
     backends: &BTreeMap<String, backend::Config>,
     report: &mut Report<'_>,
     map: &mut Map,
@@ -325,6 +334,7 @@ fn map_file(
     // Backends that were named and are there: nearly every entry names one of a few.
     let mut good: HashSet<Box<str>> = HashSet::new();
     let read = map_file::read(file, |key, value| {
+        bare.note(&key);
         if let (Kind::Text(_), Kind::Text(to)) = (&key.kind, &value.kind)
             && good.contains(to)
             && key.scalar() != Some("*")
@@ -359,6 +369,7 @@ fn map_file(
         let message = format!("the map file cannot be read on: {}", fault.message);
         inner.add(mark, code, message, wrong);
     }
+    bare.tell(&mut inner);
     add_lines(path, &mut inner.problems);
     let room = problem::MOST.saturating_sub(report.problems.len());
     inner.problems.truncate(room);
