@@ -296,6 +296,28 @@ fn more_connections_than_open_files_allow_are_warned_of() {
     assert!(said.contains("LimitNOFILE=20000256"), "{said}");
 }
 
+/// Whoever writes it means no file of that name.
+#[test]
+fn an_output_that_is_no_path_is_told() {
+    let dir = data("start-output");
+    let before = names(&dir);
+    for output in ["stdout", "STDOUT", "«-»", "Stderr", "SYSLOG"] {
+        let output = output.replace(['«', '»'], "\"");
+        let settings = with(PLAIN, &format!("log: {{ output: {output} }}"));
+        let (fine, told) = check(&dir, &settings);
+        assert!(!fine && told.contains("error[E014]"), "{output}: {told}");
+        assert!(told.contains("proxy.yaml:4:16\n"), "{told}");
+        let bare = output.trim_matches('"');
+        assert!(told.contains(&format!("written `./{bare}`")), "{told}");
+        assert!(told.ends_with("1 error, 1 warning\n"), "{told}");
+    }
+    for output in ["stderr", "./stdout", "./-", "stdout.log"] {
+        let (fine, told) = check(&dir, &with(PLAIN, &format!("log: {{ output: {output} }}")));
+        assert!(fine, "{output}: {told}");
+    }
+    assert_eq!(names(&dir), before);
+}
+
 #[test]
 fn a_syslog_that_is_not_there_is_told() {
     let dir = data("start-syslog");

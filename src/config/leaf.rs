@@ -112,7 +112,7 @@ impl Report<'_> {
             Leaf::Uidl => value::uidl(text).map(drop),
             Leaf::Domain => value::domain(text).map(drop),
             Leaf::Path if text.is_empty() => Err(wrong_type(None)),
-            Leaf::Path => Ok(()),
+            Leaf::Path => value::output(text),
             Leaf::File(holds) => {
                 let path = self.base.join(text);
                 self.looks_at(&path, Watch::of(place));

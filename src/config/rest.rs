@@ -257,6 +257,7 @@ pub(super) fn log(root: Raw<'_>, report: &mut Report<'_>) -> observe::Config {
         },
         output: match raw.get("output").text() {
             None | Some("stderr") => Output::Stderr,
+            Some(word) if value::output(word).is_err() => Output::Stderr,
             Some("syslog") => {
                 let can = observe::try_syslog().map_err(|why| {
                     Wrong::new(

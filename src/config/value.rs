@@ -220,6 +220,22 @@ pub(super) fn word(text: &str, words: &[&str]) -> Result<(), Wrong> {
     })
 }
 
+/// `stderr`, `syslog`, or a path; what looks like another of the process's own ends is no file.
+pub(super) fn output(text: &str) -> Result<(), Wrong> {
+    let misspelt = |word: &&str| text.eq_ignore_ascii_case(word) && text != *word;
+    let other = ["stderr", "syslog"].into_iter().find(misspelt);
+    let is_other = other.is_some() || text == "-" || text.eq_ignore_ascii_case("stdout");
+    if !is_other {
+        return Ok(());
+    }
+    let expected = "expected `stderr`, `syslog` or a path";
+    let file = format!("a file of that name is written `./{text}`");
+    Err(Wrong::new(Code::E014, expected).help(match other {
+        Some(word) => format!("write `{word}`; {file}"),
+        None => file,
+    }))
+}
+
 /// A number of digits alone: no sign.
 pub(super) fn digits(text: &str) -> Option<u64> {
     match text.bytes().all(|c| c.is_ascii_digit()) {
