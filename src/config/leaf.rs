@@ -41,7 +41,10 @@ impl Report<'_> {
                 }));
             }
             (Kind::Bool(_), _) => return Err(wrong_type(None)),
-            (Kind::Number(_), Leaf::Line | Leaf::Secret | Leaf::File(_) | Leaf::Path) => {
+            (
+                Kind::Number(_),
+                Leaf::Line | Leaf::Told | Leaf::Secret | Leaf::File(_) | Leaf::Path,
+            ) => {
                 return Err(wrong_type(Some("put it in quotes")));
             }
             (Kind::Text(_), Leaf::Count(..)) if value::count(text, 0, u64::MAX).is_ok() => {
@@ -53,6 +56,7 @@ impl Report<'_> {
             Leaf::Bool => Ok(()),
             Leaf::Count(least, most) => value::count(text, least, most).map(drop),
             Leaf::Line => value::line(text).map(drop),
+            Leaf::Told => value::told(text),
             Leaf::Secret => crate::protocol::Secret::new(text.as_bytes())
                 .map(drop)
                 .map_err(|_| {
