@@ -13,13 +13,15 @@ use crate::protocol::Protocol;
 /// `127.0.0.1:9090`
 pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
     let expected = "expected an address and a port, like `127.0.0.1:9090` or `[::1]:9090`";
-    text.parse().map_err(|_| {
+    let address: SocketAddr = text.parse().map_err(|_| {
         let wrong = Wrong::new(Code::E020, expected);
         match text.strip_prefix("localhost:").or(text.strip_prefix(':')) {
             Some(port) => wrong.help(format!("write `127.0.0.1:{port}`")),
             None => wrong,
         }
-    })
+    })?;
+    not_mapped(address.ip())?;
+    Ok(address)
 }
 
 /// What a listener's URL says.
@@ -73,8 +75,19 @@ pub(super) fn listen_url(text: &str) -> Result<ListenUrl, Wrong> {
     Ok(ListenUrl::Mail {
         protocol,
         tls,
-        bind: SocketAddr::new(ip, port),
+        bind: SocketAddr::new(not_mapped(ip)?, port),
     })
+}
+
+/// Nothing can listen on an address of IPv4 that is written in IPv6's way.
+fn not_mapped(ip: IpAddr) -> Result<IpAddr, Wrong> {
+    match ip.to_canonical() {
+        other if other != ip => {
+            let expected = "expected an address of IPv4 as IPv4 writes it";
+            Err(Wrong::new(Code::E020, expected).help(format!("write `{other}`")))
+        }
+        _ => Ok(ip),
+    }
 }
 
 /// What a host's URL says.
@@ -308,6 +321,10 @@ mod tests {
             });
             assert_eq!(got.as_deref(), want, "{text}");
         }
+        let help = listen_url("imap://[::ffff:127.0.0.1]:143")
+            .unwrap_err()
+            .help;
+        assert_eq!(help.as_deref(), Some("write `127.0.0.1`"));
         let help = listen_url("imsp://1.2.3.4").unwrap_err().help;
         assert_eq!(help.as_deref(), Some("did you mean `imap`?"));
     }
@@ -360,6 +377,8 @@ mod tests {
 
     #[test]
     fn other_urls() {
+        let help = address("[::ffff:127.0.0.1]:9090").unwrap_err().help;
+        assert_eq!(help.as_deref(), Some("write `127.0.0.1`"));
         assert!(http_url("https://a.b/c?d=e").is_ok());
         assert!(http_url("http://[::1]:80/").is_ok());
         assert!(http_url("ftp://a").is_err());

@@ -98,15 +98,23 @@ pub(super) fn rate(text: &str) -> Result<Rate, Wrong> {
 
 /// `10.0.0.0/8`, `2001:db8::/32`, or one address.
 pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(ip));
-    }
-    let net: IpNet = text.parse().map_err(|_| {
+    let wrong = || {
         Wrong::new(
             Code::E024,
             "expected a network or an address, like `10.0.0.0/8` or `2001:db8::1`",
         )
-    })?;
+    };
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return match ip.to_canonical() {
+            // Clients that come by IPv4 are known by it.
+            other if other != ip => Err(wrong().help(format!("write `{other}`"))),
+            _ => Ok(IpNet::from(ip)),
+        };
+    }
+    let net: IpNet = text.parse().map_err(|_| wrong())?;
+    if let Some(other) = of_ipv4(net) {
+        return Err(wrong().help(format!("write `{other}`")));
+    }
     match net.trunc() {
         whole if whole == net => Ok(net),
         whole => Err(Wrong::new(
@@ -115,6 +123,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
         )
         .help(format!("did you mean `{whole}`?"))),
     }
+}
+
+/// The network of IPv4 that is written in IPv6's way (RFC 4291 §2.5.5.2).
+fn of_ipv4(net: IpNet) -> Option<IpNet> {
+    let mapped = match net.addr() {
+        IpAddr::V6(ip) => ip.to_ipv4_mapped()?,
+        IpAddr::V4(_) => return None,
+    };
+    let length = net.prefix_len().checked_sub(96)?;
+    Some(IpNet::new(mapped.into(), length).ok()?.trunc())
 }
 
 /// `sha256/` and the base64 of a SHA-256.
@@ -341,6 +359,27 @@ mod tests {
         }
         let help = network("10.0.0.1/8").unwrap_err().help;
         assert_eq!(help.as_deref(), Some("did you mean `10.0.0.0/8`?"));
+    }
+
+    /// Clients that come by IPv4 are known by it: such a network would match nobody.
+    #[test]
+    fn networks_of_ipv4_are_not_written_in_ipv6s_way() {
+        for (text, want) in [
+            ("::ffff:127.0.0.0/104", "write `127.0.0.0/8`"),
+            ("::ffff:7f00:1/104", "write `127.0.0.0/8`"),
+            ("::ffff:0:0/96", "write `0.0.0.0/0`"),
+            ("::ffff:10.0.0.1", "write `10.0.0.1`"),
+            ("::ffff:10.0.0.1/128", "write `10.0.0.1/32`"),
+        ] {
+            let wrong = network(text).unwrap_err();
+            assert_eq!(
+                (wrong.code, wrong.help.as_deref()),
+                (Code::E024, Some(want))
+            );
+        }
+        for fine in ["::/0", "::/64", "::127.0.0.1", "64:ff9b::/96"] {
+            assert!(network(fine).is_ok(), "{fine}");
+        }
     }
 
     #[test]
