@@ -340,6 +340,77 @@ fn texts_that_clients_could_not_be_told_are_refused() {
     }
 }
 
+/// Whoever does what the help says is not told the next error.
+#[test]
+fn help_leads_to_settings_that_are_fine() {
+    let dir = data("start-help");
+    let quotes = |address: &str| format!("help: an IPv6 address needs quotes: `\"{address}\"`");
+    let brackets = "help: an IPv6 address stands in brackets".to_owned();
+    let zeros = "help: write it without leading zeros".to_owned();
+    let admin = |bind: &str| with(PLAIN, &format!("admin: {{ bind: {bind} }}"));
+    let limits = |per_ip: &str| {
+        with(
+            PLAIN,
+            &format!("limits: {{ trusted: [::1], per_ip: {per_ip} }}"),
+        )
+    };
+    let hosts = |list: &str| with(&format!("backends:\n  b:\n    hosts: [{list}]"), "");
+    let listener = |url: &str| with(PLAIN, "").replace("imap://127.0.0.1:1143", url);
+    for (settings, help, mended) in [
+        (admin("::1"), brackets.clone(), admin("'[::1]:9090'")),
+        (admin("::1:9090"), brackets, admin("'[::1]:9090'")),
+        (
+            admin(":9090"),
+            "help: write `127.0.0.1:9090`".into(),
+            admin("127.0.0.1:9090"),
+        ),
+        (
+            admin("[::1]:9090"),
+            quotes("[::1]:9090"),
+            admin("\"[::1]:9090\""),
+        ),
+        (
+            with(PLAIN, "admin:\n  bind: [::1]:9090"),
+            quotes("[::1]:9090"),
+            with(PLAIN, "admin:\n  bind: \"[::1]:9090\""),
+        ),
+        (
+            hosts("imap://[::1]"),
+            quotes("imap://[::1]"),
+            hosts("\"imap://[::1]\""),
+        ),
+        (
+            hosts("imap://h, imap://[2001:db8::1]:1143, imap://i"),
+            quotes("imap://[2001:db8::1]:1143"),
+            hosts("imap://h, \"imap://[2001:db8::1]:1143\", imap://i"),
+        ),
+        (
+            listener("imap://[::1]:1143"),
+            quotes("imap://[::1]:1143"),
+            listener("\"imap://[::1]:1143\""),
+        ),
+        (limits("010"), zeros.clone(), limits("10")),
+        (limits("\"010\""), zeros, limits("10")),
+        (
+            limits("\"10\""),
+            "help: write it without quotes".into(),
+            limits("10"),
+        ),
+    ] {
+        let (fine, told) = check(&dir, &settings);
+        assert!(!fine && told.contains(&help), "{settings}\n{told}");
+        assert!(told.contains("1 error"), "{told}");
+        let (fine, told) = check(&dir, &mended);
+        assert!(fine, "{mended}\n{told}");
+    }
+    // A list of one address is no URL, and nobody is to quote it.
+    let (_, told) = check(&dir, &limits("[[}"));
+    assert!(
+        told.contains("error[E002]") && !told.contains("IPv6"),
+        "{told}"
+    );
+}
+
 /// Whoever writes it means no file of that name.
 #[test]
 fn an_output_that_is_no_path_is_told() {

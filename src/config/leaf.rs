@@ -47,8 +47,13 @@ impl Report<'_> {
             ) => {
                 return Err(wrong_type(Some("put it in quotes")));
             }
+            // YAML has no numbers with zeros before them: they are text with quotes and without.
             (Kind::Text(_), Leaf::Count(..)) if value::count(text, 0, u64::MAX).is_ok() => {
-                return Err(wrong_type(Some("write it without quotes")));
+                let help = match text.starts_with('0') && text.len() > 1 {
+                    true => "write it without leading zeros, and without quotes",
+                    false => "write it without quotes",
+                };
+                return Err(wrong_type(Some(help)));
             }
             _ => {}
         }

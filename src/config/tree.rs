@@ -29,7 +29,10 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<Node> {
         let rest = patched.get(mark.start as usize..).unwrap_or_default();
         let key = unquoted_key(rest);
         let Some(key) = key.filter(|_| fault.kind == FaultKind::Syntax && round < MOST) else {
-            let (code, wrong) = unparsed(&fault);
+            let (code, mut wrong) = unparsed(&fault);
+            if let Some(address) = unquoted_address(line_at(&patched, mark)) {
+                wrong = wrong.help(format!("an IPv6 address needs quotes: `\"{address}\"`"));
+            }
             report.add(mark, code, fault.message, wrong);
             return None;
         };
@@ -96,6 +99,36 @@ fn unquoted_key(rest: &str) -> Option<&str> {
         .or_else(|| line.find([' ', ',', '}', ']']))
         .unwrap_or(line.len());
     line.get(..end)
+}
+
+/// The line of a place.
+fn line_at(text: &str, mark: Mark) -> &str {
+    let before = text.get(..mark.start as usize).unwrap_or_default();
+    let start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    let rest = text.get(start..).unwrap_or_default();
+    rest.split(['\n', '\r']).next().unwrap_or_default()
+}
+
+/// An IPv6 address of a URL or with a port that stands in a line without quotes: YAML takes what is in its
+/// brackets for a list.
+fn unquoted_address(line: &str) -> Option<&str> {
+    line.match_indices('[').find_map(|(at, _)| {
+        let inside = line.get(at + 1..)?.split(']').next()?;
+        let close = at + 1 + inside.len();
+        let of_it = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
+        if inside.matches(':').count() < 2 || !inside.chars().all(of_it) {
+            return None;
+        }
+        let before = line.get(..at)?;
+        let start = before.rfind([' ', ',', '[', '{']).map_or(0, |at| at + 1);
+        let behind = line.get(close + 1..)?;
+        let port = |c: char| c == ':' || c.is_ascii_digit();
+        let end = close + 1 + behind.find(|c| !port(c)).unwrap_or(behind.len());
+        let word = line.get(start..end)?;
+        // Quoted, or the list of one address that YAML sees.
+        let is_one = !word.contains(['"', '\'']) && (start < at || end > close + 1);
+        is_one.then_some(word)
+    })
 }
 
 /// A fault's mark knows line and column only.

@@ -15,8 +15,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
     let expected = "expected an address and a port, like `127.0.0.1:9090` or `[::1]:9090`";
     let address: SocketAddr = text.parse().map_err(|_| {
         let wrong = Wrong::new(Code::E020, expected);
-        match text.strip_prefix("localhost:").or(text.strip_prefix(':')) {
+        let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
+        match port.filter(|port| !port.is_empty() && digits(port).is_some()) {
             Some(port) => wrong.help(format!("write `127.0.0.1:{port}`")),
+            None if text.matches(':').count() > 1 && !text.contains('[') => {
+                wrong.help("an IPv6 address stands in brackets, the port behind them")
+            }
             None => wrong,
         }
     })?;
