@@ -241,6 +241,7 @@ impl Terms {
         let client = peer.client;
         if !self.config.allows(client.ip()) {
             gateway.metrics.refused(metrics::Refused::Allow);
+            tracing::debug!(event = "refused", %client, listener = %self.config.name, limit = "allow");
             return None;
         }
         let place = match place {

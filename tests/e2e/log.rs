@@ -6,6 +6,7 @@ use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::process::wait_for;
+use crate::support::scratch::free_port;
 use crate::support::wire::Conn;
 use crate::support::{Imap, Scratch};
 
@@ -55,6 +56,23 @@ fn who_is_turned_away_hears_an_id_that_is_in_the_log() {
         "event=refused",
         "limit=connections",
         &format!("session={id}"),
+    ]);
+}
+
+#[test]
+fn who_comes_from_where_no_client_is_allowed_has_a_line() {
+    let scratch = Scratch::new();
+    let port = free_port();
+    let allow = "cleartext_login: true, allow: [192.0.2.0/24]";
+    let mut gateway = Settings::to("demo://")
+        .listener(&format!("{{ bind: \"imap://127.0.0.1:{port}\", {allow} }}"))
+        .start(&scratch, &Pki::new(&scratch));
+    assert_eq!(Conn::plain(port).rest(), b"");
+    gateway.logged(&[
+        " debug event=refused ",
+        "client=127.0.0.1:",
+        &format!("listener=imap://127.0.0.1:{port}"),
+        "limit=allow",
     ]);
 }
 
