@@ -63,7 +63,10 @@ impl Listeners {
             };
             let opened = bind_among(sockets, bind, &leaving);
             opened
-                .map_err(|error| errors.push(StartError::new(doing(), error).at(place)))
+                .map_err(|error| {
+                    let cause = format!("{error}{}", hint(&error, bind.port()));
+                    errors.push(StartError::new(doing(), cause).at(place));
+                })
                 .ok()
         };
         let mail = config.listeners.iter();
@@ -196,6 +199,18 @@ impl Open {
     }
 }
 
+/// What an operator may do about a port that cannot be had, behind the system's words.
+fn hint(error: &io::Error, port: u16) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there (`ss -ltnp` names it)",
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE (systemd's AmbientCapabilities=) or a lower \
+             net.ipv4.ip_unprivileged_port_start"
+        }
+        _ => "",
+    }
+}
+
 /// Opens a socket; those that are about to leave may have its port until then.
 fn bind_among(
     sockets: &Sockets,
@@ -209,4 +224,26 @@ fn bind_among(
     let leaving = leaving.iter().map(|socket| &**socket);
     let others: Vec<&TcpListener> = leaving.filter(same_port).collect();
     sockets.open(bind, &others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_had_is_told_with_a_way_out() {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+        for (kind, port, want) in [
+            (PermissionDenied, 143, "CAP_NET_BIND_SERVICE"),
+            (PermissionDenied, 143, "net.ipv4.ip_unprivileged_port_start"),
+            (AddrInUse, 1143, "another program listens there"),
+        ] {
+            let told = hint(&kind.into(), port);
+            assert!(told.starts_with("; ") && told.contains(want), "{told}");
+        }
+        // Some other rule of the system's, and an address that is not this machine's.
+        for (kind, port) in [(PermissionDenied, 1143), (AddrNotAvailable, 143)] {
+            assert_eq!(hint(&kind.into(), port), "");
+        }
+    }
 }

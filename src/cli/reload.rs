@@ -60,12 +60,17 @@ fn taken(told: &Value) -> String {
     out
 }
 
-/// Every problem, as `check` has them.
+/// Every problem, as `check` has them, but for those that only the running gateway meets: a port that
+/// another program has.
 fn refused(problems: &Value) -> String {
     let list = problems.as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_running = |problem: &Value| problem.get("code") == Some(&Value::from("E070"));
+    let next = match !list.is_empty() && list.iter().all(of_running) {
+        true => "`gatepost reload` again, once the cause is gone",
+        false => "`gatepost check` shows each problem with its line",
+    };
     format!(
-        "{}error: the new settings are refused, the old ones stay in use\n\n\
-         next: `gatepost check` shows each problem with its line\n",
+        "{}error: the new settings are refused, the old ones stay in use\n\nnext: {next}\n",
         lines(list)
     )
 }
@@ -128,5 +133,13 @@ mod tests {
                     error: the new settings are refused, the old ones stay in use\n\n\
                     next: `gatepost check` shows each problem with its line\n";
         assert_eq!(refused(&json!([problem])), want);
+        let taken = json!({"severity": "error", "code": "E070", "file": "proxy.yaml", "line": 3, "column": 5,
+            "message": "cannot listen on imap://[::]:143", "expected": ""});
+        let told = refused(&json!([taken]));
+        assert!(
+            told.ends_with("\n\nnext: `gatepost reload` again, once the cause is gone\n"),
+            "{told}"
+        );
+        assert!(refused(&json!([taken, problem])).contains("next: `gatepost check`"));
     }
 }

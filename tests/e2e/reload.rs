@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::support::gateway::{Gateway, Ports, Settings, admin_get};
+use crate::support::gateway::{Gateway, Ports, Settings, admin_get, cli};
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
@@ -250,7 +250,7 @@ fn what_the_system_refuses_changes_nothing() {
                 .listener(&listener(&format!("127.0.0.1:{free}")))
                 .listener(&listener(&taken.to_string())),
             "E070",
-            "listen on imap://",
+            "another program listens there",
             taken.to_string(),
         ),
         (
@@ -273,6 +273,12 @@ fn what_the_system_refuses_changes_nothing() {
         assert!(line.unwrap().contains(&place), "{line:?}: {problems:#}");
         let message = problem["message"].as_str().unwrap();
         assert!(message.contains(cause), "{message}");
+        // `check` opens no port, and would find nothing.
+        let told = cli(&["reload"], &play.file);
+        let told = String::from_utf8(told.stderr).unwrap();
+        assert!(told.contains("the old ones stay in use"), "{told}");
+        let checks = told.contains("next: `gatepost check`");
+        assert_eq!(checks, code != "E070", "{told}");
         assert_eq!(play.lands_on(), "a", "not half of it either");
         assert!(TcpStream::connect(("127.0.0.1", free)).is_err());
     }
