@@ -196,6 +196,14 @@ fn what_has_no_effect_is_told() {
         fine && told.contains("W001") && !told.contains("W005"),
         "{told}"
     );
+    // Who knows a host by its key is not fooled on the way.
+    let pins = format!("pins: [\"sha256/{}=\"]", "A".repeat(43));
+    let (fine, told) = check(&dir, &with(&secured(&pins), ""));
+    assert!(fine && told.contains("W001"), "{told}");
+    assert!(
+        told.contains("by `pins` alone") && !told.contains("anybody on the way"),
+        "{told}"
+    );
     for taken in [
         "imap://127.0.0.1:1, cleartext_login: true",
         "imaps://127.0.0.1:1, cleartext_login: false",

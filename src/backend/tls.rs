@@ -21,7 +21,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::config::{TlsConfig, Verify};
 use crate::protocol::Failure;
-pub(crate) use verifier::{Verifier, plainly};
+pub(crate) use verifier::{PINS_INSTEAD, Verifier, plainly};
 
 /// What is needed to speak TLS with the hosts of one backend.
 pub(crate) struct HostTls {

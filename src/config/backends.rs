@@ -249,9 +249,19 @@ fn unused(config: &Config, raw: Raw<'_>, report: &mut Report<'_>) {
 /// TLS with the hosts is made once, as at a start: files that can be read may still not be of use.
 fn tried(tls: &TlsConfig, raw: Raw<'_>, name: Mark, report: &mut Report<'_>) {
     if tls.verify == Verify::No {
-        let wrong = Wrong::new(Code::W001, "anybody on the way can pose as this backend")
-            .help("name the CA that signed them: `ca: /path/of/ca.pem`");
-        let message = "the certificates of this backend are not verified";
+        let (message, expected, help) = match tls.pins.is_empty() {
+            true => (
+                "the certificates of this backend are not verified",
+                "anybody on the way can pose as this backend",
+                "name the CA that signed them: `ca: /path/of/ca.pem`",
+            ),
+            false => (
+                "the certificates of this backend are verified by `pins` alone",
+                "their names, dates and authorities are not looked at",
+                "a host's new key is to be in `pins` before the host shows it",
+            ),
+        };
+        let wrong = Wrong::new(Code::W001, expected).help(help);
         report.add(raw.get("verify").mark(), Code::W001, message, wrong);
     }
     for unfit in faults(tls) {

@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::certificates;
 use crate::backend::config::{TlsConfig, Verify};
@@ -98,7 +99,8 @@ impl ServerCertVerifier for Verifier {
         match &self.chain {
             Chain::Unverified => {}
             Chain::System(roots) => {
-                roots.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
+                let believed = roots.verify_server_cert(leaf, intermediates, name, ocsp, now);
+                believed.map_err(|error| told_of(leaf, error))?;
             }
             Chain::File(trusted, roots) => {
                 match roots.verify_server_cert(leaf, intermediates, name, ocsp, now) {
@@ -108,7 +110,7 @@ impl ServerCertVerifier for Verifier {
                     Err(error) if is_its_own_ca(&error) && trusted.iter().any(|it| it == leaf) => {
                         verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(told_of(leaf, error)),
                 }
             }
         }
@@ -158,6 +160,45 @@ fn is_its_own_ca(error: &Error) -> bool {
         _ => false,
     }
 }
+
+/// A host that shows the certificate of a CA: the commonest signed it itself, and can be named.
+fn told_of(leaf: &CertificateDer<'_>, error: Error) -> Error {
+    if !is_its_own_ca(&error) {
+        return error;
+    }
+    let signed_itself = X509Certificate::from_der(leaf)
+        .is_ok_and(|(_, certificate)| certificate.issuer() == certificate.subject());
+    let why = match signed_itself {
+        true => OfCa::SignedItself,
+        false => OfCa::SignedByAnother,
+    };
+    Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(why))))
+}
+
+/// What a host shows is the certificate of a CA, and is not believed as a server's.
+#[derive(Clone, Copy, Debug)]
+enum OfCa {
+    SignedItself,
+    SignedByAnother,
+}
+
+impl fmt::Display for OfCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OfCa::SignedItself => "the certificate is self-signed (tls.ca may name it",
+            OfCa::SignedByAnother => {
+                "the certificate is an authority's, and no server's (tls.ca may name it"
+            }
+        })?;
+        f.write_str(PINS_INSTEAD)?;
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for OfCa {}
+
+/// What a backend's settings may say instead; no option of a probe.
+pub(crate) const PINS_INSTEAD: &str = ", or tls.pins its key with `verify: false`";
 
 /// The public key is none of those pinned.
 #[derive(Debug)]

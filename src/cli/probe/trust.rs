@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::backend::config::{TlsConfig, Verify};
-use crate::backend::tls::{Verifier, plainly};
+use crate::backend::tls::{PINS_INSTEAD, Verifier, plainly};
 use crate::tls;
 
 /// Where belief comes from.
@@ -65,7 +65,8 @@ impl Trust {
 
 /// What a backend's settings are called among a probe's options.
 fn by_options(text: String) -> String {
-    text.replace("tls.ca", "--ca")
+    text.replace(PINS_INSTEAD, "")
+        .replace("tls.ca", "--ca")
         .replace("tls.name", "--tls-name")
 }
 
@@ -118,5 +119,18 @@ impl ServerCertVerifier for Witness {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_backend_can_set_is_left_out() {
+        let told = by_options(format!(
+            "it is self-signed (tls.ca may name it{PINS_INSTEAD})"
+        ));
+        assert_eq!(told, "it is self-signed (--ca may name it)");
     }
 }
