@@ -6,18 +6,16 @@
 //! failure, an answer without a host and an answer that names anything but a host change nothing:
 //! the last known hosts stay. The name server is behind [`Lookup`]; `dns` is the real one.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::config::{Discover, Endpoint, HostConfig, Security, Target};
-use super::probe::varied;
-use super::{Backend, Host};
 use crate::protocol::Protocol;
+
+mod following;
+
+pub(super) use following::{Following, follow};
 
 /// Most hosts of a backend that are found by name: an answer with more is no answer.
 const MOST_HOSTS: usize = 256;
@@ -213,132 +211,6 @@ fn host_name(octets: &[u8]) -> Result<String, String> {
 /// Why that is not known.
 pub async fn find(settings: &Discover, lookup: &dyn Lookup) -> Result<Vec<HostConfig>, String> {
     settings.look(lookup, None).await.map(|found| found.hosts)
-}
-
-/// Follows the name as long as the backend lives.
-pub(super) async fn follow(backend: Weak<Backend>, settings: Discover, lookup: Arc<dyn Lookup>) {
-    let mut state = Following::default();
-    loop {
-        let found = settings.look(&*lookup, state.by).await;
-        let pause = {
-            let Some(backend) = backend.upgrade() else {
-                return;
-            };
-            state.take(&backend, &settings, found)
-        };
-        sleep(varied(pause)).await;
-    }
-}
-
-/// What is known from one look to the next.
-#[derive(Default)]
-struct Following {
-    by: Option<By>,
-    /// As they were last told.
-    weights: BTreeMap<String, u32>,
-    /// Hosts that left, as long as sessions on them live: one that returns is the same host.
-    left: Vec<Weak<Host>>,
-    /// Lookups in a row that brought nothing.
-    failures: u32,
-}
-
-impl Following {
-    /// Takes what was found, or keeps what there is; says when to look again.
-    fn take(
-        &mut self,
-        backend: &Arc<Backend>,
-        settings: &Discover,
-        found: Result<Found, String>,
-    ) -> Duration {
-        let found = match found {
-            Ok(found) if !found.hosts.is_empty() => found,
-            Ok(found) => {
-                self.failed(backend, settings, "there are no such records");
-                return found.ttl.clamp(LEAST, LONGEST_PAUSE);
-            }
-            Err(cause) => {
-                self.failed(backend, settings, &cause);
-                let doubled = LEAST * 2_u32.saturating_pow(self.failures.min(16).saturating_sub(1));
-                return doubled.min(LONGEST_PAUSE);
-            }
-        };
-        self.failures = 0;
-        if found.by == By::Addresses && self.by != Some(By::Addresses) {
-            tracing::warn!(
-                target: "gatepost", event = "discover_addresses",
-                backend = backend.name(), name = %settings.name,
-                "hosts are addresses: the users of one that changes move; SRV records would keep them"
-            );
-        }
-        self.by = Some(found.by);
-        self.settle(backend, found.hosts);
-        found.ttl.clamp(LEAST, MOST)
-    }
-
-    fn failed(&mut self, backend: &Backend, settings: &Discover, cause: &str) {
-        let (name, kept) = (&settings.name, backend.hosts().len());
-        let backend = backend.name();
-        match self.failures {
-            0 => {
-                tracing::warn!(target: "gatepost", event = "discover_failed", backend, name = %name, kept, reason = cause);
-            }
-            _ => {
-                tracing::debug!(event = "discover_failed", backend, name = %name, kept, reason = cause);
-            }
-        }
-        self.failures = self.failures.saturating_add(1);
-    }
-
-    /// Swaps the hosts for those that were found; those that stay are the same.
-    fn settle(&mut self, backend: &Arc<Backend>, found: Vec<HostConfig>) {
-        let before = backend.hosts();
-        self.left.retain(|host| host.strong_count() > 0);
-        let mut hosts = Vec::with_capacity(found.len());
-        for config in found {
-            let (name, weight) = (config.name.clone(), config.weight);
-            let same = |host: &Arc<Host>| host.name() == name;
-            let known = before.iter().find(|it| same(it)).cloned();
-            let returned = || self.left.iter().filter_map(Weak::upgrade).find(same);
-            let host = match known.or_else(returned) {
-                Some(host) => {
-                    // An operator's word on a weight holds until the records have a new one.
-                    if self.weights.get(&name).is_some_and(|told| *told != weight) {
-                        host.set_weight(weight);
-                    }
-                    host
-                }
-                None => Arc::new(Host::new(config, &backend.config)),
-            };
-            self.weights.insert(name, weight);
-            hosts.push(host);
-        }
-        let is_in =
-            |hosts: &[Arc<Host>], host: &Host| hosts.iter().any(|it| it.name() == host.name());
-        let come: Vec<&Arc<Host>> = hosts.iter().filter(|it| !is_in(&before, it)).collect();
-        let gone: Vec<&Arc<Host>> = before.iter().filter(|it| !is_in(&hosts, it)).collect();
-        if come.is_empty() && gone.is_empty() {
-            return;
-        }
-        let names = |hosts: &[&Arc<Host>]| {
-            let names: Vec<&str> = hosts.iter().map(|host| host.name()).collect();
-            names.join(" ")
-        };
-        tracing::info!(
-            target: "gatepost", event = "discovered", backend = backend.name(),
-            hosts = hosts.len(), come = names(&come), gone = names(&gone)
-        );
-        for host in gone {
-            host.metrics.gone();
-            backend.unwatch(host);
-            self.left.push(Arc::downgrade(host));
-        }
-        let come: Vec<Arc<Host>> = come.into_iter().cloned().collect();
-        backend.hosts.store(Arc::new(hosts));
-        for host in &come {
-            host.tell_state();
-            backend.watch(host);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ use tokio::task::{AbortHandle, JoinSet};
 pub use trial::Tried;
 
 use self::config::HostConfig;
-use self::discover::Lookup;
+use self::discover::{Following, Lookup};
 use self::dns::Dns;
 use self::names::Names;
 use self::tls::HostTls;
@@ -70,6 +70,8 @@ pub struct Backend {
     around: Surroundings,
     /// Who is asked for the addresses of hosts that were found by name, once it runs.
     names: OnceLock<Arc<Names>>,
+    /// What is known of hosts that are found by name, but for the present ones themselves.
+    following: Mutex<Following>,
     beside: Mutex<Beside>,
 }
 
@@ -119,6 +121,7 @@ impl Backend {
             config,
             around,
             names: OnceLock::new(),
+            following: Mutex::default(),
             beside: Mutex::default(),
         }
     }
@@ -167,22 +170,25 @@ impl Backend {
         if before.config == *config && same_files && before.around.keepalive == around.keepalive {
             return Ok(before.clone());
         }
-        let backend = Backend::new(config.clone(), around.clone())?;
-        let found: Vec<HostConfig> = match config.discover == before.config.discover {
-            true if config.discover.is_some() => {
-                let hosts = before.hosts();
-                hosts.iter().map(|host| host.config.clone()).collect()
-            }
-            _ => config.hosts.clone(),
+        let mut backend = Backend::new(config.clone(), around.clone())?;
+        let next = |host: HostConfig, earlier: &Host| {
+            Host::succeeding(host, config, earlier, &before.config)
         };
-        let hosts = found.into_iter().map(|host| {
-            let earlier = before.host(&host.name);
-            Arc::new(match earlier {
-                Some(earlier) => Host::succeeding(host, config, &earlier, &before.config),
-                None => Host::new(host, config),
-            })
-        });
-        backend.hosts.store(Arc::new(hosts.collect()));
+        let hosts = if config.discover.is_some() && config.discover == before.config.discover {
+            let (hosts, following) = before.followed(next);
+            backend.following = Mutex::new(following);
+            hosts
+        } else {
+            let hosts = config.hosts.iter().cloned();
+            let hosts = hosts.map(|host| {
+                Arc::new(match before.host(&host.name) {
+                    Some(earlier) => next(host, &earlier),
+                    None => Host::new(host, config),
+                })
+            });
+            hosts.collect()
+        };
+        backend.hosts.store(Arc::new(hosts));
         Ok(Arc::new(backend))
     }
 

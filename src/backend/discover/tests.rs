@@ -1,24 +1,24 @@
 //! Against a name server that says what it is told to.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::super::{Config, Surroundings};
+use super::super::{Backend, Config, Surroundings};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What it answers to each kind of question; and what it was asked, when.
 #[derive(Default)]
-struct Scripted {
+pub(super) struct Scripted {
     srv: Mutex<Option<Result<Answer<Srv>, String>>>,
     addresses: Mutex<Option<Result<Answer<IpAddr>, String>>>,
     asked: Mutex<Vec<(Instant, String)>>,
 }
 
 impl Scripted {
-    fn says(&self, srv: Result<&[(u16, u16, u16, &str)], &str>) {
+    pub(super) fn says(&self, srv: Result<&[(u16, u16, u16, &str)], &str>) {
         let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| Srv {
             priority,
             weight,
@@ -34,7 +34,7 @@ impl Scripted {
         });
     }
 
-    fn has(&self, ips: &[&str]) {
+    pub(super) fn has(&self, ips: &[&str]) {
         *self.addresses.lock().unwrap() = Some(Ok(Answer {
             records: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
             ttl: 30 * SECOND,
@@ -77,12 +77,12 @@ fn by(protocol: Protocol, security: Security, port: u16) -> Discover {
     }
 }
 
-fn imap() -> Discover {
+pub(super) fn imap() -> Discover {
     by(Protocol::Imap, Security::Clear, 143)
 }
 
 /// A backend that follows the name, and is not probed.
-fn following(lookup: &Arc<Scripted>, settings: Discover) -> Arc<Backend> {
+pub(super) fn following(lookup: &Arc<Scripted>, settings: Discover) -> Arc<Backend> {
     let config = Config {
         discover: Some(settings),
         health: None,
@@ -93,7 +93,7 @@ fn following(lookup: &Arc<Scripted>, settings: Discover) -> Arc<Backend> {
     backend
 }
 
-fn names(backend: &Backend) -> String {
+pub(super) fn names(backend: &Backend) -> String {
     let hosts = backend.hosts();
     let names: Vec<String> = (hosts.iter())
         .map(|host| format!("{}*{}", host.name(), host.weight()))
@@ -102,7 +102,7 @@ fn names(backend: &Backend) -> String {
 }
 
 /// Lets the next lookup come and be taken.
-async fn next() {
+pub(super) async fn next() {
     tokio::time::sleep(40 * SECOND).await;
 }
 
