@@ -304,50 +304,6 @@ fn more_connections_than_open_files_allow_are_warned_of() {
     assert!(said.contains("LimitNOFILE=20000256"), "{said}");
 }
 
-/// What would reach clients with `?` for its letters, with `(` for its `[`, or without its end.
-#[test]
-fn texts_that_clients_could_not_be_told_are_refused() {
-    let dir = data("start-told");
-    let long = "x".repeat(201);
-    for (text, fine) in [
-        ("account moved, call 555-0100", true),
-        (&long[..200], true),
-        ("see [1]", true),
-        (long.as_str(), false),
-        ("zurück um 6", false),
-        ("[ALERT] moved", false),
-        (" [ALERT] moved", false),
-        (" ", false),
-    ] {
-        fs::write(
-            dir.join("map.txt"),
-            format!("a@b: {{ reject: \"{text}\" }}\n"),
-        )
-        .unwrap();
-        let backend =
-            format!("backends: {{ b: {{ hosts: [imap://h], maintenance: «\"{text}\"» }} }}");
-        for (settings, place) in [
-            (with(&backend, ""), None),
-            (
-                with(PLAIN, "").replace("\"*\": b", &format!("a: {{ reject: «\"{text}\"» }}")),
-                None,
-            ),
-            (
-                with(PLAIN, "users_from: [{ file: map.txt }]"),
-                Some("map.txt:1:16\n"),
-            ),
-        ] {
-            let (there, settings) = marked(&settings);
-            let place = place.map_or(there, str::to_owned);
-            let (is_fine, told) = check(&dir, &settings);
-            assert_eq!(is_fine, fine, "{settings}\n{told}");
-            assert!(fine || told.contains(&place), "{place}\n{told}");
-            assert!(fine || told.contains("error[E026]"), "{told}");
-            assert!(fine || told.ends_with("1 error, 1 warning\n"), "{told}");
-        }
-    }
-}
-
 /// Whoever does what the help says is not told the next error.
 #[test]
 fn help_leads_to_settings_that_are_fine() {
@@ -418,7 +374,6 @@ fn help_leads_to_settings_that_are_fine() {
         "{told}"
     );
 }
-
 /// Whoever writes it means no file of that name.
 #[test]
 fn an_output_that_is_no_path_is_told() {

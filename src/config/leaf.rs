@@ -41,10 +41,7 @@ impl Report<'_> {
                 }));
             }
             (Kind::Bool(_), _) => return Err(wrong_type(None)),
-            (
-                Kind::Number(_),
-                Leaf::Line | Leaf::Told | Leaf::Secret | Leaf::File(_) | Leaf::Path,
-            ) => {
+            (Kind::Number(_), Leaf::Line | Leaf::Secret | Leaf::File(_) | Leaf::Path) => {
                 return Err(wrong_type(Some("put it in quotes")));
             }
             // YAML has no numbers with zeros before them: they are text with quotes and without.
@@ -61,7 +58,6 @@ impl Report<'_> {
             Leaf::Bool => Ok(()),
             Leaf::Count(least, most) => value::count(text, least, most).map(drop),
             Leaf::Line => value::line(text).map(drop),
-            Leaf::Told => value::told(text),
             Leaf::Secret => crate::protocol::Secret::new(text.as_bytes())
                 .map(drop)
                 .map_err(|_| {

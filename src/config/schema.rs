@@ -63,8 +63,6 @@ pub enum Leaf {
     Count(u64, u64),
     /// One line of text.
     Line,
-    /// Text that a client is told, whatever it speaks.
-    Told,
     /// Text nobody looks into: a secret.
     Secret,
     /// A name for logs, labels and paths.

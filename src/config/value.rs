@@ -209,22 +209,6 @@ pub(super) fn line(text: &str) -> Result<&str, Wrong> {
     }
 }
 
-/// A text that a client is told in answer to its login, whatever it speaks: 7-bit and in one piece, and
-/// nothing that reads as a response code (RFC 9051 §9).
-pub(super) fn told(text: &str) -> Result<(), Wrong> {
-    const MOST: usize = 200;
-    let fine = line(text).is_ok() && text.len() <= MOST && text.is_ascii();
-    match fine && !text.trim_start().starts_with('[') && !text.trim().is_empty() {
-        true => Ok(()),
-        false => Err(Wrong::new(
-            Code::E026,
-            format!(
-                "expected one line of ASCII text that does not start with `[`, at most {MOST} octets"
-            ),
-        )),
-    }
-}
-
 /// A whole number within bounds.
 pub(super) fn count(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
     digits(text)

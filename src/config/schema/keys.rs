@@ -7,7 +7,6 @@ use super::{Holds, Keys, Leaf, Shape, leaf, list, map, may, must};
 
 static BOOL: Shape = leaf("`true` or `false`", Leaf::Bool);
 static LINE: Shape = leaf("text", Leaf::Line);
-static TOLD: Shape = leaf("a line of ASCII text", Leaf::Told);
 static NAME: Shape = leaf("a name", Leaf::Name);
 static SECRET: Shape = leaf("text", Leaf::Secret);
 static SECRET_FILE: Shape = leaf("the path of a file", Leaf::File(Holds::Secret));
@@ -159,7 +158,7 @@ static BACKEND_VALUE: Shape = Shape {
         ),
         may(
             "maintenance",
-            &TOLD,
+            &LINE,
             "if set, logins are answered with this text",
         ),
         may("login_as", &LOGIN_AS, "how to log in to the hosts"),
@@ -270,7 +269,7 @@ pub static USER: Shape = Shape {
         may("backend", &BACKEND, "where the user goes"),
         may("login", &LINE, "another login name"),
         may("host", &NAME, "a fixed host of the backend"),
-        may("reject", &TOLD, "nowhere: this is told"),
+        may("reject", &LINE, "nowhere: this is told"),
     ])),
 };
 

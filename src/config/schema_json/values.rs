@@ -86,7 +86,6 @@ pub(super) fn scalar(leaf: Leaf, types: &mut Vec<&str>) -> Value {
         Leaf::Http => r"https?://\S+".to_owned(),
         Leaf::State => "memory|file:///.*|rediss?://.+".to_owned(),
         Leaf::Uidl => uidl(),
-        Leaf::Told => r" {0,199}[!-Z\\-~][ -~]{0,199}".to_owned(),
         Leaf::Pin => "sha256/[A-Za-z0-9+/]{43}=".to_owned(),
     };
     types.push("string");
