@@ -49,12 +49,12 @@ fn too_many(connections: Raw<'_>, report: &mut Report<'_>) {
         let files = descriptors_of(wanted);
         let wrong = Wrong::new(
             Code::W006,
-            format!("the limit of open files is enough for {allowed}"),
+            format!("the limit of open files, as it is here, is enough for {allowed}"),
         )
         .help(format!(
-            "let the process have {files}: `LimitNOFILE={files}` of the unit, `ulimit -n {files}`"
+            "a service may have another; it needs {files}: `LimitNOFILE={files}` of the unit, `ulimit -n {files}`"
         ));
-        let message = "open files run out before this limit is reached";
+        let message = "open files may run out before this limit is reached";
         report.add(connections.mark(), Code::W006, message, wrong);
     }
 }

@@ -93,6 +93,7 @@ codes! {
     W005 "a backend has settings of TLS, and no host with which TLS is spoken"
     W006 "more connections are allowed than the limit of open files does"
     W007 "a user without a domain in the map, where every name has one by `default_domain`"
+    W008 "capabilities without STARTTLS or STLS where no login is allowed before it"
 }
 
 impl Code {

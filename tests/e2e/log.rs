@@ -152,6 +152,7 @@ fn a_protocol_that_a_backend_does_not_serve_is_the_reason_in_the_log() {
         "{line}"
     );
 }
+
 #[test]
 fn a_mechanism_that_is_not_offered_is_an_attempt_in_the_log_and_no_guess() {
     let scratch = Scratch::new();

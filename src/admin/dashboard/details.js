@@ -13,6 +13,7 @@ const RESULTS = {
   AUTHORIZATIONFAILED: "not allowed",
   PRIVACYREQUIRED: "TLS is required",
   EXPIRED: "password expired",
+  CANNOT: "mechanism not offered",
   LIMIT: "past a limit",
   INUSE: "maildrop in use",
   UNAVAILABLE: "host or map away",

@@ -21,7 +21,7 @@ const MANY = 2000;
 const BACK = 15;
 
 /** The sides a failed login can be of. */
-const USERS = new Set(["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "PRIVACYREQUIRED", "EXPIRED"]);
+const USERS = new Set(["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "PRIVACYREQUIRED", "EXPIRED", "CANNOT"]);
 const LIMITS = new Set(["LIMIT", "INUSE"]);
 const side = ({ result }) => (result === "ok" ? 0 : USERS.has(result) ? 1 : LIMITS.has(result) ? 2 : 3);
 

@@ -5,6 +5,7 @@ use super::cleartext_login;
 use crate::config::check::Report;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw::Raw;
+use crate::config::value::Wrong;
 use crate::listen::TlsMode;
 use crate::protocol::{ClearLogin, Protocol, sasl};
 
@@ -68,9 +69,12 @@ pub(super) fn capabilities(
     };
     let offered = items.iter().any(|item| item.eq_ignore_ascii_case(upgrade));
     if login.tls == TlsMode::Upgrade && login.clear == ClearLogin::Refused && !offered {
-        let message = format!("nobody could log in: no {upgrade} among the capabilities");
-        let expected = format!("expected `{upgrade}` ({rfc}), before which no login is allowed");
-        report.say(raw.mark(), Code::E034, message, &expected);
+        let message = format!("no {upgrade} among the capabilities");
+        let wrong = Wrong::new(
+            Code::W008,
+            format!("clients that look for `{upgrade}` ({rfc}) will not log in here"),
+        );
+        report.add(raw.mark(), Code::W008, message, wrong);
     }
     Some(items)
 }

@@ -200,7 +200,7 @@ impl Server {
                 };
                 self.state = State::LoginDue(tag.clone(), login);
             }
-            _ => self.failed_here(tag),
+            _ => self.failed_here(tag, Failure::Credentials),
         }
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            self.refuse(tag, Failure::UnsupportedMechanism);
+            self.failed_here(tag, Failure::UnsupportedMechanism);
             return Ok(());
         };
         let turn = exchange.start(initial);
@@ -252,7 +252,7 @@ impl Server {
                 self.state = State::Sasl(tag, exchange);
             }
             Turn::Login(login) => self.state = State::LoginDue(tag, login),
-            Turn::Failed => self.failed_here(&tag),
+            Turn::Failed => self.failed_here(&tag, Failure::Credentials),
             Turn::Aborted => {
                 self.say(format_args!("{} BAD AUTHENTICATE aborted", tag.as_str()));
             }
@@ -381,10 +381,10 @@ impl Server {
         self.refused = Some(failure);
     }
 
-    /// Credentials that nobody can have: a failed login without asking the host. Counted as a bad
-    /// command, since no other count sees it.
-    fn failed_here(&mut self, tag: &Tag) {
-        self.refuse(tag, Failure::Credentials);
+    /// Credentials that nobody can have, or a way to show them that is not offered: a failed login without
+    /// asking the host. Counted as a bad command, since no other count sees it.
+    fn failed_here(&mut self, tag: &Tag, failure: Failure) {
+        self.refuse(tag, failure);
         self.count_bad();
     }
 

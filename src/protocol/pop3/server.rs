@@ -188,11 +188,11 @@ impl Server {
         self.out.extend(line);
     }
 
-    /// Credentials that nobody can have: a failed login without asking the host. Counted as a bad
-    /// command, since no other count sees it.
-    fn failed_here(&mut self) {
+    /// Credentials that nobody can have, or a way to show them that is not offered: a failed login without
+    /// asking the host. Counted as a bad command, since no other count sees it.
+    fn failed_here(&mut self, failure: Failure) {
         if self.count_bad() {
-            self.refuse(Failure::Credentials);
+            self.refuse(failure);
         }
     }
 

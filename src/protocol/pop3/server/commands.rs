@@ -18,7 +18,7 @@ impl Server {
             Ok(Command::Pass(password)) => self.pass(user, password),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial),
             Ok(Command::AuthList) => self.auth_list(),
-            Ok(Command::Apop) => self.refuse(Failure::UnsupportedMechanism),
+            Ok(Command::Apop) => self.failed_here(Failure::UnsupportedMechanism),
             Ok(Command::Utf8) => {
                 self.charset = Charset::Utf8;
                 self.say("+OK UTF-8 it is");
@@ -139,7 +139,7 @@ impl Server {
                     mechanism: Mechanism::UserPass,
                 }));
             }
-            Err(_) => self.failed_here(),
+            Err(_) => self.failed_here(Failure::Credentials),
         }
     }
 
@@ -175,7 +175,7 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            return self.refuse(Failure::UnsupportedMechanism);
+            return self.failed_here(Failure::UnsupportedMechanism);
         };
         let turn = exchange.start(initial);
         self.turn(exchange, turn);
@@ -204,7 +204,7 @@ impl Server {
                 self.talk = Talk::Sasl(exchange);
             }
             Turn::Login(login) => self.talk = Talk::Login(Some(login)),
-            Turn::Failed => self.failed_here(),
+            Turn::Failed => self.failed_here(Failure::Credentials),
             Turn::Aborted => self.say("-ERR aborted"),
             Turn::NotBase64 => self.bad("expected base64"),
         }
