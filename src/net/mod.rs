@@ -75,7 +75,7 @@ impl Stream {
         let mut cx = Context::from_waker(Waker::noop());
         // Asks for what is known already; nobody is woken.
         match pin!(tcp.ready(Interest::READABLE | Interest::ERROR)).poll(&mut cx) {
-            Poll::Ready(Ok(ready)) if ready.is_write_closed() || ready.is_error() => Half::Broken,
+            Poll::Ready(Ok(ready)) if ready.is_error() => Half::Broken,
             Poll::Ready(Ok(ready)) if ready.is_read_closed() => Half::Ended,
             Poll::Ready(_) | Poll::Pending => Half::Open,
         }

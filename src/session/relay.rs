@@ -25,6 +25,9 @@ use direction::{Direction, Flow, Moved, Which};
 /// sent before the client's end goes on as long as it moves.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(5);
 
+/// The same while its host takes nothing of what the client sent before: it may store a message.
+const STALLED_IDLE: Duration = Duration::from_secs(20);
+
 /// How often is looked whether a client is gone while its host takes nothing.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -57,6 +60,7 @@ pub(super) fn relay<'a>(
         down: Direction::new(handover.to_client),
         observer: handover.observer,
         leaving: None,
+        half_closed_at: None,
         broken: None,
         lost,
         kept: None,
@@ -89,7 +93,7 @@ pub(super) fn relay<'a>(
                     Poll::Pending if relay.take_moved() => last = Instant::now(),
                     Poll::Pending => {}
                 }
-                let silent = last + relay.patience(idle);
+                let silent = relay.silent_at(last, idle);
                 let due = match (relay.leaving, relay.half_closed()) {
                     (None, _) => silent,
                     (Some(_), true) => leave_by.min(silent),
@@ -134,6 +138,8 @@ struct Relay<L> {
     down: Direction,
     observer: Box<dyn Observer>,
     leaving: Option<Leaving>,
+    /// When the client was seen to have ended its half.
+    half_closed_at: Option<Instant>,
     /// The host's side broke while it may still have something to say.
     broken: Option<Ended>,
     lost: L,
@@ -265,13 +271,17 @@ impl<L: Fn() -> Duration> Relay<L> {
         }
     }
 
-    /// How long nothing may move.
-    fn patience(&self, idle: Duration) -> Duration {
-        if self.half_closed() {
-            HALF_CLOSED_IDLE
-        } else {
-            idle
+    /// Until when nothing may move: since the last octet, and where a side has ended its half, since that.
+    fn silent_at(&mut self, last: Instant, idle: Duration) -> Instant {
+        if !self.half_closed() {
+            return last + idle;
         }
+        let ended = *self.half_closed_at.get_or_insert_with(Instant::now);
+        let patience = match self.up.is_stalled() {
+            true => STALLED_IDLE,
+            false => HALF_CLOSED_IDLE,
+        };
+        last.max(ended) + patience
     }
 
     fn half_closed(&self) -> bool {

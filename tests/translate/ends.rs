@@ -211,6 +211,24 @@ async fn a_client_that_is_gone_is_not_kept_for_a_silent_host() {
     }
 }
 
+/// The end of its half does not count against the host's silence before it.
+#[tokio::test(start_paused = true)]
+async fn who_ends_its_half_while_the_host_is_slow_is_waited_for_from_then_on() {
+    let mut host = Host::with(&[ONE]);
+    host.delay = Duration::from_secs(9);
+    let (mut client, near) = duplex(64 * 1024);
+    let (_ask, asked) = watch::channel(None);
+    let session = tokio::spawn(served(near, host, asked));
+    client.write_all(b"RETR 1\r\n").await.unwrap();
+    // The mailbox is open after 9 s, the message asked for then.
+    sleep(Duration::from_secs(16)).await;
+    client.shutdown().await.unwrap();
+    let mut read = String::new();
+    client.read_to_string(&mut read).await.unwrap();
+    assert!(read.ends_with("\r\n.\r\n"), "{read}");
+    assert_eq!(session.await.unwrap().0.ended.reason, "closed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_ended_its_half_still_gets_what_it_asked_for() {
     let mut host = Host::with(&[ONE, TWO]);

@@ -350,7 +350,12 @@ where
                 false if gone => GONE_SILENCE,
                 false => HOST_SILENCE,
             };
-            let host = self.host_moved + silence;
+            let moved = match gone {
+                // The end of its half is a movement of the client's.
+                true => self.host_moved.max(self.client_moved),
+                false => self.host_moved,
+            };
+            let host = moved + silence;
             let for_host = self.mailbox.busy() && self.to_client.len() < ROOM;
             let end = match (for_client, for_host) {
                 (true, true) => client.min(host),

@@ -47,6 +47,8 @@ async fn a_client_that_is_gone_is_noticed_though_its_host_takes_nothing() {
 #[tokio::test]
 async fn what_a_client_sent_before_its_end_reaches_a_host_that_was_slow() {
     let (mut client, mut host, relay) = stalled().await;
+    // However long it was before the end of the client.
+    tokio::time::sleep(HALF_CLOSED_IDLE + LOOK).await;
     client.shutdown().await.unwrap();
     tokio::time::sleep(2 * LOOK).await;
     let mut taken = Vec::new();
