@@ -52,6 +52,8 @@ pub enum Awaited {
     Turn,
     /// Whoever may be judging it: a host, as a rule.
     Judge,
+    /// Its mailbox: the host said yes.
+    Mailbox,
 }
 
 /// What comes of [`Dialogue::exchange`].

@@ -27,6 +27,9 @@ pub enum Failure {
     /// The client gave up an exchange with the host, after a challenge of the host's. Counted and
     /// delayed as wrong credentials are: the host was asked about a user, and said something.
     Aborted,
+    /// The client left before anybody had judged what it showed, or before its mailbox was open. Nobody hears
+    /// of it.
+    Left,
     /// A login before TLS where that is not allowed.
     PrivacyRequired,
     /// A way to log in that is not offered here: a SASL mechanism, APOP. Nothing was shown that could be
@@ -179,6 +182,7 @@ impl Failure {
         match self {
             Failure::Credentials
             | Failure::Aborted
+            | Failure::Left
             | Failure::PrivacyRequired
             | Failure::UnsupportedMechanism
             | Failure::NotAllowed { .. }
@@ -211,6 +215,7 @@ impl Failure {
             Failure::MapUnavailable { .. }
             | Failure::Maintenance { .. }
             | Failure::Held
+            | Failure::Left
             | Failure::Unreachable { .. }
             | Failure::TimedOut { .. } => "UNAVAILABLE",
             Failure::HostTls { .. } | Failure::HostSetup { .. } => "CONTACTADMIN",
@@ -245,6 +250,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Credentials => f.write_str("wrong name or password"),
             Failure::Aborted => f.write_str("the client gave the exchange up"),
+            Failure::Left => f.write_str("the client left first"),
             Failure::PrivacyRequired => f.write_str("login without TLS refused"),
             Failure::UnsupportedMechanism => f.write_str("the mechanism is not offered"),
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),

@@ -6,15 +6,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::backend::{Answering, Awaited, Dialogue};
 use crate::net::Stream;
-use crate::protocol::sasl::{Answer, Message};
+use crate::protocol::sasl::Answer;
 use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
 use crate::tls::{self, FirstWords, FrontTls};
 
@@ -33,48 +31,6 @@ pub(super) enum Said {
     /// The client sent a PROXY header. Those who owe us one have sent it long before; from anybody
     /// else it is an attempt to be somebody else.
     Proxied,
-}
-
-/// The client, while a host decides on its login.
-pub(super) struct Asked<'a> {
-    pub(super) stream: &'a mut Stream,
-    pub(super) server: &'a mut dyn Server,
-    pub(super) judged: &'a Judged,
-    /// Why it does not answer any more.
-    pub(super) over: Option<io::Result<Said>>,
-}
-
-/// Whether a host may be judging the login that is under way. Then its answer is waited for, which is bounded
-/// by itself: who could cut it off would guess without being counted.
-#[derive(Debug, Default)]
-pub(super) struct Judged(AtomicBool);
-
-impl Judged {
-    pub(super) fn now(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Dialogue for Asked<'_> {
-    fn awaits(&mut self, what: Awaited) {
-        self.judged
-            .0
-            .store(what == Awaited::Judge, Ordering::Relaxed);
-    }
-
-    fn exchange(&mut self, challenge: Message) -> Answering<'_> {
-        Box::pin(async move {
-            self.server.challenge(&challenge);
-            let said = converse(self.stream, self.server, None, &mut |_| {}).await;
-            match said {
-                Ok(Said::Answer(answer)) => answer,
-                said => {
-                    self.over = Some(said);
-                    Answer::Abort
-                }
-            }
-        })
-    }
 }
 
 /// What an upgrade to TLS needs.

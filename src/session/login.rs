@@ -13,8 +13,8 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::again::Ticket;
+use super::asked::{Asked, Near};
 use super::authenticate::Verified;
-use super::converse::Asked;
 use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Session, limits, maildrop_cache, translate};
@@ -29,6 +29,8 @@ use crate::route;
 use crate::state::Entered;
 
 pub(super) use places::Places;
+pub(super) use time::Cut;
+use time::unless_left;
 
 /// A session after its login: both streams and what is still due to either side.
 pub(super) struct Bridge {
@@ -68,7 +70,9 @@ pub(super) struct Translated {
 }
 
 /// Of what kind of visit an attempt is a part.
-pub(super) struct Visit {
+pub(super) struct Visit<'a> {
+    /// The client, as long as it is there.
+    pub(super) near: &'a Near<'a>,
     /// Which attempt of the connection, from 1.
     pub(super) attempt: u32,
     /// When the time for login is over.
@@ -104,7 +108,7 @@ struct Facts {
     /// How long its user was held.
     held: Duration,
     /// Why the session is over before the attempt came to its end.
-    over: Option<Farewell>,
+    over: Option<Cut>,
 }
 
 /// A login that failed.
@@ -115,7 +119,7 @@ pub(super) struct Failed {
     /// How long it was held, which is no part of the time for login.
     pub(super) held: Duration,
     /// Why there is no further one.
-    pub(super) over: Option<Farewell>,
+    pub(super) over: Option<Cut>,
 }
 
 impl Session<'_> {
@@ -124,7 +128,7 @@ impl Session<'_> {
     pub(super) async fn attempt(
         &self,
         login: &Login,
-        visit: &Visit,
+        visit: &Visit<'_>,
         shown: Instant,
         client: &mut Asked<'_>,
     ) -> Result<Accepted, Failed> {
@@ -172,7 +176,7 @@ impl Session<'_> {
     async fn log_in(
         &self,
         login: &Login,
-        visit: &Visit,
+        visit: &Visit<'_>,
         facts: &mut Facts,
         client: &mut dyn Dialogue,
     ) -> Result<Accepted, Failure> {
@@ -182,23 +186,24 @@ impl Session<'_> {
         loop {
             changes.mark_unchanged();
             // A hold has its own time, whatever comes of it.
-            let way = self.way(&route, &mut patience).await;
+            let way = unless_left(visit, self.way(&route, &mut patience)).await;
             facts.held = patience.waited();
-            let way = way?;
+            let way = way.map_err(|why| facts.cut(why))??;
             facts.backend = Some(way.backend.clone());
             let deadline = visit.deadline + facts.held;
             // An attempt before may have ended behind a host's yes.
             client.awaits(Awaited::Turn);
             let connect = self.connect(login, visit, &route, &way, facts, client);
-            let connected = self.in_time(deadline, connect).await;
+            let connected = self.in_time(visit, deadline, connect).await;
             match connected.map_err(|why| facts.cut(why))? {
                 Ok(accepted) => return Ok(accepted),
                 Err((failure, AfterAll::Nothing)) => return Err(failure),
                 // Held or moved while this one was on its way.
                 Err((_, AfterAll::AskTheWay)) => {
-                    let waited = self.wait_for(&mut changes, &mut patience).await;
+                    let wait = self.wait_for(&mut changes, &mut patience);
+                    let waited = unless_left(visit, wait).await;
                     facts.held = patience.waited();
-                    waited?;
+                    waited.map_err(|why| facts.cut(why))??;
                 }
             }
         }
@@ -208,7 +213,7 @@ impl Session<'_> {
     async fn connect(
         &self,
         login: &Login,
-        visit: &Visit,
+        visit: &Visit<'_>,
         route: &route::Route,
         way: &Way,
         facts: &mut Facts,
@@ -287,6 +292,7 @@ impl Session<'_> {
                 return Err((refusal.failure, refusal.then));
             }
         };
+        client.awaits(Awaited::Mailbox);
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
         // Held from now on: strangers who have another password cannot fill a user's places.

@@ -7,6 +7,7 @@
 //! `limits` know what lives and how many may.
 
 mod again;
+mod asked;
 pub mod authenticate;
 pub mod config;
 mod converse;
@@ -39,7 +40,7 @@ pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
 pub use greet::{Greeted, greet, no_room};
 use greet::{channel, meet, server};
-use login::{Bridge, Failed, Far};
+use login::{Bridge, Cut, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
@@ -50,7 +51,8 @@ use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
-use converse::{Asked, Said, converse, show_certificate};
+use asked::{Asked, Near, left};
+use converse::{Said, converse, show_certificate};
 use leaving::{gone, leave, linger, make_room};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
@@ -164,7 +166,6 @@ pub fn run(
             peer: &peer,
             front: &front,
             gateway: &gateway,
-            judged: converse::Judged::default(),
         };
         // Boxed, as what follows is: what a login needs is freed before the long, idle part of a
         // session begins, and that has no more room than it needs. Written where it stays: it has 10 KiB, most
@@ -191,7 +192,6 @@ struct Session<'a> {
     peer: &'a Peer,
     front: &'a Front,
     gateway: &'a Gateway,
-    judged: converse::Judged,
 }
 
 impl Session<'_> {
@@ -261,13 +261,14 @@ impl Session<'_> {
                 certificate: stream.certificate().cloned(),
                 server_name: stream.server_name().map(Into::into),
             });
+            let near = Near::new(&mut stream);
             let mut asked = Asked {
-                stream: &mut stream,
+                near: &near,
                 server: &mut *server,
-                judged: &self.judged,
                 over: None,
             };
             let visit = login::Visit {
+                near: &near,
                 attempt: failed + 1,
                 deadline,
                 told,
@@ -302,9 +303,13 @@ impl Session<'_> {
                 _ => (0, false),
             };
             let wait = delay.max(Duration::from_secs(wait.into()));
-            if let Some(reason) = over {
-                server.reject(&failure);
-                return Err(leave(stream, &mut *server, reason, place).await);
+            match over {
+                Some(Cut::Left) => return Err(gone(stream, Ok(Said::Left), place).await),
+                Some(Cut::Asked(reason)) => {
+                    server.reject(&failure);
+                    return Err(leave(stream, &mut *server, reason, place).await);
+                }
+                None => {}
             }
             if let Some(said) = said
                 && failure.is_credentials()
@@ -319,6 +324,9 @@ impl Session<'_> {
                     () = sleep_until(until) => {}
                     () = place.told_to_go() => {
                         return Err(make_room(stream, &mut *server).await);
+                    }
+                    () = left(|| stream.half()) => {
+                        return Err(gone(stream, Ok(Said::Left), place).await);
                     }
                 }
             }

@@ -55,9 +55,10 @@ fn words(failure: &Failure) -> String {
             text: own, code, ..
         } => return text(own, code_words(*code)),
         Failure::TooMany { .. } => code_words(Code::Limit),
-        Failure::MapUnavailable { .. } | Failure::Unreachable { .. } | Failure::TimedOut { .. } => {
-            code_words(Code::Unavailable)
-        }
+        Failure::MapUnavailable { .. }
+        | Failure::Left
+        | Failure::Unreachable { .. }
+        | Failure::TimedOut { .. } => code_words(Code::Unavailable),
         Failure::HostTls { .. } | Failure::HostSetup { .. } => code_words(Code::ContactAdmin),
         Failure::HostProtocol { .. } | Failure::Loop => code_words(Code::ServerBug),
         Failure::Refused { code, .. } => code_words(*code),
@@ -138,6 +139,7 @@ mod tests {
             (Failure::NotAllowed { text: None }, "AUTHORIZATIONFAILED"),
             (Failure::NotServed, "AUTHORIZATIONFAILED"),
             (Failure::Held, "UNAVAILABLE"),
+            (Failure::Left, "UNAVAILABLE"),
             (Failure::TooMany { limit: "per_user" }, "LIMIT"),
             (Failure::MapUnavailable { cause: cause() }, "UNAVAILABLE"),
             (Failure::Unreachable { cause: cause() }, "UNAVAILABLE"),

@@ -72,12 +72,13 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
             Code::Unavailable => (SysTemp, text.as_str()),
             _ => (Auth, text.as_str()),
         },
-        Failure::MapUnavailable { .. } | Failure::Unreachable { .. } | Failure::TimedOut { .. } => {
-            (
-                SysTemp,
-                "the mail server cannot be reached, try again later",
-            )
-        }
+        Failure::MapUnavailable { .. }
+        | Failure::Left
+        | Failure::Unreachable { .. }
+        | Failure::TimedOut { .. } => (
+            SysTemp,
+            "the mail server cannot be reached, try again later",
+        ),
         Failure::HostTls { .. } | Failure::HostSetup { .. } => (
             SysPerm,
             "the mail server is not set up right, tell its administrator",
@@ -225,6 +226,7 @@ mod tests {
             (Failure::NotAllowed { text: None }, "[AUTH]"),
             (Failure::NotServed, "[AUTH]"),
             (Failure::Held, "[SYS/TEMP]"),
+            (Failure::Left, "[SYS/TEMP]"),
             (Failure::TooMany { limit: "per_user" }, "[IN-USE]"),
             (Failure::NoRoute, "[AUTH]"),
             (Failure::MapUnavailable { cause: why() }, "[SYS/TEMP]"),

@@ -14,7 +14,7 @@ impl Session<'_> {
     pub(super) async fn find(
         &self,
         login: &Login,
-        visit: &Visit,
+        visit: &Visit<'_>,
         facts: &mut Facts,
     ) -> Result<route::Route, Failure> {
         // Before anything is looked up: a client may say what it likes of its way, and is not to hear

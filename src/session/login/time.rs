@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Facts;
+use super::{Facts, Visit};
+use crate::backend::Awaited;
 use crate::protocol::{Failure, Farewell};
 use crate::session::Session;
 
@@ -27,22 +28,59 @@ pub(super) fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now()).max(LEAST)
 }
 
+/// Why an attempt is cut off. That says nothing of the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Cut {
+    /// The time is over, or the session was asked to end.
+    Asked(Farewell),
+    /// Nobody is there any more to hear what came of it.
+    Left,
+}
+
+impl Cut {
+    /// Whether what the login waits for is waited for all the same.
+    fn spares(self, awaited: Awaited) -> bool {
+        match (awaited, self) {
+            (Awaited::Turn, _) | (Awaited::Mailbox, Cut::Left) => false,
+            (Awaited::Judge, _) | (Awaited::Mailbox, Cut::Asked(_)) => true,
+        }
+    }
+}
+
+/// Goes on with a part of an attempt as long as the client is there.
+pub(super) async fn unless_left<T>(
+    visit: &Visit<'_>,
+    part: impl Future<Output = T>,
+) -> Result<T, Cut> {
+    tokio::select! {
+        biased;
+        done = part => Ok(done),
+        () = visit.near.left() => Err(Cut::Left),
+    }
+}
+
 impl Session<'_> {
-    /// Goes on with a part of an attempt until then, or until the session is asked to end, unless a host is
-    /// judging it just then. What the part had taken is given back where it is cut off.
+    /// Goes on with a part of an attempt until then, or until the session is asked to end or its client has
+    /// left, unless a host is judging it just then: what a client that left has open here is closed, what
+    /// it has there is not. What the part had taken is given back where it is cut off.
     pub(super) async fn in_time<T>(
         &self,
+        visit: &Visit<'_>,
         until: Instant,
         part: impl Future<Output = T>,
-    ) -> Result<T, Farewell> {
+    ) -> Result<T, Cut> {
         let mut part = std::pin::pin!(part);
         let why = tokio::select! {
             biased;
             done = &mut part => return Ok(done),
-            () = sleep_until(until) => Farewell::Timeout,
-            reason = self.live.end_asked() => reason,
+            () = sleep_until(until) => Cut::Asked(Farewell::Timeout),
+            reason = self.live.end_asked() => Cut::Asked(reason),
+            () = visit.near.left() => {
+                visit.near.close();
+                Cut::Left
+            }
         };
-        while self.judged.now() {
+        while why.spares(visit.near.awaited()) {
             if let Ok(done) = timeout(LOOK, &mut part).await {
                 return Ok(done);
             }
@@ -52,14 +90,15 @@ impl Session<'_> {
 }
 
 impl Facts {
-    /// The attempt is cut off, and the session over. That says nothing of the password.
-    pub(super) fn cut(&mut self, why: Farewell) -> Failure {
+    /// The attempt is cut off, and the session over.
+    pub(super) fn cut(&mut self, why: Cut) -> Failure {
         self.over = Some(why);
         match why {
-            Farewell::Timeout => LATE,
-            _ => Failure::Unreachable {
+            Cut::Asked(Farewell::Timeout) => LATE,
+            Cut::Asked(_) => Failure::Unreachable {
                 cause: "the session was asked to end first".into(),
             },
+            Cut::Left => Failure::Left,
         }
     }
 }

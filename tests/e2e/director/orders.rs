@@ -111,6 +111,38 @@ fn a_login_that_a_hold_ends_says_so_in_the_log() {
     );
 }
 
+/// Two minutes of hold are not for those who are gone.
+#[test]
+fn who_leaves_while_its_user_is_held_is_not_kept() {
+    let (scratch, site) = (Scratch::new(), Site::new(2));
+    let mut gateway = site.settings("memory").start(&scratch, &Pki::new(&scratch));
+    let (imap, admin) = (gateway.ports.imap, gateway.ports.admin);
+    for user in ["alice", "carol"] {
+        let (status, _) = ask(admin, "POST", "/api/v1/hold", &json!({"user": user}));
+        assert_eq!(status, 200);
+        let waiting = held_up(&site, imap, user);
+        let stream = waiting.stream.try_clone().unwrap();
+        match user {
+            "alice" => {
+                drop(waiting);
+                let socket = socket2::SockRef::from(&stream);
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+                drop(stream);
+            }
+            _ => {
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                assert_eq!(waiting.rest(), "");
+            }
+        }
+        let name = format!("user={user}");
+        let line = gateway.logged(&["event=login", &name]);
+        assert!(line.contains("reason=\"the client left first\""), "{line}");
+        let session = line.split(' ').find(|it| it.starts_with("session="));
+        let line = gateway.logged(&["event=session_end", session.unwrap()]);
+        assert!(line.contains("ended_by=client reason=closed"), "{line}");
+    }
+}
+
 #[test]
 fn a_hold_outlives_a_change_of_the_map_and_is_released_whole() {
     let (scratch, site) = (Scratch::new(), Site::new(3));

@@ -216,6 +216,16 @@ const STATES: &[State] = &[
         waits: true,
     },
     State {
+        name: "POP3 from IMAP, while the mailbox opens",
+        host: Host::Imap("SELECT"),
+        reach: |doors, user| {
+            Talk::greeted(doors.ports.pop3)
+                .send(format!("USER {user}\r\nPASS {WRONG}\r\n"))
+                .hear()
+        },
+        waits: false,
+    },
+    State {
         name: TRANSLATED_MESSAGE,
         host: Host::Imap("BODY"),
         reach: |doors, user| pop3_in(doors, user).send("RETR 1\r\n").hear(),
