@@ -20,6 +20,8 @@ use super::{ONE, TWO};
 
 const IDLE: Duration = Duration::from_secs(600);
 
+const AT_ONCE: Duration = Duration::ZERO;
+
 /// A stream that takes octets at once and flushes slowly, as TLS does over a slow network.
 struct SlowFlush {
     inner: DuplexStream,
@@ -167,12 +169,18 @@ async fn a_kick_lets_the_answer_under_way_out_and_no_more() {
     assert_eq!(session.await.unwrap().0.ended.reason, "kicked");
 }
 
-/// How long a session outlives a client that says `commands` and ends its half, and what the client read.
-async fn after_the_client(commands: &str, host: Host) -> (Duration, String, Served) {
+/// How long a session outlives a client that says `commands` and ends its half a while later, and what the
+/// client read.
+async fn after_the_client(
+    commands: &str,
+    later: Duration,
+    host: Host,
+) -> (Duration, String, Served) {
     let (mut client, near) = duplex(64 * 1024);
     let (_ask, asked) = watch::channel(None);
     let session = tokio::spawn(served(near, host, asked));
     client.write_all(commands.as_bytes()).await.unwrap();
+    sleep(later).await;
     client.shutdown().await.unwrap();
     let start = Instant::now();
     let mut read = String::new();
@@ -202,7 +210,7 @@ async fn a_client_that_is_gone_is_not_kept_for_a_silent_host() {
         ("STAT\r\n", "LOGOUT", "", "closed"),
     ] {
         let host = Host::with(&[ONE, TWO]).rule(command, answer);
-        let (took, read, served) = after_the_client(commands, host).await;
+        let (took, read, served) = after_the_client(commands, AT_ONCE, host).await;
         assert!(
             took < Duration::from_secs(6),
             "{commands:?}, {command}: {took:?}, {read}"
@@ -216,28 +224,22 @@ async fn a_client_that_is_gone_is_not_kept_for_a_silent_host() {
 async fn who_ends_its_half_while_the_host_is_slow_is_waited_for_from_then_on() {
     let mut host = Host::with(&[ONE]);
     host.delay = Duration::from_secs(9);
-    let (mut client, near) = duplex(64 * 1024);
-    let (_ask, asked) = watch::channel(None);
-    let session = tokio::spawn(served(near, host, asked));
-    client.write_all(b"RETR 1\r\n").await.unwrap();
     // The mailbox is open after 9 s, the message asked for then.
-    sleep(Duration::from_secs(16)).await;
-    client.shutdown().await.unwrap();
-    let mut read = String::new();
-    client.read_to_string(&mut read).await.unwrap();
+    let later = Duration::from_secs(16);
+    let (_, read, served) = after_the_client("RETR 1\r\n", later, host).await;
     assert!(read.ends_with("\r\n.\r\n"), "{read}");
-    assert_eq!(session.await.unwrap().0.ended.reason, "closed");
+    assert_eq!(served.ended.reason, "closed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_ended_its_half_still_gets_what_it_asked_for() {
     let mut host = Host::with(&[ONE, TWO]);
     host.delay = Duration::from_secs(4);
-    let (_, read, _) = after_the_client("RETR 1\r\nRETR 2\r\n", host.clone()).await;
+    let (_, read, _) = after_the_client("RETR 1\r\nRETR 2\r\n", AT_ONCE, host.clone()).await;
     assert_eq!(read.matches("\r\n.\r\n").count(), 2, "{read}");
     // What QUIT removes is removed however long it takes.
     host.delay = Duration::from_secs(40);
-    let (_, read, served) = after_the_client("RETR 1\r\nDELE 1\r\nQUIT\r\n", host).await;
+    let (_, read, served) = after_the_client("RETR 1\r\nDELE 1\r\nQUIT\r\n", AT_ONCE, host).await;
     assert!(
         read.ends_with("+OK bye, deleted messages removed\r\n"),
         "{read}"
