@@ -88,14 +88,14 @@ impl Gateway {
         })
     }
 
-    /// What is asked of the state to undo a user's move.
+    /// What is asked of the state to undo a user's move: whatever is listed under a name can be undone by it.
     ///
     /// # Errors
     /// The user is not moved.
     pub fn wish_back(&self, user: &UserName) -> Result<Wish, Wrong> {
         let (owner, name) = self.owner_of(user);
         let orders = self.state.orders();
-        match orders.moved(&owner, &Owner::named(&name)) {
+        match orders.moved_by(&owner, &Owner::named(&name)) {
             Some((owner, moved)) => Ok(Wish {
                 owner: owner.clone(),
                 user: moved.user.clone(),

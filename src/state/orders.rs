@@ -174,6 +174,15 @@ impl Orders {
         found.or_else(|| self.moves.get_key_value(self.names.get(named)?))
     }
 
+    /// The same, and where there is none, one that was ordered by this name and that it does not mean any
+    /// more: its user was moved again since, as another of the map's.
+    pub fn moved_by(&self, owner: &Owner, by: &Owner) -> Option<(&Owner, &Move)> {
+        self.moved(owner, by).or_else(|| {
+            let left = { self.moves.iter() }.filter(|(_, it)| named(&it.user).as_ref() == Some(by));
+            left.min_by_key(|(owner, _)| *owner)
+        })
+    }
+
     /// Whether a user's logins wait.
     pub fn held(&self, owner: &Owner, named: &Owner) -> bool {
         self.held_by(owner, named).is_some()

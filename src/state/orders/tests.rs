@@ -105,8 +105,16 @@ fn which_move_a_name_means_is_read_again() {
         moved("bob", "new", 70),
     ));
     read_again(&orders);
-    orders.apply(Change::Unmove(owner("old")));
-    orders.apply(Change::Unmove(owner("new")));
+    // By the name all of them can be undone that are listed under it.
+    let by_name = |orders: &Orders| {
+        let found = orders.moved_by(&owner("elsewhere"), &typed);
+        found.map(|(owner, _)| owner.clone())
+    };
+    for from in ["new", "old"] {
+        assert_eq!(by_name(&orders), Some(owner(from)));
+        orders.apply(Change::Unmove(owner(from)));
+    }
+    assert_eq!(by_name(&orders), None);
     let text = read_again(&orders);
     assert!(!text.contains("by_map"), "{text}");
 }
