@@ -34,7 +34,10 @@ pub enum Failure {
     PrivacyRequired,
     /// A way to log in that is not offered here: a SASL mechanism, APOP. Nothing was shown that could be
     /// right or wrong.
-    UnsupportedMechanism,
+    UnsupportedMechanism {
+        /// Its name, as [`sasl::known_name`](super::sasl::known_name) gives it.
+        name: &'static str,
+    },
     /// An operator turned this user away; the text is for the user (`reject:` in the map).
     NotAllowed {
         /// The operator's words, if any.
@@ -184,7 +187,7 @@ impl Failure {
             | Failure::Aborted
             | Failure::Left
             | Failure::PrivacyRequired
-            | Failure::UnsupportedMechanism
+            | Failure::UnsupportedMechanism { .. }
             | Failure::NotAllowed { .. }
             | Failure::NotServed
             | Failure::Declined { .. } => Side::Client,
@@ -209,7 +212,7 @@ impl Failure {
         match self {
             Failure::Credentials | Failure::Aborted | Failure::NoRoute => "AUTHENTICATIONFAILED",
             Failure::PrivacyRequired => "PRIVACYREQUIRED",
-            Failure::UnsupportedMechanism => "CANNOT",
+            Failure::UnsupportedMechanism { .. } => "CANNOT",
             Failure::NotAllowed { .. } | Failure::NotServed => "AUTHORIZATIONFAILED",
             Failure::TooMany { .. } => "LIMIT",
             Failure::MapUnavailable { .. }
@@ -252,7 +255,9 @@ impl fmt::Display for Failure {
             Failure::Aborted => f.write_str("the client gave the exchange up"),
             Failure::Left => f.write_str("the client left first"),
             Failure::PrivacyRequired => f.write_str("login without TLS refused"),
-            Failure::UnsupportedMechanism => f.write_str("the mechanism is not offered"),
+            Failure::UnsupportedMechanism { name } => {
+                write!(f, "the mechanism is not offered: {name}")
+            }
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
             Failure::NotServed => f.write_str("the backend does not serve this protocol"),
             Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),

@@ -177,6 +177,34 @@ fn to_saslname(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
+/// Mechanisms that mail clients try and that are not among [ours](Mechanism): of IANA's registry, and POP3's own.
+const OTHERS: [&str; 15] = [
+    "ANONYMOUS",
+    "APOP",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    EXTERNAL,
+    "GS2-KRB5",
+    "GSS-SPNEGO",
+    "GSSAPI",
+    "KERBEROS_V4",
+    "KERBEROS_V5",
+    "NTLM",
+    "OTP",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512",
+];
+
+/// A mechanism's name for the log. A client's own words do not go there: what stands in the place of a
+/// name may be a password.
+pub fn known_name(name: &[u8]) -> &'static str {
+    let ours = Mechanism::ALL.map(Mechanism::name);
+    let mut known = ours.into_iter().chain(OTHERS);
+    let found = known.find(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    found.unwrap_or("an unknown one")
+}
+
 fn decode(text: &[u8]) -> Option<Octets> {
     if text.len() > MAX_LINE {
         return None;

@@ -134,7 +134,8 @@ impl Session<'_> {
     ) -> Result<Accepted, Failed> {
         let mut facts = Facts::default();
         let result = self.log_in(login, visit, &mut facts, client).await;
-        self.log_login(Some(login), &facts, result.as_ref().err(), shown.elapsed());
+        let took = Some(shown.elapsed());
+        self.log_login(Some(login), &facts, result.as_ref().err(), took);
         let penalties = &self.gateway.tables.penalties;
         let mut delay = Duration::ZERO;
         match (facts.tried, &result) {

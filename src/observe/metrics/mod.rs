@@ -219,8 +219,9 @@ impl Gateway {
         }
     }
 
-    /// A login attempt was decided; `None` is a yes. `took` counts from the command to its answer.
-    pub fn login(&self, protocol: Protocol, failure: Option<&Failure>, took: Duration) {
+    /// A login attempt was decided; no failure is a yes. `took` counts from the command to its answer; none:
+    /// nobody had to be asked, which says nothing of how long logins take.
+    pub fn login(&self, protocol: Protocol, failure: Option<&Failure>, took: Option<Duration>) {
         let result = failure.map_or(OK, Failure::code);
         let place = LOGIN_RESULTS.iter().position(|known| *known == result);
         if let (Some(counts), Some(place)) = (of(&self.logins, protocol), place)
@@ -228,7 +229,7 @@ impl Gateway {
         {
             count.increment(1);
         }
-        if let Some(seconds) = of(&self.login_seconds, protocol) {
+        if let (Some(seconds), Some(took)) = (of(&self.login_seconds, protocol), took) {
             seconds.record(took);
         }
     }
@@ -362,9 +363,10 @@ pub(crate) mod tests {
             backend.connected(Duration::from_millis(20));
             host.down();
             let gateway = Gateway::new();
-            gateway.login(Protocol::Imap, None, Duration::from_millis(3));
+            gateway.login(Protocol::Imap, None, Some(Duration::from_millis(3)));
             let failure = Failure::NoRoute;
-            gateway.login(Protocol::Pop3, Some(&failure), Duration::from_secs(2));
+            gateway.login(Protocol::Pop3, Some(&failure), Some(Duration::from_secs(2)));
+            gateway.login(Protocol::Pop3, Some(&Failure::PrivacyRequired), None);
             gateway.bytes(Protocol::Pop3, 10, 2000);
             gateway.refused(Refused::TlsHandshake);
             gateway.refused(Refused::limit("per_user"));
@@ -440,7 +442,8 @@ pub(crate) mod tests {
             assert!(LOGIN_RESULTS.contains(&code.as_str()));
         }
         // Ours alone: no host's word for a login.
-        assert!(LOGIN_RESULTS.contains(&Failure::UnsupportedMechanism.code()));
+        let not_offered = Failure::UnsupportedMechanism { name: "APOP" };
+        assert!(LOGIN_RESULTS.contains(&not_offered.code()));
         assert_eq!(LOGIN_RESULTS.len(), Code::ALL.len() + 2);
     }
 }

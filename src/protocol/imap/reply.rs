@@ -41,7 +41,7 @@ fn words(failure: &Failure) -> String {
             code_words(Code::AuthenticationFailed)
         }
         Failure::PrivacyRequired => code_words(Code::PrivacyRequired),
-        Failure::UnsupportedMechanism => "unsupported authentication mechanism",
+        Failure::UnsupportedMechanism { .. } => "unsupported authentication mechanism",
         Failure::NotAllowed { text: own } => {
             let default = code_words(Code::AuthorizationFailed);
             return own
@@ -135,7 +135,7 @@ mod tests {
             (Failure::Credentials, "AUTHENTICATIONFAILED"),
             (Failure::NoRoute, "AUTHENTICATIONFAILED"),
             (Failure::PrivacyRequired, "PRIVACYREQUIRED"),
-            (Failure::UnsupportedMechanism, "CANNOT"),
+            (Failure::UnsupportedMechanism { name: "APOP" }, "CANNOT"),
             (Failure::NotAllowed { text: None }, "AUTHORIZATIONFAILED"),
             (Failure::NotServed, "AUTHORIZATIONFAILED"),
             (Failure::Held, "UNAVAILABLE"),

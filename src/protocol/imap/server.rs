@@ -229,7 +229,8 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            self.failed_here(tag, Failure::UnsupportedMechanism);
+            let name = sasl::known_name(name);
+            self.failed_here(tag, Failure::UnsupportedMechanism { name });
             return Ok(());
         };
         let turn = exchange.start(initial);

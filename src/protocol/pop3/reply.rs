@@ -52,7 +52,7 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
     let (code, text) = match failure {
         Failure::Aborted => return b"-ERR aborted\r\n".to_vec(),
         // No code says this: the credentials are not at fault, and nobody has to act.
-        Failure::UnsupportedMechanism => {
+        Failure::UnsupportedMechanism { .. } => {
             return err(None, "mechanism not offered", session, charset);
         }
         Failure::Credentials | Failure::NoRoute => (Auth, "wrong name or password"),

@@ -32,7 +32,7 @@ impl Session<'_> {
 
     /// An attempt that was refused before anybody was asked.
     pub(in crate::session) fn log_refused(&self, failure: &Failure) {
-        self.log_login(None, &Facts::default(), Some(failure), Duration::ZERO);
+        self.log_login(None, &Facts::default(), Some(failure), None);
     }
 
     pub(super) fn log_login(
@@ -40,7 +40,7 @@ impl Session<'_> {
         login: Option<&Login>,
         facts: &Facts,
         failure: Option<&Failure>,
-        took: Duration,
+        took: Option<Duration>,
     ) {
         let result = failure.map_or("ok", Failure::code);
         let reason = failure.map(ToString::to_string);
@@ -61,7 +61,7 @@ impl Session<'_> {
             backend = facts.backend.as_deref(),
             host = facts.host.as_deref(),
             session = self.live.id.as_str(),
-            took = took.as_secs_f64(),
+            took = took.unwrap_or_default().as_secs_f64(),
             reason = reason.as_deref(),
         );
     }

@@ -231,7 +231,9 @@ fn read_failure(rest: &str) -> Option<Failure> {
         "Credentials" => Failure::Credentials,
         "Aborted" => Failure::Aborted,
         "PrivacyRequired" => Failure::PrivacyRequired,
-        "UnsupportedMechanism" => Failure::UnsupportedMechanism,
+        "UnsupportedMechanism" => Failure::UnsupportedMechanism {
+            name: sasl::known_name(cause.as_bytes()),
+        },
         "NotAllowed" => Failure::NotAllowed { text: own() },
         "NotServed" => Failure::NotServed,
         "TooMany" => Failure::TooMany { limit: "per_user" },

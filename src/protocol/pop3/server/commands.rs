@@ -18,7 +18,10 @@ impl Server {
             Ok(Command::Pass(password)) => self.pass(user, password),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial),
             Ok(Command::AuthList) => self.auth_list(),
-            Ok(Command::Apop) => self.failed_here(Failure::UnsupportedMechanism),
+            Ok(Command::Apop) => {
+                let name = "APOP";
+                self.failed_here(Failure::UnsupportedMechanism { name });
+            }
             Ok(Command::Utf8) => {
                 self.charset = Charset::Utf8;
                 self.say("+OK UTF-8 it is");
@@ -175,7 +178,8 @@ impl Server {
             _ => None,
         };
         let Some(mut exchange) = exchange else {
-            return self.failed_here(Failure::UnsupportedMechanism);
+            let name = sasl::known_name(mechanism);
+            return self.failed_here(Failure::UnsupportedMechanism { name });
         };
         let turn = exchange.start(initial);
         self.turn(exchange, turn);
