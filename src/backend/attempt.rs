@@ -311,6 +311,10 @@ impl Dialogue for Heard<'_> {
         self.dialogue.awaits(what);
     }
 
+    fn is_there(&self) -> bool {
+        self.dialogue.is_there()
+    }
+
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_> {
         self.heard = Challenges::Some;
         self.turn = None;

@@ -149,7 +149,11 @@ impl<'a> Round<'a> {
             took: self.asked_at.elapsed(),
             then: AfterAll::Nothing,
         };
-        Err(then)
+        match dialogue.is_there() {
+            true => Err(then),
+            // Nobody's password goes from host to host for nobody.
+            false => Err(Then::GiveUp),
+        }
     }
 
     /// What is done about a host that did not let the user in. An error: nothing, the login has its

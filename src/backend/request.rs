@@ -40,6 +40,11 @@ pub trait Dialogue: Send {
     /// What the login waits for from now on.
     fn awaits(&mut self, _: Awaited) {}
 
+    /// Whether it waits for what comes of the login. If not, no other host is asked.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
     /// client gave up or is gone.
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
@@ -52,8 +57,6 @@ pub enum Awaited {
     Turn,
     /// Whoever may be judging it: a host, as a rule.
     Judge,
-    /// Its mailbox: the host said yes.
-    Mailbox,
 }
 
 /// What comes of [`Dialogue::exchange`].

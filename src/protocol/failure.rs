@@ -27,7 +27,7 @@ pub enum Failure {
     /// The client gave up an exchange with the host, after a challenge of the host's. Counted and
     /// delayed as wrong credentials are: the host was asked about a user, and said something.
     Aborted,
-    /// The client left before anybody had judged what it showed, or before its mailbox was open. Nobody hears
+    /// The client left before anybody had judged what it showed. One that only ended its half may still hear
     /// of it.
     Left,
     /// A login before TLS where that is not allowed.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::net::Half;
 use crate::protocol::Farewell;
 
 /// Who ended a session.
@@ -53,6 +54,15 @@ impl Ended {
             _ => error.to_string(),
         };
         Ended { by, reason }
+    }
+
+    /// The end that a client made that nobody read from.
+    pub fn left(half: Half) -> Self {
+        let reason = match half {
+            Half::Broken => "reset",
+            Half::Open | Half::Ended => "closed",
+        };
+        Ended::new(EndedBy::Client, reason)
     }
 
     /// The end that a goodbye of ours is.

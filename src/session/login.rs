@@ -29,7 +29,6 @@ use crate::route;
 use crate::state::Entered;
 
 pub(super) use places::Places;
-pub(super) use time::Cut;
 use time::unless_left;
 
 /// A session after its login: both streams and what is still due to either side.
@@ -108,7 +107,7 @@ struct Facts {
     /// How long its user was held.
     held: Duration,
     /// Why the session is over before the attempt came to its end.
-    over: Option<Cut>,
+    over: Option<Farewell>,
 }
 
 /// A login that failed.
@@ -119,7 +118,7 @@ pub(super) struct Failed {
     /// How long it was held, which is no part of the time for login.
     pub(super) held: Duration,
     /// Why there is no further one.
-    pub(super) over: Option<Cut>,
+    pub(super) over: Option<Farewell>,
 }
 
 impl Session<'_> {
@@ -293,7 +292,6 @@ impl Session<'_> {
                 return Err((refusal.failure, refusal.then));
             }
         };
-        client.awaits(Awaited::Mailbox);
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
         // Held from now on: strangers who have another password cannot fill a user's places.
@@ -318,7 +316,7 @@ impl Session<'_> {
                     }
                 };
                 let welcome = &mut connected.welcome;
-                let wait = time::left(connected.until);
+                let wait = time::remaining(connected.until);
                 let opened = translate::open(connected.stream, welcome, opening, wait).await;
                 let stuck =
                     matches!(opened, Err(Failure::TimedOut { state }) if state == translate::BURST);

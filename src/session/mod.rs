@@ -40,7 +40,7 @@ pub use converse::{Upgrade, start_tls};
 pub use ended::{Ended, EndedBy};
 pub use greet::{Greeted, greet, no_room};
 use greet::{channel, meet, server};
-use login::{Bridge, Cut, Failed, Far};
+use login::{Bridge, Failed, Far};
 pub use maildrop_cache::MaildropCache;
 pub use registry::Registry;
 
@@ -51,7 +51,7 @@ use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
-use asked::{Asked, Near, left};
+use asked::{Asked, Near};
 use converse::{Said, converse, show_certificate};
 use leaving::{gone, leave, linger, make_room};
 
@@ -261,10 +261,9 @@ impl Session<'_> {
                 certificate: stream.certificate().cloned(),
                 server_name: stream.server_name().map(Into::into),
             });
-            let near = Near::new(&mut stream);
+            let near = Near::new(&mut stream, &mut *server, place);
             let mut asked = Asked {
                 near: &near,
-                server: &mut *server,
                 over: None,
             };
             let visit = login::Visit {
@@ -276,6 +275,10 @@ impl Session<'_> {
             };
             let attempted = self.attempt(&login, &visit, shown, &mut asked).await;
             let said = asked.over;
+            // Nobody is served who is not there, or what was said before would be done unseen.
+            if let Some(half) = near.gone() {
+                return Err(Ended::left(half));
+            }
             let Failed {
                 failure,
                 delay,
@@ -303,13 +306,9 @@ impl Session<'_> {
                 _ => (0, false),
             };
             let wait = delay.max(Duration::from_secs(wait.into()));
-            match over {
-                Some(Cut::Left) => return Err(gone(stream, Ok(Said::Left), place).await),
-                Some(Cut::Asked(reason)) => {
-                    server.reject(&failure);
-                    return Err(leave(stream, &mut *server, reason, place).await);
-                }
-                None => {}
+            if let Some(reason) = over {
+                server.reject(&failure);
+                return Err(leave(stream, &mut *server, reason, place).await);
             }
             if let Some(said) = said
                 && failure.is_credentials()
@@ -324,9 +323,6 @@ impl Session<'_> {
                     () = sleep_until(until) => {}
                     () = place.told_to_go() => {
                         return Err(make_room(stream, &mut *server).await);
-                    }
-                    () = left(|| stream.half()) => {
-                        return Err(gone(stream, Ok(Said::Left), place).await);
                     }
                 }
             }

@@ -250,65 +250,6 @@ fn answer() {
     ANSWERS.1.notify_all();
 }
 
-/// Who has left is not kept here, but what it has shown is judged to the end: nobody guesses for nothing by
-/// leaving before a host that takes its time says no.
-#[test]
-fn who_leaves_while_a_host_judges_is_let_go_and_counted() {
-    let (asked, heard) = mpsc::channel();
-    let says = Arc::new((Mutex::new(0), Condvar::new()));
-    let said = says.clone();
-    let store = scripted::imap("[CAPABILITY IMAP4rev1] here", move |command| {
-        let mut verdict = "OK";
-        if command.verb == "LOGIN" {
-            asked.send(()).unwrap();
-            let (answers, told) = &*said;
-            let mut answers = answers.lock().unwrap();
-            while *answers == 0 {
-                answers = told.wait(answers).unwrap();
-            }
-            *answers -= 1;
-            verdict = "NO";
-        }
-        format!("{} {verdict} done\r\n", command.tag)
-    });
-    let mut stage = Stage::new(
-        Settings::to(format!("imap://127.0.0.1:{store}"))
-            .limits("failed_logins: { per_ip: 1/1h, per_user: 100/1h }"),
-    );
-    let answer = || {
-        *says.0.lock().unwrap() += 1;
-        says.1.notify_all();
-    };
-    for from in ["192.0.2.1", "192.0.2.2"] {
-        let mut conn = Stage::connect(stage.imap, from);
-        conn.send("a LOGIN alice@example.org guess\r\n");
-        heard.recv_timeout(PATIENCE).unwrap();
-        let there = stage.gateway.descriptors();
-        match from {
-            "192.0.2.1" => conn.reset(),
-            _ => {
-                conn.close_write();
-                assert_eq!(conn.rest(), b"");
-            }
-        }
-        let pid = stage.gateway.pid();
-        let open = || {
-            std::fs::read_dir(format!("/proc/{pid}/fd"))
-                .unwrap()
-                .count()
-        };
-        let what = "the connection of a client that left to be closed";
-        stage.gateway.wait_until(what, || open() < there);
-        answer();
-        let client = format!("client={from}:4711");
-        let line = stage.gateway.logged(&["event=login", &client]);
-        assert!(line.contains("result=AUTHENTICATIONFAILED"), "{line}");
-        // Its window is full.
-        let said = stage.login(from, "bob@example.org", WRONG);
-        assert!(said.starts_with("NO [LIMIT]"), "{said}");
-    }
-}
-
 #[test]
 fn the_oldest_silent_connection_makes_room() {
     let mut stage = Stage::new(Settings::to("demo://").limits("connections: 4"));

@@ -30,6 +30,7 @@ mod faults;
 mod forward;
 mod hosts;
 mod kernel;
+mod leaving;
 mod log;
 mod lookup;
 mod lookup_nginx;

@@ -223,7 +223,7 @@ const STATES: &[State] = &[
                 .send(format!("USER {user}\r\nPASS {WRONG}\r\n"))
                 .hear()
         },
-        waits: false,
+        waits: true,
     },
     State {
         name: TRANSLATED_MESSAGE,
