@@ -171,9 +171,10 @@ impl Backend {
         match (&self.config.login_as, request.credentials) {
             (Some(master), Shown::Password(_) | Shown::Certificate) => master.login(request.user),
             // Nobody has looked at these: the host would have, and is asked by the master instead.
-            (Some(_), Shown::Token(_) | Shown::Scram(_)) => Err(Failure::HostSetup {
-                cause: "login_as with credentials that were not checked".into(),
-            }),
+            (Some(_), shown @ (Shown::Token(_) | Shown::Scram(_))) => {
+                let cause = "login_as with credentials that were not checked".into();
+                Err(shown.not_taken(cause))
+            }
             (None, Shown::Certificate) => Err(Failure::HostSetup {
                 cause: format!(
                     "backend {} has no login_as, which a login by certificate needs",

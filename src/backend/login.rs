@@ -10,15 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
-use super::Dialogue;
 use super::tls::{self, HostTls};
+use super::{ANSWER, Dialogue};
 use crate::net::Stream;
 use crate::protocol::sasl::Answer;
 use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
-
-/// Longest wait for a mail client's answer to a challenge: programs answer those, not people, and at once.
-/// What takes longer is a slow network at most, or somebody who only wants to keep a host busy.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a login may take.
 #[derive(Clone, Copy, Debug)]

@@ -42,7 +42,9 @@ pub use config::Config;
 pub use dial::{Inside, Surroundings};
 pub use host::Host;
 pub use now::HostNow;
-pub use request::{AfterAll, Answering, Awaited, Connected, Dialogue, Nobody, Refusal, Request};
+pub use request::{
+    ANSWER, AfterAll, Answering, Awaited, Connected, Dialogue, Nobody, Refusal, Request,
+};
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
 pub use trial::Tried;

@@ -50,6 +50,10 @@ pub trait Dialogue: Send {
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
 }
 
+/// Longest wait for a mail client's answer to a challenge: programs answer those, not people, and at once.
+/// What takes longer is a slow network at most, or somebody who only wants to keep a host busy.
+pub const ANSWER: Duration = Duration::from_secs(10);
+
 /// What a login waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {

@@ -100,6 +100,12 @@ pub enum Failure {
         /// What came, sanitised and cut to 200 characters.
         got: String,
     },
+    /// The host takes no credentials of this kind: a token, where it has passwords only. Told and counted as
+    /// `Credentials`, or strangers could tell by any token who is in the map.
+    NotTaken {
+        /// What it does take, or does not.
+        cause: String,
+    },
     /// The connection goes in a circle.
     Loop,
     /// The host said no, with a code we know.
@@ -201,6 +207,7 @@ impl Failure {
             | Failure::HostTls { .. }
             | Failure::HostSetup { .. }
             | Failure::HostProtocol { .. }
+            | Failure::NotTaken { .. }
             | Failure::Loop
             | Failure::Refused { .. } => Side::Host,
         }
@@ -210,7 +217,10 @@ impl Failure {
     /// call the result for every protocol.
     pub fn code(&self) -> &'static str {
         match self {
-            Failure::Credentials | Failure::Aborted | Failure::NoRoute => "AUTHENTICATIONFAILED",
+            Failure::Credentials
+            | Failure::Aborted
+            | Failure::NoRoute
+            | Failure::NotTaken { .. } => "AUTHENTICATIONFAILED",
             Failure::PrivacyRequired => "PRIVACYREQUIRED",
             Failure::UnsupportedMechanism { .. } => "CANNOT",
             Failure::NotAllowed { .. } | Failure::NotServed => "AUTHORIZATIONFAILED",
@@ -235,6 +245,7 @@ impl Failure {
             Failure::Credentials
                 | Failure::Aborted
                 | Failure::NoRoute
+                | Failure::NotTaken { .. }
                 | Failure::Declined {
                     code: Code::AuthenticationFailed,
                     ..
@@ -278,6 +289,7 @@ impl fmt::Display for Failure {
                     "host broke the protocol: expected {expected}, got {got:?}"
                 )
             }
+            Failure::NotTaken { cause } => write!(f, "such credentials are not taken: {cause}"),
             Failure::Loop => f.write_str("the host is this gateway, or one that leads back here"),
             Failure::Refused { code, .. } => write!(f, "refused by the host: {}", code.as_str()),
         }

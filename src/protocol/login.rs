@@ -8,6 +8,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::Failure;
 use super::sasl::{self, ClientFirst, Token};
 
 /// A login attempt, as a client made it.
@@ -50,6 +51,15 @@ impl Credentials {
             Credentials::Password(_) | Credentials::Certificate => None,
             Credentials::Token(token) => Some(token.mechanism()),
             Credentials::Scram(first) => Some(first.mechanism()),
+        }
+    }
+
+    /// Why a login with them fails where they are of no use, for this cause. Tokens are taken of whoever shows
+    /// one: what comes of it is not to tell strangers whether there is a host for the user.
+    pub fn not_taken(&self, cause: String) -> Failure {
+        match self {
+            Credentials::Token(_) => Failure::NotTaken { cause },
+            _ => Failure::HostSetup { cause },
         }
     }
 

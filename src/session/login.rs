@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::again::Ticket;
 use super::asked::{Asked, Near};
@@ -19,9 +19,10 @@ use super::registry::LoggedIn;
 use super::way::{Patience, Way};
 use super::{Session, limits, maildrop_cache, translate};
 use crate::backend::attempt::unpredictable;
-use crate::backend::{AfterAll, Awaited, Dialogue, Request};
+use crate::backend::{ANSWER, AfterAll, Awaited, Dialogue, Request};
 use crate::net::{Stream, TlsFacts};
 use crate::protocol::pop3::config::Lock;
+use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{
     Code, Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome, pop3,
 };
@@ -158,6 +159,12 @@ impl Session<'_> {
             (Some(tried), Err(_)) => tried.forgiven(penalties),
             (None, _) => {}
         }
+        let result = match result {
+            Err(failure @ (Failure::NoRoute | Failure::NotTaken { .. })) => {
+                Err(self.refused_as_by_host(failure, login, shown, client).await)
+            }
+            result => result,
+        };
         match (facts.typed, &result) {
             // Known there by either name, or strangers could fill the window of the one.
             (Some(typed), Ok(_)) => typed.succeeded(penalties),
@@ -171,6 +178,25 @@ impl Session<'_> {
             held,
             over,
         })
+    }
+
+    /// A host that takes tokens says in a challenge what is wrong with one, and waits for the answer (RFC 7628
+    /// §3.2.3). Where none was asked the client goes through the same, or it could tell.
+    async fn refused_as_by_host(
+        &self,
+        failure: Failure,
+        login: &Login,
+        shown: Instant,
+        client: &mut Asked<'_>,
+    ) -> Failure {
+        let Credentials::Token(_) = login.credentials else {
+            return failure;
+        };
+        sleep_until(shown + self.gateway.tables.refusal()).await;
+        match timeout(ANSWER, client.exchange(Message::wrong_token())).await {
+            Ok(Answer::Message(_)) => failure,
+            Ok(Answer::Abort) | Err(_) => Failure::Aborted,
+        }
     }
 
     async fn log_in(

@@ -8,13 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::clients::mpop;
 use super::programs::script;
+use crate::proxy_protocol::{Version, of};
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::Settings;
 use crate::support::mail::{crlf, crlf_ended, message};
 use crate::support::need::{DOVECOT, Need, needs};
 use crate::support::pki::Pki;
 use crate::support::process::run_ok;
+use crate::support::scratch::free_port;
 use crate::support::stage::both;
+use crate::support::wire::Conn;
 use crate::support::{BOB, Imap, Scratch, Stage, scripted};
 
 /// A token that Dovecot's introspection endpoint knows as Bob's.
@@ -215,4 +218,93 @@ fn either_side_may_go_in_the_middle_of_an_exchange() {
     drop(ask(port));
     gateway.logged(&["event=login", "gave the exchange up"]);
     gateway.logged(&["event=session_end", "reason=closed", "state=login"]);
+}
+
+/// Who is in the map is nobody's to find out by a token that anybody can make up.
+#[test]
+fn a_wrong_token_is_refused_alike_whoever_is_asked() {
+    let error = STANDARD.encode(r#"{"status":"401","schemes":"bearer","scope":"mail"}"#);
+    let challenge = format!("+ {error}");
+    let says = challenge.clone();
+    let takes = scripted::host(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = write!(
+            stream,
+            "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n"
+        );
+        let mut line = String::new();
+        let _ = reader.read_line(&mut line);
+        let _ = write!(stream, "{says}\r\n");
+        let _ = reader.read_line(&mut String::new());
+        let tag = line.split(' ').next().unwrap();
+        let _ = write!(stream, "{tag} NO [AUTHENTICATIONFAILED] wrong token\r\n");
+        let _ = reader.read_line(&mut String::new());
+    });
+    let lacks = scripted::imap("[CAPABILITY IMAP4rev1] here", |command| {
+        format!("{} OK done\r\n", command.tag)
+    });
+    let (scratch, proxied) = (Scratch::new(), free_port());
+    let mut gateway = Settings::new()
+        .backend("takes", format!("imap://127.0.0.1:{takes}"))
+        .backend("lacks", format!("imap://127.0.0.1:{lacks}"))
+        .user("ann", "takes")
+        .user("bea", "lacks")
+        .limits("failed_logins: { per_ip: 100/1h, per_user: 1/1h }")
+        .behind_balancer("imap", proxied)
+        .start(&scratch, &Pki::new(&scratch));
+    let ports = gateway.ports;
+    let try_out = |port: u16, user: &str, token: &str, answer: &str| {
+        let mut conn = Conn::plain(port);
+        if port == proxied {
+            conn.send(of(Version::V2, "192.0.2.1:4711"));
+        }
+        conn.text();
+        let first = STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"));
+        let command = match port == ports.pop3 {
+            true => "AUTH XOAUTH2",
+            false => "a AUTHENTICATE XOAUTH2",
+        };
+        conn.send(format!("{command} {first}\r\n"));
+        let mut said = vec![conn.text()];
+        if said[0] == challenge {
+            conn.send(format!("{answer}\r\n"));
+            said.push(conn.text());
+        }
+        let last = said.pop().unwrap();
+        let (words, _) = last.rsplit_once(" (").unwrap_or((&last, ""));
+        said.push(words.to_owned());
+        said
+    };
+    for (port, refused, aborted) in [
+        (ports.imap, "a NO [AUTHENTICATIONFAILED] ", "a BAD "),
+        (ports.pop3, "-ERR [AUTH] ", "-ERR aborted"),
+    ] {
+        for (answer, want) in [("", refused), ("*", aborted)] {
+            let ann = try_out(port, "ann", "x", answer);
+            assert_eq!(ann[0], challenge);
+            assert!(ann[1].starts_with(want), "{ann:?}");
+            for user in ["bea", "nobody"] {
+                assert_eq!(try_out(port, user, "x", answer), ann, "{user}");
+            }
+        }
+    }
+    gateway.logged(&[
+        "event=login",
+        "AUTHENTICATIONFAILED",
+        "user=bea",
+        "AUTH=XOAUTH2",
+    ]);
+    gateway.logged(&[
+        "event=login",
+        "AUTHENTICATIONFAILED",
+        "user=nobody",
+        "no entry",
+    ]);
+    // Each of them counts.
+    for user in ["ann", "bea", "nobody"] {
+        for (token, limit) in [("x", false), ("y", true)] {
+            let said = try_out(proxied, user, token, "").pop().unwrap();
+            assert_eq!(said.starts_with("a NO [LIMIT]"), limit, "{user}: {said}");
+        }
+    }
 }

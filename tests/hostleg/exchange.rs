@@ -159,11 +159,11 @@ async fn who_thinks_keeps_nobody_from_the_host() {
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_do_it_is_not_set_up_for_it() {
+async fn a_host_that_takes_no_tokens_is_not_shown_one() {
     let host = Host::start(good()).await;
     let alice = alice(Mechanism::XOAuth2, TOKEN);
     let failure = failed(config(&[host.at]), &alice, &mut Nobody).await;
-    assert!(matches!(failure, Failure::HostSetup { .. }), "{failure}");
+    assert!(matches!(failure, Failure::NotTaken { .. }), "{failure}");
     assert!(!host.heard().contains("AUTHENTICATE"));
 }
 

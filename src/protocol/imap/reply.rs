@@ -37,7 +37,7 @@ pub fn failure(tag: &Tag, failure: &Failure, session: &str) -> Vec<u8> {
 
 fn words(failure: &Failure) -> String {
     let words = match failure {
-        Failure::Credentials | Failure::Aborted | Failure::NoRoute => {
+        Failure::Credentials | Failure::Aborted | Failure::NoRoute | Failure::NotTaken { .. } => {
             code_words(Code::AuthenticationFailed)
         }
         Failure::PrivacyRequired => code_words(Code::PrivacyRequired),
@@ -172,6 +172,11 @@ mod tests {
         };
         assert_eq!(said(&Failure::Credentials), said(&Failure::NoRoute));
         assert_eq!(said(&Failure::Credentials), said(&refused));
+        let cause = "it offers no AUTH=XOAUTH2".into();
+        assert_eq!(
+            said(&Failure::Credentials),
+            said(&Failure::NotTaken { cause })
+        );
     }
 
     #[test]

@@ -55,7 +55,9 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
         Failure::UnsupportedMechanism { .. } => {
             return err(None, "mechanism not offered", session, charset);
         }
-        Failure::Credentials | Failure::NoRoute => (Auth, "wrong name or password"),
+        Failure::Credentials | Failure::NoRoute | Failure::NotTaken { .. } => {
+            (Auth, "wrong name or password")
+        }
         Failure::PrivacyRequired => (Auth, "use STLS first: no login without TLS here"),
         Failure::NotAllowed { text } => (
             Auth,
@@ -277,6 +279,8 @@ mod tests {
         let want = line(Failure::Credentials);
         assert_eq!(line(Failure::NoRoute), want);
         assert_eq!(line(refused(Code::AuthenticationFailed)), want);
+        let cause = "it offers no SASL XOAUTH2".into();
+        assert_eq!(line(Failure::NotTaken { cause }), want);
     }
 
     #[test]

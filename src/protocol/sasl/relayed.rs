@@ -19,6 +19,12 @@ impl Message {
         decode(text).map(Message)
     }
 
+    /// What a host says to a token that it does not take (RFC 7628 §3.2.2).
+    pub fn wrong_token() -> Self {
+        let error = br#"{"status":"401","schemes":"bearer","scope":"mail"}"#;
+        Message(Octets::new(error.to_vec()))
+    }
+
     /// As it stands on the wire.
     pub fn to_base64(&self) -> Octets {
         encode(&self.0)

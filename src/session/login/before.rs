@@ -127,9 +127,10 @@ impl Session<'_> {
             }
             // Nothing here can tell whether these are good, and a host that lets a master in would
             // not ask. They are not offered either.
-            (Credentials::Token(_) | Credentials::Scram(_), Some(_)) => Err(Failure::HostSetup {
-                cause: "authenticate.passwords can check nothing but passwords".into(),
-            }),
+            (shown @ (Credentials::Token(_) | Credentials::Scram(_)), Some(_)) => {
+                let cause = "authenticate.passwords can check nothing but passwords".into();
+                Err(shown.not_taken(cause))
+            }
             // Such settings are refused at start; a second look costs nothing.
             (_, None) if target.config().login_as.is_some() => Err(Failure::HostSetup {
                 cause: "login_as, and nothing that checks passwords".into(),

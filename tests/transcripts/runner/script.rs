@@ -245,6 +245,7 @@ fn read_failure(rest: &str) -> Option<Failure> {
         "TimedOut" => Failure::TimedOut { state: "greeting" },
         "HostTls" => Failure::HostTls { cause },
         "HostSetup" => Failure::HostSetup { cause },
+        "NotTaken" => Failure::NotTaken { cause },
         "HostProtocol" => Failure::HostProtocol {
             expected: "a greeting",
             got: cause,

@@ -163,12 +163,9 @@ fn sasl(
     let mechanism = relayed.mechanism();
     let first = relayed::first(user, credentials).filter(|_| can.mechanisms().has(mechanism));
     let Some(mut response) = first else {
-        return Err(Failure::HostSetup {
-            cause: format!(
-                "it offers no AUTH={}, as this login needs",
-                mechanism.name()
-            ),
-        });
+        let name = mechanism.name();
+        let cause = format!("it offers no AUTH={name}, as this login needs");
+        return Err(credentials.not_taken(cause));
     };
     let command = tag.line(format_args!("AUTHENTICATE {}", mechanism.name()));
     let at_once = can.has("SASL-IR") && response.len() <= INITIAL_MAX;

@@ -45,12 +45,11 @@ impl Client {
             let mechanism = relayed.mechanism();
             return match self.can.sasl.has(mechanism) {
                 true => self.auth(),
-                false => self.fail(Failure::HostSetup {
-                    cause: format!(
-                        "it offers no SASL {}, as this login needs",
-                        mechanism.name()
-                    ),
-                }),
+                false => {
+                    let name = mechanism.name();
+                    let cause = format!("it offers no SASL {name}, as this login needs");
+                    self.fail(self.login.credentials.not_taken(cause));
+                }
             };
         }
         if self.secret().is_none() {

@@ -111,7 +111,7 @@ pub(super) const TALKS: &[Talk] = &[
         name: "a token for a host that takes none",
         with: ("tim", TOKEN, &["XOAUTH2"]),
         lines: "S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=OAUTHBEARER] ready
-                = host cannot be used: it offers no AUTH=XOAUTH2, as this login needs",
+                = such credentials are not taken: it offers no AUTH=XOAUTH2, as this login needs",
     },
     Talk {
         name: "SCRAM",

@@ -98,7 +98,7 @@ fn tokens_and_scram_are_relayed() {
         (
             token,
             "OAUTHBEARER",
-            "= HostSetup { cause: \"it offers no SASL XOAUTH2, as this login needs\" }",
+            "= NotTaken { cause: \"it offers no SASL XOAUTH2, as this login needs\" }",
         ),
         (
             scram,
