@@ -5,18 +5,14 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 
-use super::config::{Endpoint, ForwardClient, Security};
+use super::config::{Endpoint, Security};
 use super::health::{By, Change};
 use super::host::Host;
-use super::login::{Patience, Played, play};
-use super::pool::{Greeted, Opener};
-use super::visit::{Errand, Waits, certified_name};
-use super::{Answering, Awaited, Backend, Connected, Dialogue, Request};
+use super::login::Played;
+use super::visit::{Errand, Sent, Waits};
+use super::{Answering, Awaited, Backend, Connected, Dialogue, Request, Seat};
 use crate::protocol::sasl;
-use crate::protocol::{
-    Client, Code, Credentials as Shown, Failure, HostLogin, Origin, Protocol, StartTls, UserName,
-    imap,
-};
+use crate::protocol::{Code, Failure, HostLogin, Protocol, StartTls};
 use crate::state::{Claim, Claimed, Pass, Place};
 
 /// What a failure means for the login.
@@ -38,237 +34,49 @@ pub(super) enum Then {
 
 type Failed = (Failure, Then);
 
+/// The times of a login that its attempts go by and move on.
+pub(super) struct Clock {
+    /// Until when there is patience with hosts: however many are silent, their user is told within the
+    /// time that one may take. Later for each wait that is nobody's fault.
+    pub(super) patience: Instant,
+    /// When the last host was reached for.
+    pub(super) asked_at: Instant,
+}
+
 impl Backend {
-    /// Of the two times the one is until when there is patience with hosts, and later for each wait that is
-    /// nobody's fault; the other becomes when this host was reached for.
+    /// One attempt of a login, on one host.
     pub(super) async fn attempt(
         &self,
         host: &Arc<Host>,
         request: &Request<'_>,
         pass: &Pass,
         dialogue: &mut dyn Dialogue,
-        (patience, asked_at): (&mut Instant, &mut Instant),
+        clock: &mut Clock,
     ) -> Result<Connected, Failed> {
-        let endpoint = endpoint(host, request.protocol)?;
-        let shown = self.shown(request);
-        let (user, credentials) = shown.map_err(|failure| (failure, Then::GiveUp))?;
-        let mut seat = match request.seat.and_then(|seat| seat.beside(host)) {
-            Some(seat) => seat,
-            None => (host.sit()).map_err(|failure| (failure, self.if_full(host, pass)))?,
+        let attempt = Attempt {
+            backend: self,
+            host,
+            endpoint: endpoint(host, request.protocol)?,
+            request,
+            pass,
         };
-        host.ask(endpoint.protocol)
-            .map_err(|failure| (failure, Then::Skipped))?;
-        let queued = Instant::now();
-        let turn = timeout(self.config.login_timeout, host.turn(endpoint.protocol)).await;
-        let turn = turn.map_err(|_| (Failure::TimedOut { state: "queue" }, Then::Elsewhere))?;
+        let shown = self.shown(request);
+        let shown = shown.map_err(|failure| (failure, Then::GiveUp))?;
+        let mut seat = attempt.seat()?;
+        let turn = attempt.turn(clock).await?;
+        // Last before the host is asked: whoever waits for a turn need not keep others away.
+        seat.claimed(attempt.claim().await?);
+        clock.asked_at = Instant::now();
         let mut dialogue = Heard {
             dialogue,
             heard: Challenges::None,
-            turn: Some(turn.map_err(|failure| (failure, Then::Skipped))?),
+            turn: Some(turn),
         };
-        // That others were before is nothing this host is blamed for.
-        *patience += queued.elapsed();
-
-        // Last before the host is asked: whoever waits for a turn need not keep others away.
-        seat.claimed(self.claim(host, pass).await?);
-        *asked_at = Instant::now();
         dialogue.awaits(Awaited::Judge);
-        let login = HostLogin {
-            user,
-            credentials,
-            starttls: starttls(endpoint),
-            seed: unpredictable(),
-            origin: self.told_in_login(endpoint.protocol, request),
-            // A relayed client's commands stay with whoever relays: they are its own.
-            behind: match (request.protocol, endpoint.protocol) {
-                (Protocol::Pop3, Protocol::Imap) => request.behind.to_vec(),
-                _ => Vec::new(),
-            },
-        };
-        let waits = Waits::of(&self.config, *patience);
-        let greeted = self
-            .log_in_greeted(host, endpoint, &login, &mut dialogue)
-            .await;
-        let played = match greeted {
-            Some(played) => played,
-            None => {
-                let errand = Errand::LogIn(Box::new(login), request.origin.as_ref());
-                self.visit(host, endpoint, errand, waits, &mut dialogue)
-                    .await
-            }
-        };
-        match played {
-            Ok(Played {
-                stream,
-                welcome,
-                until,
-            }) => {
-                host.gate.answered();
-                let change = host.reached(endpoint.protocol, By::Login);
-                self.report(host, endpoint.protocol, change, None);
-                if let Err(full) = seat.settle() {
-                    // Others were let in while this one was on its way. Closed first, and what this login
-                    // had here is no reason to stay.
-                    drop((stream, seat));
-                    let then = match dialogue.heard {
-                        Challenges::None => self.if_full(host, pass),
-                        Challenges::Some => Then::GiveUp,
-                    };
-                    return Err((full, then));
-                }
-                self.expect_more(host, endpoint, request);
-                Ok(Connected {
-                    stream,
-                    speaks: endpoint.protocol,
-                    welcome,
-                    seat,
-                    until,
-                })
-            }
-            Err((failure, credentials)) => {
-                let failure = self.whose(failure);
-                let then = match dialogue.heard {
-                    Challenges::None => verdict(&failure, credentials),
-                    // The client is in the middle of a talk with this host.
-                    Challenges::Some => Then::GiveUp,
-                };
-                let change = match (&then, &failure) {
-                    (Then::Again, _) => host.not_reached(endpoint.protocol, By::Login, &failure),
-                    (_, Failure::Refused { .. }) => {
-                        host.gate.answered();
-                        host.reached(endpoint.protocol, By::Login)
-                    }
-                    // It was there and is not any more, or it says what it should not: the next
-                    // login will see, and the next probe.
-                    _ => Change::None,
-                };
-                self.report(host, endpoint.protocol, change, Some(&failure));
-                let session = request
-                    .origin
-                    .as_ref()
-                    .map(|origin| origin.session.as_str());
-                tracing::debug!(event = "login_attempt", backend = self.name(), host = host.name(), session, %failure, ?then);
-                Err((failure, then))
-            }
-        }
-    }
-
-    /// The user's sessions are to be on this host from now on.
-    async fn claim(&self, host: &Host, pass: &Pass) -> Result<Claim, Failed> {
-        let elsewhere = Failure::TimedOut {
-            state: "sessions on another host",
-        };
-        match self.around.state.claim(pass, &self.place(host)).await {
-            Claimed::Here(claim) => Ok(claim),
-            Claimed::At(place) => Err((elsewhere, Then::Occupied(Some(place)))),
-            Claimed::Leaving => Err((elsewhere, Then::Occupied(None))),
-            Claimed::Changed => Err((elsewhere, Then::Changed)),
-        }
-    }
-
-    /// What the host is shown: what the client showed, or a master's.
-    fn shown(&self, request: &Request<'_>) -> Result<(UserName, Shown), Failure> {
-        match (&self.config.login_as, request.credentials) {
-            (Some(master), Shown::Password(_) | Shown::Certificate) => master.login(request.user),
-            // Nobody has looked at these: the host would have, and is asked by the master instead.
-            (Some(_), shown @ (Shown::Token(_) | Shown::Scram(_))) => {
-                let cause = "login_as with credentials that were not checked".into();
-                Err(shown.not_taken(cause))
-            }
-            (None, Shown::Certificate) => Err(Failure::HostSetup {
-                cause: format!(
-                    "backend {} has no login_as, which a login by certificate needs",
-                    self.name()
-                ),
-            }),
-            (None, shown) => Ok((request.user.clone(), shown.clone())),
-        }
-    }
-
-    /// A host that refuses a master's login does not say that the client's password is wrong: that
-    /// one was found right before.
-    fn whose(&self, failure: Failure) -> Failure {
-        match self.config.login_as.is_some() && failure.is_credentials() {
-            true => Failure::HostSetup {
-                cause: format!("login_as: {failure}"),
-            },
-            false => failure,
-        }
-    }
-
-    /// The same on a connection that waits greeted, for a poll. None: nothing waits, or what did
-    /// ended without a word: it may have been dead before the login was sent, so the same host is
-    /// asked once more, on a connection of its own. A host that said anything may have heard it.
-    async fn log_in_greeted(
-        &self,
-        host: &Host,
-        endpoint: &Endpoint,
-        login: &HostLogin,
-        dialogue: &mut Heard<'_>,
-    ) -> Option<Result<Played, (Failure, Credentials)>> {
-        if endpoint.protocol != Protocol::Imap || login.behind.is_empty() {
-            return None;
-        }
-        let Greeted { stream, greeting } = host.pool.take().await?;
-        let mut client = imap::client::Client::new(login.clone(), host.known.profile());
-        client.receive(&greeting);
-        let patience = Patience {
-            greeting: Instant::now() + self.config.greeting_timeout,
-            login: self.config.login_timeout,
-        };
-        let name = certified_name(&self.config, endpoint);
-        let tls = self.tls.as_deref().map(|tls| (tls, name));
-        match (
-            play(stream, &mut client, patience, tls, dialogue).await,
-            dialogue.heard,
-        ) {
-            (Err(Failure::Unreachable { .. }), Challenges::None)
-                if client.heard() == greeting.len() || !client.credentials_sent() =>
-            {
-                None
-            }
-            (played, _) => {
-                host.known.learn(client.learned());
-                Some(played.map_err(|failure| match client.credentials_sent() {
-                    true => (failure, Credentials::Sent),
-                    false => (failure, Credentials::Kept),
-                }))
-            }
-        }
-    }
-
-    /// A poll was let in: connections for the next ones may wait. Not where each must begin with who
-    /// the client is.
-    fn expect_more(&self, host: &Host, endpoint: &Endpoint, request: &Request<'_>) {
-        let poll = (request.protocol, endpoint.protocol) == (Protocol::Pop3, Protocol::Imap);
-        if !poll || self.told_first(None).is_some() {
-            return;
-        }
-        let (tls, names) = (self.tls.as_ref(), self.names.get());
-        let opener = Opener::new(&self.config, endpoint, tls, names, &self.around);
-        if let Some(opener) = opener {
-            host.pool.polled(|| opener.clone().open());
-        }
-    }
-
-    /// Who the client is, for hosts that hear it in their protocol. A PROXY header has no place for the
-    /// session's id that a mail server would log, so behind one it is told as well, where the host
-    /// offers to hear it.
-    fn told_in_login(&self, speaks: Protocol, request: &Request<'_>) -> Option<Origin> {
-        match (self.config.forward_client, speaks) {
-            (ForwardClient::Auto | ForwardClient::ProxyV1 | ForwardClient::ProxyV2, _)
-            | (ForwardClient::Id, Protocol::Imap)
-            | (ForwardClient::Xclient, Protocol::Pop3) => request.origin.clone(),
-            _ => None,
-        }
-    }
-
-    /// A host that is full: others take its new users, but a user with sessions there stays whole.
-    fn if_full(&self, host: &Host, pass: &Pass) -> Then {
-        let live = self.around.state.pinned(pass);
-        match live.is_some_and(|live| live == self.place(host)) {
-            true => Then::GiveUp,
-            false => Then::Elsewhere,
+        let login = self.host_login(attempt.endpoint, request, shown);
+        match attempt.log_in(login, clock, &mut dialogue).await {
+            Ok(played) => attempt.let_in(played, seat, dialogue.heard),
+            Err((failure, sent)) => Err(attempt.turned_down(failure, sent, dialogue.heard)),
         }
     }
 
@@ -293,16 +101,155 @@ impl Backend {
     }
 }
 
+/// A login, and the host that it is tried on.
+pub(super) struct Attempt<'a> {
+    pub(super) backend: &'a Backend,
+    pub(super) host: &'a Arc<Host>,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) request: &'a Request<'a>,
+    pass: &'a Pass,
+}
+
+impl<'a> Attempt<'a> {
+    /// A place on the host: beside that of the session that it is for, where that one has one there.
+    fn seat(&self) -> Result<Seat, Failed> {
+        match self.request.seat.and_then(|seat| seat.beside(self.host)) {
+            Some(seat) => Ok(seat),
+            None => (self.host.sit()).map_err(|failure| (failure, self.if_full())),
+        }
+    }
+
+    /// A turn among the logins on their way to the host; none where it is known to be down.
+    async fn turn(&self, clock: &mut Clock) -> Result<SemaphorePermit<'a>, Failed> {
+        let (host, speaks) = (self.host, self.endpoint.protocol);
+        let skipped = |failure| (failure, Then::Skipped);
+        host.ask(speaks).map_err(skipped)?;
+        let queued = Instant::now();
+        let turn = timeout(self.backend.config.login_timeout, host.turn(speaks)).await;
+        let turn = turn.map_err(|_| (Failure::TimedOut { state: "queue" }, Then::Elsewhere))?;
+        let turn = turn.map_err(skipped)?;
+        // That others were before is nothing this host is blamed for.
+        clock.patience += queued.elapsed();
+        Ok(turn)
+    }
+
+    /// The host is asked: on a connection that waits for that, or on one of its own.
+    async fn log_in(
+        &self,
+        login: HostLogin,
+        clock: &Clock,
+        dialogue: &mut Heard<'_>,
+    ) -> Result<Played, (Failure, Sent)> {
+        let (host, endpoint) = (self.host, self.endpoint);
+        let waits = Waits::of(&self.backend.config, clock.patience);
+        match self.log_in_greeted(&login, dialogue).await {
+            Some(played) => played,
+            None => {
+                let errand = Errand::LogIn(Box::new(login), self.request.origin.as_ref());
+                let visit = self.backend.visit(host, endpoint, errand, waits, dialogue);
+                visit.await
+            }
+        }
+    }
+
+    /// The host said yes: it is well, and the login is a session, if there is room for one more.
+    fn let_in(
+        &self,
+        played: Played,
+        mut seat: Seat,
+        heard: Challenges,
+    ) -> Result<Connected, Failed> {
+        let (host, speaks) = (self.host, self.endpoint.protocol);
+        host.gate.answered();
+        let change = host.reached(speaks, By::Login);
+        self.backend.report(host, speaks, change, None);
+        let Played {
+            stream,
+            welcome,
+            until,
+        } = played;
+        if let Err(full) = seat.settle() {
+            // Others were let in while this one was on its way. Closed first, and what this login
+            // had here is no reason to stay.
+            drop((stream, seat));
+            let then = match heard {
+                Challenges::None => self.if_full(),
+                Challenges::Some => Then::GiveUp,
+            };
+            return Err((full, then));
+        }
+        self.expect_more();
+        Ok(Connected {
+            stream,
+            speaks,
+            welcome,
+            seat,
+            until,
+        })
+    }
+
+    /// The host did not let the user in: what that says of the host, and what of the login.
+    fn turned_down(&self, failure: Failure, sent: Sent, heard: Challenges) -> Failed {
+        let (host, speaks) = (self.host, self.endpoint.protocol);
+        let failure = self.backend.whose(failure);
+        let then = match heard {
+            Challenges::None => verdict(&failure, sent),
+            // The client is in the middle of a talk with this host.
+            Challenges::Some => Then::GiveUp,
+        };
+        let change = match (&then, &failure) {
+            (Then::Again, _) => host.not_reached(speaks, By::Login, &failure),
+            (_, Failure::Refused { .. }) => {
+                host.gate.answered();
+                host.reached(speaks, By::Login)
+            }
+            // It was there and is not any more, or it says what it should not: the next
+            // login will see, and the next probe.
+            _ => Change::None,
+        };
+        self.backend.report(host, speaks, change, Some(&failure));
+        let origin = self.request.origin.as_ref();
+        let session = origin.map(|origin| origin.session.as_str());
+        let (backend, host) = (self.backend.name(), host.name());
+        tracing::debug!(event = "login_attempt", backend, host, session, %failure, ?then);
+        (failure, then)
+    }
+
+    /// The user's sessions are to be on this host from now on.
+    async fn claim(&self) -> Result<Claim, Failed> {
+        let elsewhere = Failure::TimedOut {
+            state: "sessions on another host",
+        };
+        let (state, place) = (&self.backend.around.state, self.backend.place(self.host));
+        match state.claim(self.pass, &place).await {
+            Claimed::Here(claim) => Ok(claim),
+            Claimed::At(place) => Err((elsewhere, Then::Occupied(Some(place)))),
+            Claimed::Leaving => Err((elsewhere, Then::Occupied(None))),
+            Claimed::Changed => Err((elsewhere, Then::Changed)),
+        }
+    }
+
+    /// A host that is full: others take its new users, but a user with sessions there stays whole.
+    fn if_full(&self) -> Then {
+        let live = self.backend.around.state.pinned(self.pass);
+        match live.is_some_and(|live| live == self.backend.place(self.host)) {
+            true => Then::GiveUp,
+            false => Then::Elsewhere,
+        }
+    }
+}
+
 /// Notes whether the client has heard anything of this host, and gives the turn back when it does: from
 /// then on how long the login takes is the client's to say, and others are not to wait for that.
-struct Heard<'a> {
+pub(super) struct Heard<'a> {
     dialogue: &'a mut dyn Dialogue,
-    heard: Challenges,
+    pub(super) heard: Challenges,
     turn: Option<SemaphorePermit<'a>>,
 }
 
+/// Whether the client was asked anything by the host.
 #[derive(Clone, Copy)]
-enum Challenges {
+pub(super) enum Challenges {
     None,
     Some,
 }
@@ -323,19 +270,12 @@ impl Dialogue for Heard<'_> {
     }
 }
 
-/// Whether the host has seen credentials of this login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Credentials {
-    Kept,
-    Sent,
-}
-
 /// What a failure means. Only what says "not reached" before credentials were sent is tried again,
 /// and only a host that calls itself unavailable passes a login on: every other answer would be the
 /// same elsewhere, or would show a password to one host more.
-fn verdict(failure: &Failure, credentials: Credentials) -> Then {
-    match (failure, credentials) {
-        (Failure::Unreachable { .. } | Failure::TimedOut { .. }, Credentials::Kept) => Then::Again,
+fn verdict(failure: &Failure, sent: Sent) -> Then {
+    match (failure, sent) {
+        (Failure::Unreachable { .. } | Failure::TimedOut { .. }, Sent::Nothing) => Then::Again,
         (
             Failure::Refused {
                 code: Code::Unavailable,

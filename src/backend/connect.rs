@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::attempt::Then;
+use super::attempt::{Clock, Then};
 use super::health::PAUSE;
 use super::{AfterAll, Awaited, Backend, Connected, Dialogue, Host, Nobody, Refusal, Request};
 use crate::protocol::Failure;
@@ -42,7 +42,7 @@ impl Backend {
         round.find_hosts().await?;
         loop {
             while let Some(host) = round.hosts.pop_front() {
-                if round.asked && Instant::now() >= round.patience {
+                if round.asked && Instant::now() >= round.clock.patience {
                     return Err(round.last);
                 }
                 match round.attempt(&host, dialogue).await {
@@ -66,12 +66,10 @@ struct Round<'a> {
     begun: Instant,
     /// Until when a host that was not reached is asked once more.
     deadline: Instant,
-    /// However many hosts are silent: their user is told within the time that one may take.
-    patience: Instant,
+    /// The times that its attempts go by.
+    clock: Clock,
     /// Whether any host was reached for, in vain.
     asked: bool,
-    /// When the last one was.
-    asked_at: Instant,
     /// The host of the user's live sessions, here.
     live: Option<String>,
     /// Those to be asked, in order.
@@ -102,9 +100,11 @@ impl<'a> Round<'a> {
             pass,
             begun,
             deadline: begun + config.retry_for,
-            patience: begun + one_host.max(config.retry_for),
+            clock: Clock {
+                patience: begun + one_host.max(config.retry_for),
+                asked_at: begun,
+            },
             asked: false,
-            asked_at: begun,
             live: live.map(|live| live.host.to_string()),
             hosts: VecDeque::new(),
             not_reached: VecDeque::new(),
@@ -136,8 +136,8 @@ impl<'a> Round<'a> {
         host: &Arc<Host>,
         dialogue: &mut dyn Dialogue,
     ) -> Result<Connected, Then> {
-        let times = (&mut self.patience, &mut self.asked_at);
-        let attempt = (self.backend).attempt(host, self.request, self.pass, dialogue, times);
+        let (request, pass, clock) = (self.request, self.pass, &mut self.clock);
+        let attempt = (self.backend).attempt(host, request, pass, dialogue, clock);
         let (failure, then) = match attempt.await {
             Ok(connected) => return Ok(connected),
             Err(failed) => failed,
@@ -146,7 +146,7 @@ impl<'a> Round<'a> {
         self.last = Refusal {
             failure,
             host: Some(host.name().to_string()),
-            took: self.asked_at.elapsed(),
+            took: self.clock.asked_at.elapsed(),
             then: AfterAll::Nothing,
         };
         match dialogue.is_there() {
@@ -222,7 +222,7 @@ impl<'a> Round<'a> {
             self.hosts.push_front(host);
             self.hosts.push_front(there);
         } else if self.clear_the_way(&host).await {
-            self.patience += begun.elapsed();
+            self.clock.patience += begun.elapsed();
             self.hosts.push_front(host);
         } else {
             return Err(self.last.clone());
@@ -236,7 +236,7 @@ impl<'a> Round<'a> {
         match self.backend.around.state.presence(self.pass, place) {
             Presence::Session => None,
             // Whether the host takes it is soon known.
-            Presence::Login => (Instant::now() < self.patience).then_some(LEAVE_TICK),
+            Presence::Login => (Instant::now() < self.clock.patience).then_some(LEAVE_TICK),
             // Another gateway's, or on its way out; or this login's own, not given back yet.
             Presence::Absent => {
                 let pause = self.settle;

@@ -12,15 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::attempt::unpredictable;
-use super::config::{Endpoint, Health, Security};
+use super::attempt::{starttls, unpredictable};
+use super::config::{Endpoint, Health};
 use super::health::{By, PAUSE, Pace};
-use super::visit::{Errand, Waits};
-use super::{Backend, Host, Nobody};
+use super::{Backend, Host};
 use crate::net::Stream;
-use crate::protocol::{
-    Code, Credentials, Failure, HostLogin, Protocol, READ_CHUNK, StartTls, UserName,
-};
+use crate::protocol::{Code, Credentials, Failure, HostLogin, Protocol, READ_CHUNK, UserName};
 
 /// Longest wait for a host to close after it was told that nothing more is wanted.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -74,27 +71,11 @@ impl Backend {
         endpoint: &Endpoint,
         settings: &Health,
     ) -> Result<(), Failure> {
-        let begun = Instant::now();
         let login = login(endpoint, settings)?;
         // A host with no turn free is being logged in to: better evidence than the test account.
         let turn = login.as_ref().and_then(|_| host.gate.try_turn());
-        let (errand, state) = match login.filter(|_| turn.is_some()) {
-            Some(login) => (Errand::LogIn(Box::new(login), None), "login"),
-            None => (Errand::Look, "capability"),
-        };
-        let waits = Waits {
-            connect: settings.timeout.min(self.config.connect_timeout),
-            greeting: settings.timeout,
-            greeted_by: begun + settings.timeout,
-            login: settings.timeout,
-        };
-        let mut nobody = Nobody;
-        let visit = self.visit(host, endpoint, errand, waits, &mut nobody);
-        let visited = timeout(settings.timeout, visit).await;
-        let visited = match visited {
-            Ok(visited) => visited.map_err(|(failure, _)| failure),
-            Err(_) => Err(Failure::TimedOut { state }),
-        };
+        let login = login.filter(|_| turn.is_some());
+        let visited = self.look_at(host, endpoint, login, settings.timeout).await;
         match (visited, turn) {
             (Ok(played), turn) => {
                 if turn.is_some() {
@@ -204,10 +185,7 @@ pub(super) fn login(endpoint: &Endpoint, settings: &Health) -> Result<Option<Hos
     Ok(Some(HostLogin {
         user,
         credentials: Credentials::Password(password.clone()),
-        starttls: match endpoint.security {
-            Security::StartTls => StartTls::Yes,
-            Security::Clear | Security::Implicit => StartTls::No,
-        },
+        starttls: starttls(endpoint),
         seed: unpredictable(),
         origin: None,
         behind: Vec::new(),

@@ -10,12 +10,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::config::{Endpoint, Health, Security, Target};
+use super::config::{Endpoint, Security, Target};
 use super::discover::{self, Lookup};
 use super::names::Names;
 use super::probe::{leave, login};
-use super::visit::{Errand, Waits};
-use super::{Backend, Host, Nobody};
+use super::{Backend, Host};
 use crate::protocol::{Failure, Protocol};
 
 /// Looks at a time.
@@ -105,22 +104,9 @@ impl Backend {
 
     async fn try_one(&self, host: &Host, endpoint: &Endpoint) -> Result<String, Failure> {
         let settings = self.config.health.clone().unwrap_or_default();
-        let Health { timeout: most, .. } = settings;
-        let (errand, state) = match login(endpoint, &settings)? {
-            Some(login) => (Errand::LogIn(Box::new(login), None), "login"),
-            None => (Errand::Look, "capability"),
-        };
-        let waits = Waits {
-            connect: most.min(self.config.connect_timeout),
-            greeting: most,
-            greeted_by: Instant::now() + most,
-            login: most,
-        };
-        let mut nobody = Nobody;
-        let visit = self.visit(host, endpoint, errand, waits, &mut nobody);
-        let visited = timeout(most, visit).await;
-        let visited = visited.map_err(|_| Failure::TimedOut { state })?;
-        let played = visited.map_err(|(failure, _)| failure)?;
+        let login = login(endpoint, &settings)?;
+        let looked = self.look_at(host, endpoint, login, settings.timeout).await;
+        let played = looked?;
         leave(played.stream, endpoint.protocol).await;
         Ok(said(&host.known.greeting(endpoint.protocol)))
     }

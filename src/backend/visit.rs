@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, duplex};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::{Credentials, starttls, unpredictable};
+use super::attempt::{starttls, unpredictable};
 use super::config::{Config, Endpoint, ForwardClient, Security, Target};
 use super::host::Host;
 use super::login::{Patience, Played, play};
-use super::{Backend, Dialogue, dial};
+use super::{Backend, Dialogue, Nobody, dial};
 use crate::demo;
 use crate::net::Stream;
 use crate::protocol::proxy_header::{self, Version};
@@ -28,7 +28,7 @@ impl Backend {
         errand: Errand<'_>,
         waits: Waits,
         dialogue: &mut dyn Dialogue,
-    ) -> Result<Played, (Failure, Credentials)> {
+    ) -> Result<Played, (Failure, Sent)> {
         let (starttls, seed) = (starttls(endpoint), unpredictable());
         match endpoint.protocol {
             Protocol::Imap => {
@@ -58,6 +58,31 @@ impl Backend {
         }
     }
 
+    /// One look at an endpoint, for no client and within a time: a login where there is an account for it.
+    pub(super) async fn look_at(
+        &self,
+        host: &Host,
+        endpoint: &Endpoint,
+        login: Option<HostLogin>,
+        most: Duration,
+    ) -> Result<Played, Failure> {
+        let (errand, state) = match login {
+            Some(login) => (Errand::LogIn(Box::new(login), None), "login"),
+            None => (Errand::Look, "capability"),
+        };
+        let waits = Waits {
+            connect: most.min(self.config.connect_timeout),
+            greeting: most,
+            greeted_by: Instant::now() + most,
+            login: most,
+        };
+        let mut nobody = Nobody;
+        let visit = self.visit(host, endpoint, errand, waits, &mut nobody);
+        let visited = timeout(most, visit).await;
+        let visited = visited.map_err(|_| Failure::TimedOut { state })?;
+        visited.map_err(|(failure, _)| failure)
+    }
+
     /// From nothing to a stream whose conversation is played. A failure says whether credentials were
     /// sent before it.
     async fn log_in(
@@ -67,8 +92,8 @@ impl Backend {
         origin: Option<&Origin>,
         waits: Waits,
         dialogue: &mut dyn Dialogue,
-    ) -> Result<Played, (Failure, Credentials)> {
-        let kept = |failure| (failure, Credentials::Kept);
+    ) -> Result<Played, (Failure, Sent)> {
+        let kept = |failure| (failure, Sent::Nothing);
         let late = |state| move |_| Failure::TimedOut { state };
         let mut stream = match &endpoint.target {
             Target::Demo => {
@@ -122,10 +147,7 @@ impl Backend {
             dialogue,
         )
         .await;
-        played.map_err(|failure| match client.credentials_sent() {
-            true => (failure, Credentials::Sent),
-            false => (failure, Credentials::Kept),
-        })
+        played.map_err(|failure| (failure, Sent::by(client)))
     }
 
     /// Who the client is, for hosts that hear it before anything else. Such a host waits for a header
@@ -161,6 +183,25 @@ pub(super) enum Errand<'a> {
     LogIn(Box<HostLogin>, Option<&'a Origin>),
     /// To see what it can do.
     Look,
+}
+
+/// What a host has seen of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// No credentials.
+    Nothing,
+    /// Credentials: what became of them only the host knows.
+    Credentials,
+}
+
+impl Sent {
+    /// What our side has sent so far.
+    pub(super) fn by(client: &dyn Client) -> Self {
+        match client.credentials_sent() {
+            true => Sent::Credentials,
+            false => Sent::Nothing,
+        }
+    }
 }
 
 /// How long a visit may take.
