@@ -7,7 +7,7 @@ use gatepost::protocol::pop3::{client, server};
 use gatepost::protocol::sasl::Mechanisms;
 use gatepost::protocol::{
     Channel, ClearLogin, Client as _, Credentials, Failure, FrontSettings, HostLogin, HostStep,
-    Login, Origin, Secret, Server as _, StartTls, Step, Transport, UserName, Welcome,
+    Limit, Login, Origin, Secret, Server as _, StartTls, Step, Transport, UserName, Welcome,
 };
 
 fn front(channel: Channel, capabilities: Option<&[&str]>) -> FrontSettings {
@@ -119,7 +119,12 @@ fn failures_pass_through_two_gateways() {
     for (failure, want) in [
         (Failure::Credentials, "AUTHENTICATIONFAILED"),
         (Failure::NoRoute, "AUTHENTICATIONFAILED"),
-        (Failure::TooMany { limit: "per_user" }, "INUSE"),
+        (
+            Failure::TooMany {
+                limit: Limit::PerUser,
+            },
+            "INUSE",
+        ),
         (Failure::Unreachable { cause: cause() }, "UNAVAILABLE"),
         (Failure::HostTls { cause: cause() }, "SERVERBUG"),
         (Failure::Loop, "SERVERBUG"),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::host::Host;
 use crate::observe::metrics;
-use crate::protocol::Failure;
+use crate::protocol::{Failure, Limit};
 use crate::state::{Ask, Claim};
 
 /// A session's place on a host, given back when dropped: close the connection to the host before.
@@ -148,7 +148,7 @@ impl Counts {
 }
 
 const FULL: Failure = Failure::TooMany {
-    limit: "max_sessions",
+    limit: Limit::MaxSessions,
 };
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use self::peer::Speaks;
 use self::socket::last_looks;
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::{self, AcceptError};
-use crate::protocol::proxy_header;
+use crate::protocol::{Limit, proxy_header};
 use crate::session::{self, Arrival, Front, Gateway, Upgrade};
 
 /// The settings of a moment, one consistent set.
@@ -201,10 +201,10 @@ impl Terms {
             client: proxy_header::canonical(sender),
             local: proxy_header::canonical(local),
         };
-        let refuse = |tcp: &TcpStream, client: SocketAddr, limit| {
+        let refuse = |tcp: &TcpStream, client: SocketAddr, limit: Limit| {
             gateway.metrics.refused(metrics::Refused::limit(limit));
             let id = gateway.ids.next().to_string();
-            tracing::info!(event = "refused", %client, listener = %self.config.name, limit, session = id);
+            tracing::info!(event = "refused", %client, listener = %self.config.name, limit = limit.as_str(), session = id);
             self.turn_away(gateway, tcp, &id);
             None
         };

@@ -47,8 +47,8 @@ pub enum Failure {
     NotServed,
     /// A limit or a penalty: connections, sessions, failed logins.
     TooMany {
-        /// Which limit, for the log: `per_user`, `failed_logins`, …
-        limit: &'static str,
+        /// Which limit, for the log.
+        limit: Limit,
     },
     /// No entry of the map matches. Told exactly as `Credentials`.
     NoRoute,
@@ -115,6 +115,40 @@ pub enum Failure {
         /// The text of an `[ALERT]`, sanitised and cut to 200 characters: users must see it.
         alert: Option<String>,
     },
+}
+
+/// A limit that may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// `limits.connections`.
+    Connections,
+    /// `limits.per_ip`.
+    PerIp,
+    /// `limits.per_user`.
+    PerUser,
+    /// `limits.per_user_ip`.
+    PerUserIp,
+    /// `limits.failed_logins`.
+    FailedLogins,
+    /// `max_sessions` of a backend: its hosts are full.
+    MaxSessions,
+    /// Turns of `authenticate`: none came in time.
+    Authenticate,
+}
+
+impl Limit {
+    /// The name of its key in proxy.yaml, for the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Limit::Connections => "connections",
+            Limit::PerIp => "per_ip",
+            Limit::PerUser => "per_user",
+            Limit::PerUserIp => "per_user_ip",
+            Limit::FailedLogins => "failed_logins",
+            Limit::MaxSessions => "max_sessions",
+            Limit::Authenticate => "authenticate",
+        }
+    }
 }
 
 /// A host's reason for a refusal that is passed on (RFC 5530 §3 unless noted).
@@ -271,7 +305,7 @@ impl fmt::Display for Failure {
             }
             Failure::NotAllowed { .. } => f.write_str("rejected by the users map"),
             Failure::NotServed => f.write_str("the backend does not serve this protocol"),
-            Failure::TooMany { limit } => write!(f, "limit reached: {limit}"),
+            Failure::TooMany { limit } => write!(f, "limit reached: {}", limit.as_str()),
             Failure::NoRoute => f.write_str("no entry of the users map matches"),
             Failure::Declined { text, .. } => write!(f, "declined by the lookup service: {text:?}"),
             Failure::MapUnavailable { cause } => write!(f, "users map not available: {cause}"),

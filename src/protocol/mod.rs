@@ -31,7 +31,7 @@ pub mod sasl;
 
 use std::fmt;
 
-pub use failure::{Code, Failure, Side};
+pub use failure::{Code, Failure, Limit, Side};
 pub use login::{Credentials, Login, Mechanism, Secret, UserName};
 
 /// A mail protocol a client can speak to us.

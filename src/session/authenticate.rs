@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::protocol::{Failure, Secret, UserName};
+use crate::protocol::{Failure, Limit, Secret, UserName};
 use crate::tls::Stamp;
 use passwords::Table;
 
@@ -92,7 +92,7 @@ impl Authenticator {
     /// [`Failure::Credentials`]; [`Failure::TooMany`] if its turn did not come in time;
     /// [`Failure::MapUnavailable`] if the check itself came to no end.
     pub async fn check(&self, name: &UserName, password: &Secret) -> Result<Verified, Failure> {
-        let limit = "authenticate";
+        let limit = Limit::Authenticate;
         let turn = timeout(QUEUE, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| Failure::TooMany { limit })?;
         let table = self.table.load_full();
@@ -266,7 +266,7 @@ mod tests {
         let who = authenticator("turns", &format!("alice:{BCRYPT}\n"));
         let every = u32::try_from(who.turns.available_permits()).unwrap();
         let _held = who.turns.clone().acquire_many_owned(every).await.unwrap();
-        let limit = "authenticate";
+        let limit = Limit::Authenticate;
         let full = Failure::TooMany { limit };
         assert_eq!(check(&who, "alice", "tanstaaf").await, Err(full.clone()));
         // Nor does the answer tell who has nowhere to go.

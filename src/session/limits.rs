@@ -16,6 +16,7 @@ pub use self::penalties::{Penalties, Try, Whose};
 pub use self::shared::share;
 use self::waiting::{Ticket, Waiting};
 use super::config::Limits;
+use crate::protocol::Limit;
 
 mod penalties;
 mod shared;
@@ -39,16 +40,13 @@ pub struct Tables {
 /// Longest time of a refusal that is kept in mind: a host may hang, strangers need not for ever after.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(15);
 
-/// A limit that is reached, by the name of its key in proxy.yaml.
-pub type Reached = &'static str;
-
 impl Tables {
     /// Takes a place for a connection, whoever it is from. When all are taken the oldest connection
     /// that waits for its client to log in makes room; its place is counted until it is gone.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn enter(self: &Arc<Self>, limits: &Limits) -> Result<Connection, Reached> {
+    pub fn enter(self: &Arc<Self>, limits: &Limits) -> Result<Connection, Limit> {
         let mut place = Connection {
             tables: self.clone(),
             ip: None,
@@ -56,7 +54,7 @@ impl Tables {
         };
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
         if taken >= limits.connections && !self.waiting.make_room() {
-            return Err("connections");
+            return Err(Limit::Connections);
         }
         place.ticket = Some(self.waiting.arrive());
         Ok(place)
@@ -66,7 +64,7 @@ impl Tables {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn connect(self: &Arc<Self>, limits: &Limits, ip: IpAddr) -> Result<Connection, Reached> {
+    pub fn connect(self: &Arc<Self>, limits: &Limits, ip: IpAddr) -> Result<Connection, Limit> {
         self.enter(limits)?.at(limits, ip)
     }
 
@@ -79,16 +77,16 @@ impl Tables {
         limits: &Limits,
         canonical: &str,
         ip: IpAddr,
-    ) -> Result<UserSession, Reached> {
+    ) -> Result<UserSession, Limit> {
         let ip = bucket(ip);
         let user = canonical.to_owned();
         if !self.per_user.take(&user, limits.per_user) {
-            return Err("per_user");
+            return Err(Limit::PerUser);
         }
         let key = (user, ip);
         if !self.per_user_ip.take(&key, limits.per_user_ip) {
             self.per_user.give(&key.0);
-            return Err("per_user_ip");
+            return Err(Limit::PerUserIp);
         }
         Ok(UserSession {
             tables: self.clone(),
@@ -100,16 +98,16 @@ impl Tables {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn room(&self, limits: &Limits, canonical: &str, ip: IpAddr) -> Result<(), Reached> {
+    pub fn room(&self, limits: &Limits, canonical: &str, ip: IpAddr) -> Result<(), Limit> {
         let sessions = self.per_user.of(canonical);
         if sessions >= limits.per_user {
-            return Err("per_user");
+            return Err(Limit::PerUser);
         }
         // From one address there are no more of them than from all.
         let few = sessions < limits.per_user_ip;
         match few || self.per_user_ip.of(&(canonical.to_owned(), bucket(ip))) < limits.per_user_ip {
             true => Ok(()),
-            false => Err("per_user_ip"),
+            false => Err(Limit::PerUserIp),
         }
     }
 
@@ -147,20 +145,20 @@ pub fn bucket(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// What is counted of a session over all gateways together, each key with the most it may have, and what
-/// the limits are called. Connections that are not logged in yet each gateway counts for itself.
-pub fn together(limits: &Limits, canonical: &str, ip: IpAddr) -> Vec<(String, u32, Reached)> {
+/// What is counted of a session over all gateways together, each key with the most it may have, and
+/// which limit that is. Connections that are not logged in yet each gateway counts for itself.
+pub fn together(limits: &Limits, canonical: &str, ip: IpAddr) -> Vec<(String, u32, Limit)> {
     let at = bucket(ip);
     let mut all = vec![
-        (format!("user/{canonical}"), limits.per_user, "per_user"),
+        (format!("user/{canonical}"), limits.per_user, Limit::PerUser),
         (
             format!("user-ip/{canonical}/{at}"),
             limits.per_user_ip,
-            "per_user_ip",
+            Limit::PerUserIp,
         ),
     ];
     if !trusted(limits, ip) {
-        all.push((format!("ip/{at}"), limits.per_ip, "per_ip"));
+        all.push((format!("ip/{at}"), limits.per_ip, Limit::PerIp));
     }
     all
 }
@@ -178,13 +176,13 @@ impl Connection {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn at(mut self, limits: &Limits, ip: IpAddr) -> Result<Self, Reached> {
+    pub fn at(mut self, limits: &Limits, ip: IpAddr) -> Result<Self, Limit> {
         if trusted(limits, ip) {
             return Ok(self);
         }
         let ip = bucket(ip);
         if !self.tables.per_ip.take(&ip, limits.per_ip) {
-            return Err("per_ip");
+            return Err(Limit::PerIp);
         }
         self.ip = Some(ip);
         Ok(self)
@@ -314,12 +312,12 @@ mod tests {
         let a = tables.connect(&limits, ip("192.0.2.1")).unwrap();
         let _b = tables.connect(&limits, ip("192.0.2.1")).unwrap();
         let full = tables.connect(&limits, ip("192.0.2.1"));
-        assert_eq!(full.err(), Some("per_ip"));
+        assert_eq!(full.err(), Some(Limit::PerIp));
         assert_eq!(tables.connections(), 2);
         let _c = tables.connect(&limits, ip("192.0.2.2")).unwrap();
         assert!([&a, &_b, &_c].iter().all(|it| it.busy()));
         let full = tables.connect(&limits, ip("192.0.2.3"));
-        assert_eq!(full.err(), Some("connections"));
+        assert_eq!(full.err(), Some(Limit::Connections));
         drop(a);
         assert_eq!(tables.connections(), 2);
         assert!(tables.connect(&limits, ip("::ffff:192.0.2.1")).is_ok());
@@ -343,9 +341,9 @@ mod tests {
         };
         let a = log_in("2001:db8::1").unwrap();
         let _b = log_in("2001:db8::2").unwrap();
-        assert_eq!(log_in("2001:db8::3").err(), Some("per_user_ip"));
+        assert_eq!(log_in("2001:db8::3").err(), Some(Limit::PerUserIp));
         let _c = log_in("192.0.2.1").unwrap();
-        assert_eq!(log_in("192.0.2.1").err(), Some("per_user"));
+        assert_eq!(log_in("192.0.2.1").err(), Some(Limit::PerUser));
         drop(a);
         assert!(log_in("2001:db8::3").is_ok());
     }
@@ -401,7 +399,7 @@ mod tests {
         assert!(told(&d).await);
         drop(d);
         assert!(e.busy() && f.busy());
-        assert_eq!(enter().err(), Some("connections"));
+        assert_eq!(enter().err(), Some(Limit::Connections));
         assert_eq!(tables.connections(), 3);
     }
 }

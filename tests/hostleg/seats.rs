@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatepost::backend::config::{Balance, Config};
 use gatepost::backend::{Backend, Connected, Refusal};
-use gatepost::protocol::Failure;
+use gatepost::protocol::{Failure, Limit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -135,7 +135,12 @@ async fn there_are_never_more_than_may_be() {
     let full = |it: Result<Connected, Refusal>| {
         let failure = it.map(drop).unwrap_err().failure;
         assert!(
-            matches!(failure, Failure::TooMany { limit } if limit == "max_sessions"),
+            matches!(
+                failure,
+                Failure::TooMany {
+                    limit: Limit::MaxSessions
+                }
+            ),
             "{failure:?}"
         );
     };

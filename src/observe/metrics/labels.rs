@@ -2,6 +2,8 @@
 
 use metrics::Counter;
 
+use crate::protocol::Limit;
+
 /// How a reload went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -60,7 +62,8 @@ labels! {
         TlsHandshake = "tls_handshake",
         /// A TLS handshake that took too long.
         TlsTimeout = "tls_timeout",
-        /// The gateway is about to end.
+        /// The gateway is about to end. Nothing counts here: who comes then finds no socket. The series
+        /// stays, as it was promised.
         Draining = "draining",
         /// Something else.
         Other = "other",
@@ -68,12 +71,17 @@ labels! {
 }
 
 impl Refused {
-    /// The reason for a limit's name, as [`Failure::TooMany`](crate::protocol::Failure::TooMany) has it.
-    pub fn limit(name: &str) -> Self {
-        let named = Refused::ALL
-            .into_iter()
-            .find(|known| known.as_str() == name);
-        named.unwrap_or(Refused::Other)
+    /// The reason for a limit.
+    pub fn limit(limit: Limit) -> Self {
+        match limit {
+            Limit::Connections => Refused::Connections,
+            Limit::PerIp => Refused::PerIp,
+            Limit::PerUser => Refused::PerUser,
+            Limit::PerUserIp => Refused::PerUserIp,
+            Limit::FailedLogins => Refused::FailedLogins,
+            // No label of their own was promised for these.
+            Limit::MaxSessions | Limit::Authenticate => Refused::Other,
+        }
     }
 }
 
@@ -100,5 +108,25 @@ labels! {
         Top = "top",
         /// QUIT deleted it.
         Delete = "delete",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_counted_by_their_names() {
+        for (limit, label) in [
+            (Limit::Connections, "connections"),
+            (Limit::PerIp, "per_ip"),
+            (Limit::PerUser, "per_user"),
+            (Limit::PerUserIp, "per_user_ip"),
+            (Limit::FailedLogins, "failed_logins"),
+            (Limit::MaxSessions, "other"),
+            (Limit::Authenticate, "other"),
+        ] {
+            assert_eq!(Refused::limit(limit).as_str(), label);
+        }
     }
 }

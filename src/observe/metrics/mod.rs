@@ -332,7 +332,7 @@ fn of<T>(all: &[T; PROTOCOLS], protocol: Protocol) -> Option<&T> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::protocol::Code;
+    use crate::protocol::{Code, Limit};
 
     /// What is exposed after `act`, by lines without comments.
     pub(crate) fn exposed(act: impl FnOnce()) -> Vec<String> {
@@ -369,8 +369,8 @@ pub(crate) mod tests {
             gateway.login(Protocol::Pop3, Some(&Failure::PrivacyRequired), None);
             gateway.bytes(Protocol::Pop3, 10, 2000);
             gateway.refused(Refused::TlsHandshake);
-            gateway.refused(Refused::limit("per_user"));
-            gateway.refused(Refused::limit("what?"));
+            gateway.refused(Refused::limit(Limit::PerUser));
+            gateway.refused(Refused::limit(Limit::MaxSessions));
             gateway.reload(Outcome::Failed);
             gateway.certificate_reload(Outcome::Taken);
             gateway.pop3(Pop3Action::Retr, 3);

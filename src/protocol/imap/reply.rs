@@ -108,6 +108,7 @@ pub fn text(words: &str, default: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Limit;
 
     fn said(failure: &Failure) -> String {
         let tag = Tag::new(b"a1").unwrap();
@@ -140,7 +141,12 @@ mod tests {
             (Failure::NotServed, "AUTHORIZATIONFAILED"),
             (Failure::Held, "UNAVAILABLE"),
             (Failure::Left, "UNAVAILABLE"),
-            (Failure::TooMany { limit: "per_user" }, "LIMIT"),
+            (
+                Failure::TooMany {
+                    limit: Limit::PerUser,
+                },
+                "LIMIT",
+            ),
             (Failure::MapUnavailable { cause: cause() }, "UNAVAILABLE"),
             (Failure::Unreachable { cause: cause() }, "UNAVAILABLE"),
             (Failure::TimedOut { state: "greeting" }, "UNAVAILABLE"),

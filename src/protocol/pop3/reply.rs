@@ -201,6 +201,7 @@ pub fn lang(tag: Option<&[u8]>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Limit;
 
     fn line(f: Failure) -> String {
         String::from_utf8(failure(&f, "S1", Charset::Ascii)).unwrap()
@@ -229,7 +230,12 @@ mod tests {
             (Failure::NotServed, "[AUTH]"),
             (Failure::Held, "[SYS/TEMP]"),
             (Failure::Left, "[SYS/TEMP]"),
-            (Failure::TooMany { limit: "per_user" }, "[IN-USE]"),
+            (
+                Failure::TooMany {
+                    limit: Limit::PerUser,
+                },
+                "[IN-USE]",
+            ),
             (Failure::NoRoute, "[AUTH]"),
             (Failure::MapUnavailable { cause: why() }, "[SYS/TEMP]"),
             (

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use super::super::config::{Limits, Rate};
 use super::shared::Note;
 use super::ways::Ways;
-use super::{Reached, bucket, trusted};
-use crate::protocol::Credentials;
+use super::{bucket, trusted};
+use crate::protocol::{Credentials, Limit};
 
 use self::tries::Charged;
 pub use self::tries::Try;
@@ -107,7 +107,7 @@ impl Penalties {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn user(&self, limits: &Limits, whose: Whose, ip: IpAddr) -> Result<(), Reached> {
+    pub fn user(&self, limits: &Limits, whose: Whose, ip: IpAddr) -> Result<(), Limit> {
         if trusted(limits, ip) {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Penalties {
         whose: Whose,
         ip: IpAddr,
         credentials: &Credentials,
-    ) -> Result<Try, Reached> {
+    ) -> Result<Try, Limit> {
         self.user(limits, whose, ip)?;
         let now = self.now();
         let Whose {
@@ -171,7 +171,7 @@ impl Penalties {
         password: u64,
         rate: Rate,
         now: u32,
-    ) -> Result<Charged, Reached> {
+    ) -> Result<Charged, Limit> {
         let per = seconds(rate.per);
         self.users.with(user, now, |counter| {
             judge(Some(*counter), rate, now)?;

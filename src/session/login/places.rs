@@ -3,7 +3,7 @@
 
 use crate::backend::Seat;
 use crate::observe::metrics;
-use crate::protocol::Failure;
+use crate::protocol::{Failure, Limit};
 use crate::session::{Session, limits};
 use crate::state::Entered;
 
@@ -50,13 +50,13 @@ impl Session<'_> {
         if !self.gateway.state.is_shared() {
             return Ok(None);
         }
-        let (mut together, mut names) = (Vec::new(), Vec::new());
-        for (key, most, name) in limits::together(&self.gateway.limits, canonical, self.ip()) {
+        let (mut together, mut which) = (Vec::new(), Vec::new());
+        for (key, most, limit) in limits::together(&self.gateway.limits, canonical, self.ip()) {
             together.push((key, most));
-            names.push(name);
+            which.push(limit);
         }
         let entered = self.gateway.state.enter(together).await.map(Some);
-        entered.map_err(|full| met(names.get(full).copied().unwrap_or("per_user")))
+        entered.map_err(|full| met(which.get(full).copied().unwrap_or(Limit::PerUser)))
     }
 
     /// All that a session holds.
@@ -70,6 +70,6 @@ impl Session<'_> {
     }
 }
 
-fn met(limit: limits::Reached) -> Failure {
+fn met(limit: Limit) -> Failure {
     Failure::TooMany { limit }
 }

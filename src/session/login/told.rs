@@ -47,7 +47,7 @@ impl Session<'_> {
         let metrics = &self.gateway.metrics;
         metrics.login(self.front.protocol, failure, took);
         if let Some(Failure::TooMany { limit }) = failure {
-            metrics.refused(metrics::Refused::limit(limit));
+            metrics.refused(metrics::Refused::limit(*limit));
         }
         tracing::info!(
             target: "gatepost",

@@ -29,7 +29,7 @@
 use base64::Engine as _;
 use gatepost::protocol::sasl::{self, Mechanisms};
 use gatepost::protocol::{
-    Channel, ClearLogin, Code, Failure, Farewell, FrontSettings, Protocol, StartTls,
+    Channel, ClearLogin, Code, Failure, Farewell, FrontSettings, Limit, Protocol, StartTls,
 };
 use regex::Regex;
 use std::path::Path;
@@ -236,7 +236,9 @@ fn read_failure(rest: &str) -> Option<Failure> {
         },
         "NotAllowed" => Failure::NotAllowed { text: own() },
         "NotServed" => Failure::NotServed,
-        "TooMany" => Failure::TooMany { limit: "per_user" },
+        "TooMany" => Failure::TooMany {
+            limit: Limit::PerUser,
+        },
         "NoRoute" => Failure::NoRoute,
         "MapUnavailable" => Failure::MapUnavailable { cause },
         "Maintenance" => Failure::Maintenance { text: cause },

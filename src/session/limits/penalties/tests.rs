@@ -52,7 +52,7 @@ impl Play {
         }
     }
 
-    fn admit(&self, user: &str, from: &str, secret: &str) -> Result<Try, Reached> {
+    fn admit(&self, user: &str, from: &str, secret: &str) -> Result<Try, Limit> {
         let from = ip(from);
         let whose = self.penalties.whose(user, from);
         self.penalties
@@ -170,7 +170,7 @@ async fn an_address_has_a_window_over_all_users() {
     let nobody = play.penalties.whose("nobody", of_network);
     assert_eq!(
         play.penalties.user(&play.limits, nobody, of_network),
-        Err("failed_logins")
+        Err(Limit::FailedLogins)
     );
     assert_eq!(play.log_in("bob", "2001:db8::1", "right"), Came::Limit);
     assert_eq!(play.log_in("bob", "2001:db8:0:1::1", "right"), Came::Right);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::super::super::config::Rate;
-use super::super::Reached;
 use super::super::ways::Slot;
+use crate::protocol::Limit;
 
 /// An address's growing delay is forgotten after this long without a failure.
 const STREAK_FORGOTTEN: u32 = 600;
@@ -13,13 +13,12 @@ const STREAK_FORGOTTEN: u32 = 600;
 /// How long an address from which a user logged in is exempt from the user's window.
 pub(super) const KNOWN: u32 = 24 * 60 * 60;
 
-/// What this limit is called in logs and metrics.
-const REACHED: Reached = "failed_logins";
-
 /// Whether a window has room.
-pub(super) fn judge(counter: Option<Counter>, rate: Rate, now: u32) -> Result<(), Reached> {
+pub(super) fn judge(counter: Option<Counter>, rate: Rate, now: u32) -> Result<(), Limit> {
     match counter {
-        Some(counter) if counter.within(rate, now) >= u64::from(rate.count) => Err(REACHED),
+        Some(counter) if counter.within(rate, now) >= u64::from(rate.count) => {
+            Err(Limit::FailedLogins)
+        }
         Some(_) | None => Ok(()),
     }
 }
