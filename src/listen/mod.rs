@@ -1,5 +1,5 @@
 //! From port to session: listeners at work (their sockets: `socket`), and what a connection passes before
-//! its greeting: the PROXY header, the listener's `allow`, the limits, the TLS handshake.
+//! its greeting (`welcome`).
 //!
 //! Each connection is a task of its own from the first moment, so a client that dribbles through
 //! its handshake keeps nobody else waiting. When descriptors run out accepting rests (`accept`);
@@ -13,9 +13,9 @@ pub mod config;
 mod options;
 mod peer;
 mod socket;
+mod welcome;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +23,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 pub use config::{Config, Place, TlsMode};
 pub use socket::{bind, bind_beside};
 
 use self::accept::Rests;
 use self::options::Options;
-use self::peer::Speaks;
 use self::socket::last_looks;
-use crate::net::{Peer, Stream};
 use crate::observe::metrics::{self, AcceptError};
-use crate::protocol::{Limit, proxy_header};
-use crate::session::{self, Arrival, Front, Gateway, Upgrade};
+use crate::session::{self, Front, Gateway, Upgrade};
 
 /// The settings of a moment, one consistent set.
 pub struct Current {
@@ -183,111 +180,4 @@ impl Listener {
 async fn told(stop: &mut Stop) -> Waiting {
     let told = stop.wait_for(Option::is_some).await;
     told.ok().and_then(|told| *told).unwrap_or(Waiting::Leave)
-}
-
-impl Terms {
-    /// What a connection passes before its greeting; none: it is not let in.
-    async fn welcome(
-        &self,
-        gateway: &Gateway,
-        mut tcp: TcpStream,
-        sender: SocketAddr,
-    ) -> Option<Arrival> {
-        let accepted = Instant::now();
-        self.metrics.connection();
-        let limits = &gateway.limits;
-        let local = tcp.local_addr().ok()?;
-        let itself = Peer {
-            client: proxy_header::canonical(sender),
-            local: proxy_header::canonical(local),
-        };
-        let refuse = |tcp: &TcpStream, client: SocketAddr, limit: Limit| {
-            gateway.metrics.refused(metrics::Refused::limit(limit));
-            let id = gateway.ids.next().to_string();
-            tracing::info!(event = "refused", %client, listener = %self.config.name, limit = limit.as_str(), session = id);
-            self.turn_away(gateway, tcp, &id);
-            None
-        };
-        let place = match gateway.tables.enter(limits) {
-            Ok(place) => place,
-            Err(limit) => return refuse(&tcp, itself.client, limit),
-        };
-        let (peer, place) = match self.config.owes_header(itself.client.ip()) {
-            false => {
-                let ip = itself.client.ip();
-                (itself, place.at(limits, ip))
-            }
-            // Boxed: connections without a load balancer do not pay for it.
-            true => {
-                let told = Box::pin(peer::told(&mut tcp, gateway.timeouts.proxy_header));
-                match place.unless_told_to_go(told).await {
-                    Ok(Speaks::ForClient(peer)) => {
-                        let ip = peer.client.ip();
-                        (peer, place.at(limits, ip))
-                    }
-                    // Health checks are no client's connections.
-                    Ok(Speaks::ForItself) => (itself, Ok(place)),
-                    Err(error) => {
-                        gateway.metrics.refused(match error.kind() {
-                            io::ErrorKind::QuotaExceeded => metrics::Refused::Connections,
-                            _ => metrics::Refused::ProxyHeader,
-                        });
-                        tracing::debug!(%sender, listener = %self.config.name, %error, "no PROXY header");
-                        return None;
-                    }
-                }
-            }
-        };
-        let client = peer.client;
-        if !self.config.allows(client.ip()) {
-            gateway.metrics.refused(metrics::Refused::Allow);
-            tracing::debug!(event = "refused", %client, listener = %self.config.name, limit = "allow");
-            return None;
-        }
-        let place = match place {
-            Ok(place) => place,
-            Err(limit) => return refuse(&tcp, client, limit),
-        };
-        let mut greeted = None;
-        let stream = match self.config.tls {
-            TlsMode::Upgrade => Stream::Tcp(tcp),
-            TlsMode::Implicit => {
-                let mut greet = |server_name: Option<&str>| {
-                    let ip = client.ip();
-                    let (session, words) = session::greet(&self.front, gateway, ip, server_name);
-                    greeted = Some(session);
-                    words
-                };
-                let stream = Stream::Tcp(tcp);
-                let handshake = session::start_tls(stream, Some(&self.tls), Some(&mut greet));
-                match place.unless_told_to_go(handshake).await {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        gateway.metrics.refused(match error.kind() {
-                            io::ErrorKind::TimedOut => metrics::Refused::TlsTimeout,
-                            io::ErrorKind::QuotaExceeded => metrics::Refused::Connections,
-                            _ => metrics::Refused::TlsHandshake,
-                        });
-                        tracing::debug!(%client, listener = %self.config.name, %error, "tls handshake failed");
-                        return None;
-                    }
-                }
-            }
-        };
-        Some(Arrival {
-            stream,
-            peer,
-            place,
-            accepted,
-            greeted,
-        })
-    }
-
-    /// Full: says so where that can be done without TLS.
-    fn turn_away(&self, gateway: &Gateway, tcp: &TcpStream, id: &str) {
-        if self.config.tls == TlsMode::Upgrade {
-            let words = session::no_room(&self.front, gateway, id);
-            let _ = tcp.try_write(&words);
-        }
-    }
 }

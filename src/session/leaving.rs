@@ -22,7 +22,7 @@ pub(super) async fn gone(
 ) -> Ended {
     match said {
         Ok(Said::Closed(why)) => {
-            unless_told_to_go(place, linger(stream)).await;
+            unless_needed(place, linger(stream)).await;
             let by = match why {
                 Closing::Logout => EndedBy::Client,
                 _ => EndedBy::Gateway,
@@ -51,7 +51,7 @@ pub(super) async fn leave(
         words.extend(bytes);
     }
     words.extend(server.farewell(reason));
-    unless_told_to_go(place, async {
+    unless_needed(place, async {
         let _: Result<io::Result<()>, _> = timeout(LINGER, async {
             stream.write_all(&words).await?;
             stream.flush().await
@@ -64,7 +64,7 @@ pub(super) async fn leave(
 }
 
 /// Goes on with a parting as long as nobody else needs the place. What can be said at once is said.
-async fn unless_told_to_go(place: &limits::Connection, parting: impl Future<Output = ()>) {
+async fn unless_needed(place: &limits::Connection, parting: impl Future<Output = ()>) {
     tokio::select! {
         biased;
         () = parting => {}

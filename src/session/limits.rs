@@ -14,6 +14,7 @@ use dashmap::DashMap;
 
 pub use self::penalties::{Penalties, Try, Whose};
 pub use self::shared::share;
+pub use self::waiting::Parted;
 use self::waiting::{Ticket, Waiting};
 use super::config::Limits;
 use crate::protocol::Limit;
@@ -200,16 +201,14 @@ impl Connection {
     /// Goes on with a connection's beginning, unless it is to make room meanwhile.
     ///
     /// # Errors
-    /// Those of the beginning; `QuotaExceeded`: it is to go.
+    /// Those of the beginning, or that it is to go.
     pub async fn unless_told_to_go<T>(
         &self,
         beginning: impl Future<Output = io::Result<T>>,
-    ) -> io::Result<T> {
+    ) -> Result<T, Parted> {
         tokio::select! {
-            begun = beginning => begun,
-            () = self.told_to_go() => {
-                Err(io::Error::new(io::ErrorKind::QuotaExceeded, "made room"))
-            }
+            begun = beginning => begun.map_err(Parted::Failed),
+            () = self.told_to_go() => Err(Parted::MadeRoom),
         }
     }
 

@@ -6,6 +6,8 @@
 //! gives it back at once, without a long goodbye.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,6 +27,25 @@ struct Line {
 pub(super) struct Ticket {
     age: u64,
     go: Arc<Notify>,
+}
+
+/// Why a connection ended before its session began.
+#[derive(Debug)]
+pub enum Parted {
+    /// What it began with failed.
+    Failed(io::Error),
+    /// It made room for another.
+    MadeRoom,
+}
+
+/// For the operator's log.
+impl fmt::Display for Parted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Parted::Failed(error) => write!(f, "{error}"),
+            Parted::MadeRoom => f.write_str("made room"),
+        }
+    }
 }
 
 impl Waiting {
