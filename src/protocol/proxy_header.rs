@@ -62,11 +62,27 @@ pub fn due(header: &[u8], waiting: &[u8]) -> usize {
     missing.min(waiting.len())
 }
 
-/// Whether octets of a mail client start as a header does: a sender that may send none.
-pub fn starts(octets: &[u8]) -> bool {
-    [SIGNATURE, b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"]
-        .iter()
-        .any(|start| octets.starts_with(start))
+/// How headers begin.
+const BEGINNINGS: [&[u8]; 4] = [SIGNATURE, b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
+
+/// The first octets of a mail client, in whatever pieces they come: those of a sender that may send no header.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    octets: [u8; 13],
+    length: usize,
+}
+
+impl Beginning {
+    /// Takes what has come; whether it all begins as a header does.
+    pub fn is_header(&mut self, octets: &[u8]) -> bool {
+        let room = self.octets.get_mut(self.length..).unwrap_or_default();
+        for (place, octet) in room.iter_mut().zip(octets) {
+            *place = *octet;
+            self.length = self.length.saturating_add(1);
+        }
+        let so_far = self.octets.get(..self.length).unwrap_or_default();
+        BEGINNINGS.iter().any(|start| so_far.starts_with(start))
+    }
 }
 
 /// Reads a header from the start of a connection: what it says and how long it is, or `None` while
@@ -378,12 +394,26 @@ mod tests {
     #[test]
     fn clients_that_start_like_a_sender_are_known() {
         let (from, to) = (address("192.0.2.1:5"), address("198.51.100.7:993"));
-        for version in [Version::V1, Version::V2] {
-            assert!(starts(&header(version, from, to, "abc")));
-            assert!(starts(&local(version)));
-        }
-        for fine in ["", "PROXY NOOP\r\n", "a1 NOOP\r\n", "\r\n", "QUIT\r\n"] {
-            assert!(!starts(fine.as_bytes()));
+        let begins = |octets: &[u8], chunk| {
+            let mut beginning = Beginning::default();
+            octets.chunks(chunk).any(|part| beginning.is_header(part))
+        };
+        for chunk in 1..15 {
+            for version in [Version::V1, Version::V2] {
+                assert!(begins(&header(version, from, to, "abc"), chunk));
+                assert!(begins(&local(version), chunk));
+            }
+            let later = "a1 NOOP\r\nPROXY TCP4 192.0.2.1 198.51.100.7 5 993\r\n";
+            for fine in [
+                "",
+                "PROXY NOOP\r\n",
+                "a1 NOOP\r\n",
+                "\r\n",
+                "QUIT\r\n",
+                later,
+            ] {
+                assert!(!begins(fine.as_bytes(), chunk));
+            }
         }
     }
 

@@ -47,7 +47,7 @@ impl Dialogue for Asked<'_> {
                 return Answer::Abort;
             };
             server.challenge(&challenge);
-            match converse(stream, *server, None, &mut |_| {}).await {
+            match converse(stream, *server, None, None, &mut |_| {}).await {
                 Ok(Said::Answer(answer)) => answer,
                 said => {
                     self.over = Some(said);

@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::net::Stream;
+use crate::protocol::proxy_header::Beginning;
 use crate::protocol::sasl::Answer;
-use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step, proxy_header};
+use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step};
 use crate::tls::{self, FirstWords, FrontTls};
 
 /// How a stretch of conversation ended.
@@ -42,8 +43,8 @@ pub struct Upgrade {
     pub timeout: Duration,
 }
 
-/// Converses until a login, a goodbye, the start of TLS or the client's end of stream. `refused` hears of login attempts
-/// that fail without asking anybody.
+/// Converses until a login, a goodbye, the start of TLS or the client's end of stream. `beginning` is there as long as
+/// the client may be at it; `refused` hears of login attempts that fail without asking anybody.
 ///
 /// # Errors
 /// The stream's, and those of a failed handshake.
@@ -51,6 +52,7 @@ pub(super) async fn converse(
     stream: &mut Stream,
     server: &mut dyn Server,
     upgrade: Option<&Upgrade>,
+    mut beginning: Option<&mut Beginning>,
     refused: &mut (dyn FnMut(&Failure) + Send),
 ) -> io::Result<Said> {
     loop {
@@ -69,7 +71,7 @@ pub(super) async fn converse(
                     return Ok(Said::Left);
                 }
                 let octets = chunk.get(..n).unwrap_or_default();
-                if proxy_header::starts(octets) {
+                if { beginning.as_mut() }.is_some_and(|it| it.is_header(octets)) {
                     return Ok(Said::Proxied);
                 }
                 server.receive(octets);

@@ -48,6 +48,7 @@ use crate::backend::{Answered, Backends, Seat};
 use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics, transcript};
+use crate::protocol::proxy_header::Beginning;
 use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
 use crate::route::Router;
 use crate::state::State;
@@ -213,6 +214,7 @@ impl Session<'_> {
         });
         show_certificate(&stream, &mut *server);
         let mut failed = 0;
+        let mut beginning = Beginning::default();
         let mut refused = |failure: &Failure| self.log_refused(failure);
         loop {
             let said = tokio::select! {
@@ -229,6 +231,7 @@ impl Session<'_> {
                     &mut stream,
                     &mut *server,
                     self.front.upgrade.as_ref(),
+                    Some(&mut beginning),
                     &mut refused,
                 ) => said,
             };
@@ -238,6 +241,7 @@ impl Session<'_> {
             let login = match said {
                 Ok(Said::Login(login)) => login,
                 Ok(Said::Secured) => {
+                    beginning = Beginning::default();
                     let name = stream.server_name();
                     server.serve(offers::mechanisms(self.front, self.gateway, name));
                     show_certificate(&stream, &mut *server);

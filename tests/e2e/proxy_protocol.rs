@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::support::gateway::{Settings, admin_get};
 use crate::support::pki::Pki;
@@ -228,6 +229,20 @@ fn nobody_else_may_send_one() {
         assert_eq!(said.lines().count(), 1, "more than a greeting: {said}");
         assert_eq!(stage.refused(), count);
     }
+    // In pieces it is no other.
+    for version in [Version::V1, Version::V2] {
+        let header = of(version, "192.0.2.7:4711");
+        for cut in [1, 5, 8, 11] {
+            let mut conn = Conn::plain(stage.elsewhere);
+            conn.text();
+            conn.send(&header[..cut]);
+            std::thread::sleep(Duration::from_millis(50));
+            conn.try_send([&header[cut..], b"a LOGIN demo demo\r\n"].concat());
+            let said = String::from_utf8(conn.rest()).unwrap();
+            assert!(!said.contains("a OK"), "{said}");
+        }
+    }
+    assert_eq!(stage.refused(), 13);
     // Behind a listed sender's header a second one is as good as any other claim.
     let twice = [
         of(Version::V1, "192.0.2.7:1"),
