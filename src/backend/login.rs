@@ -16,6 +16,11 @@ use crate::net::Stream;
 use crate::protocol::sasl::Answer;
 use crate::protocol::{Client, Failure, HostStep, READ_CHUNK, Welcome};
 
+/// How much of a host's words is read at a time: most of its answers before a login, and no more than a login that
+/// waits needs.
+const CHUNK: usize = 2 * 1024;
+const _: () = assert!(CHUNK <= READ_CHUNK);
+
 /// How long a login may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -45,7 +50,7 @@ pub(super) async fn play(
     upgrade: Upgrade<'_>,
     dialogue: &mut dyn Dialogue,
 ) -> Result<Played, Failure> {
-    let mut chunk = Vec::with_capacity(READ_CHUNK);
+    let mut chunk = Vec::with_capacity(CHUNK);
     let mut deadline = patience.greeting;
     let mut greeted = false;
     loop {

@@ -5,10 +5,10 @@
 //! once here; everything below can rely on it.
 
 use std::fmt;
-
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
 use super::Failure;
+use super::line::Octets;
 use super::sasl::{self, ClientFirst, Token};
 
 /// A login attempt, as a client made it.
@@ -194,9 +194,9 @@ impl fmt::Debug for UserName {
 }
 
 /// A password or token: not empty, no NUL, CR, LF or other ASCII control character. Wiped from
-/// memory when dropped; `Debug` shows nothing of it.
+/// memory when the last copy is dropped, which all share; `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Arc<Octets>);
 
 impl Secret {
     /// Longest secret in octets; OAuth tokens of 12 KiB must work.
@@ -213,7 +213,7 @@ impl Secret {
         if octets.iter().any(u8::is_ascii_control) {
             return Err(Unfit::Control);
         }
-        Ok(Secret(Zeroizing::new(octets.to_vec())))
+        Ok(Secret(Arc::new(Octets::new(octets.to_vec()))))
     }
 
     /// The octets themselves: for the host's login only.

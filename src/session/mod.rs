@@ -277,7 +277,9 @@ impl Session<'_> {
                 told,
                 tls,
             };
-            let attempted = self.attempt(&login, &visit, shown, &mut asked).await;
+            // Boxed: a connection that waits for its client has no room for it.
+            let attempt = self.attempt(&login, &visit, shown, &mut asked);
+            let attempted = Box::pin(attempt).await;
             let said = asked.over;
             // Nobody is served who is not there, or what was said before would be done unseen.
             if let Some(half) = near.gone() {

@@ -5,6 +5,7 @@
 //! bind to the wrong channel here: `-PLUS` is never offered, `p=` refused.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Mechanism;
 use crate::protocol::UserName;
@@ -14,7 +15,7 @@ use crate::protocol::line::Octets;
 #[derive(Clone)]
 pub struct ClientFirst {
     mechanism: Mechanism,
-    message: Octets,
+    message: Arc<Octets>,
     user: UserName,
 }
 
@@ -45,7 +46,7 @@ impl ClientFirst {
         let user = UserName::new(&super::of_saslname(name)?).ok()?;
         Some(ClientFirst {
             mechanism,
-            message,
+            message: Arc::new(message),
             user,
         })
     }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Mechanism;
 use crate::protocol::UserName;
@@ -18,8 +19,8 @@ const SEPARATOR: u8 = 0x01;
 #[derive(Clone)]
 pub struct Token {
     mechanism: Mechanism,
-    /// As the client sent it.
-    message: Octets,
+    /// As the client sent it; all copies share it.
+    message: Arc<Octets>,
     /// The name it bears, and where that stands in it.
     user: UserName,
     place: Range<usize>,
@@ -38,7 +39,7 @@ impl Token {
         let (user, place, bearer) = parsed?;
         Some(Token {
             mechanism,
-            message,
+            message: Arc::new(message),
             user,
             place,
             bearer,
@@ -70,7 +71,7 @@ impl Token {
     /// name.
     pub fn message(&self, user: &UserName) -> Octets {
         if *user == self.user {
-            return self.message.clone();
+            return Octets::clone(&self.message);
         }
         let name = match self.mechanism {
             Mechanism::OAuthBearer => super::to_saslname(user.as_str()),
