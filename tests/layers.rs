@@ -297,7 +297,8 @@ fn the_map_shows_the_cores_as_they_are() {
     let (_, map) = map.split_once("\n## The cores\n").unwrap();
     let (_, map) = map.split_once("```text\n").unwrap();
     let (map, _) = map.split_once("```").unwrap();
-    let is = code(&read("protocol/mod.rs"));
+    let is = ["front", "leg"].map(|file| code(&read(&format!("protocol/{file}.rs"))));
+    let is = is.join("\n");
     for opening in ["pub trait Server", "pub trait Client"] {
         let all = methods(&is, opening);
         assert!(all.len() > 5, "{opening}: {all:?}");
