@@ -8,14 +8,14 @@
 //! | greeting | RFC 9051 §7.1.1 | `greet` | `server.rs` |
 //! | tag, astring, quoted | RFC 9051 §9 | `Tokens` | `grammar.rs` |
 //! | literal | RFC 9051 §4.3, RFC 7888 | `announced` | `grammar.rs` |
-//! | CAPABILITY | RFC 9051 §6.1.1 | `capability` | `server.rs` |
-//! | NOOP | RFC 9051 §6.1.2 | `noop` | `server.rs` |
-//! | LOGOUT | RFC 9051 §6.1.3 | `logout` | `server.rs` |
-//! | STARTTLS | RFC 9051 §6.2.1 | `starttls` | `server.rs` |
-//! | AUTHENTICATE | RFC 9051 §6.2.2, RFC 4959 | `authenticate` | `server.rs` |
-//! | LOGIN | RFC 9051 §6.2.3 | `login` | `server.rs` |
-//! | ENABLE | RFC 9051 §6.3.1, RFC 5161 | `enable` | `server.rs` |
-//! | ID | RFC 2971 §3.1 | `id` | `server.rs` |
+//! | CAPABILITY | RFC 9051 §6.1.1 | `capability` | `server/commands.rs` |
+//! | NOOP | RFC 9051 §6.1.2 | `noop` | `server/commands.rs` |
+//! | LOGOUT | RFC 9051 §6.1.3 | `logout` | `server/commands.rs` |
+//! | STARTTLS | RFC 9051 §6.2.1 | `starttls` | `server/commands.rs` |
+//! | AUTHENTICATE | RFC 9051 §6.2.2, RFC 4959 | `authenticate` | `server/commands.rs` |
+//! | LOGIN | RFC 9051 §6.2.3 | `login` | `server/commands.rs` |
+//! | ENABLE | RFC 9051 §6.3.1, RFC 5161 | `enable` | `server/commands.rs` |
+//! | ID | RFC 2971 §3.1 | `id` | `server/commands.rs` |
 //! | tagged OK to a login | RFC 9051 §7.1 | `accept` | `server/conversation.rs` |
 //! | tagged NO, response codes | RFC 9051 §7.1, RFC 5530 §3 | `failure` | `reply.rs` |
 //! | BYE | RFC 9051 §7.1.5 | `farewell` | `reply.rs` |

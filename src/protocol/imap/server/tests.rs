@@ -1,7 +1,7 @@
 //! What no transcript can say: it depends on what is read together, or on how little is held.
 
 use super::*;
-use crate::protocol::{Farewell, Server as _, Step, Verdict, Welcome};
+use crate::protocol::{Channel, Farewell, Server as _, Step, Verdict, Welcome};
 
 fn server() -> Box<Server> {
     let mut server = Box::new(Server::new(FrontSettings {
