@@ -5,7 +5,7 @@ mod lies;
 mod looks;
 mod talks;
 
-use talks::{ALICE, ATTACKS, TALKS, Talk};
+use talks::{ALICE, ATTACKS, Talk, talk, talks};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -222,7 +222,7 @@ fn play(talk: &Talk, remembered: Option<Profile>, cut: &dyn Fn(usize) -> Vec<usi
 
 #[test]
 fn hosts_are_logged_in_to_however_their_words_are_cut() {
-    for talk in TALKS {
+    for talk in talks() {
         play(talk, None, &|_| Vec::new());
         play(talk, None, &|len| (1..len).collect());
         let longest = events(talk.lines)
@@ -254,7 +254,7 @@ fn attacks_fail() {
 /// The greeting's and the capabilities' turn are saved on the second login.
 #[test]
 fn what_was_learned_is_not_asked_again() {
-    let courier = &TALKS[2];
+    let courier = talk("Courier: ");
     let learned = play(courier, None, &|_| Vec::new()).learned();
     let again = Talk {
         name: "the same greeting",
@@ -283,7 +283,7 @@ fn what_was_learned_is_not_asked_again() {
 
 #[test]
 fn capabilities_after_login_are_remembered() {
-    let learned = play(&TALKS[0], None, &|_| Vec::new()).learned();
+    let learned = play(talk("one turn: "), None, &|_| Vec::new()).learned();
     let again = Talk {
         name: "terse this time",
         with: ALICE,
@@ -298,10 +298,7 @@ fn capabilities_after_login_are_remembered() {
 /// STARTTLS leaves nothing to trust, not even what was learned on an earlier connection.
 #[test]
 fn under_starttls_capabilities_are_asked_on_each_connection() {
-    let talk = TALKS
-        .iter()
-        .find(|talk| talk.name.starts_with("STARTTLS: "))
-        .unwrap();
+    let talk = talk("STARTTLS: ");
     let learned = play(talk, None, &|_| Vec::new()).learned();
     assert!(learned.is_some());
     play(talk, learned, &|_| Vec::new());
@@ -396,13 +393,13 @@ mod damaged {
     /// A legitimate host's words with octets changed, lost and doubled.
     fn damaged() -> impl Strategy<Value = (usize, Vec<(usize, u8, u8)>)> {
         let edits = proptest::collection::vec((0..400usize, 0..4u8, any::<u8>()), 1..6);
-        (0..TALKS.len(), edits)
+        (0..talks().count(), edits)
     }
 
     proptest! {
         #[test]
         fn words_never_panic_and_never_wait_for_ever((index, edits) in damaged()) {
-            let talk = &TALKS[index];
+            let talk = talks().nth(index).unwrap();
             let mut play = Play {
                 client: Client::new(login(talk.with), None),
                 written: Vec::new(),
