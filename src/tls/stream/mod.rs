@@ -25,24 +25,27 @@ mod handshake;
 #[doc(hidden)]
 pub mod known;
 mod protect;
+mod reading;
 mod records;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unsent;
 
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConfig, SupportedCipherSuite};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use protect::{HEADER, PLAIN_MAX};
-use records::{Broken, Opened, Records};
+use records::Records;
+use unsent::Unsent;
+pub use unsent::waiting;
 
 /// Octets of data sealed, or received and opened, at a time: four records.
 const BATCH: usize = 4 * PLAIN_MAX;
@@ -54,20 +57,8 @@ const BESIDE: usize = 2048 + HEADER;
 /// that is.
 pub const HELD_MAX: usize = PLAIN_MAX + BESIDE;
 
-/// Octets received for a reader that has little room: enough for commands.
-const SMALL: usize = 4096;
-
 thread_local! {
-    static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH + BESIDE]);
     static SEALED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BATCH + BESIDE));
-}
-
-/// Octets that the network has not taken yet, over all connections.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-/// Octets that clients have not taken yet, over all connections.
-pub fn waiting() -> usize {
-    WAITING.load(Ordering::Relaxed)
 }
 
 /// What the handshake settled.
@@ -102,20 +93,11 @@ pub struct FrontTls {
     /// How much of `data` is taken.
     taken: usize,
     /// Sealed, not written yet.
-    sealed: Vec<u8>,
-    /// Whether `sealed` has been offered to the network.
-    offered: Offered,
+    unsent: Unsent,
     reading: Half,
     writing: Half,
     /// Why reading ended, where data was given first.
     failed: Option<io::Error>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offered {
-    /// Waits for data to leave with.
-    NotYet,
-    Yes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,16 +123,16 @@ impl FrontTls {
     }
 
     fn new(tcp: TcpStream, records: Records, facts: Facts, start: Start) -> Self {
-        WAITING.fetch_add(start.send.len(), Ordering::Relaxed);
+        let Start { mut received, send } = start;
+        received.shrink_to_fit();
         FrontTls {
             tcp,
             records,
             facts,
-            received: exact(start.received),
+            received,
             data: Vec::new(),
             taken: 0,
-            sealed: exact(start.send),
-            offered: Offered::NotYet,
+            unsent: Unsent::of_handshake(send),
             reading: Half::Open,
             writing: Half::Open,
             failed: None,
@@ -180,188 +162,6 @@ impl FrontTls {
     /// The connection under it.
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp
-    }
-
-    fn keep_sealed(&mut self, rest: &[u8]) {
-        WAITING.fetch_add(rest.len(), Ordering::Relaxed);
-        self.sealed.extend_from_slice(rest);
-        self.offered = Offered::Yes;
-    }
-
-    fn take_sealed(&mut self) -> Vec<u8> {
-        WAITING.fetch_sub(self.sealed.len(), Ordering::Relaxed);
-        std::mem::take(&mut self.sealed)
-    }
-
-    /// Writes what is sealed.
-    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.sealed.is_empty() {
-            self.offered = Offered::Yes;
-            let n = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.sealed))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            WAITING.fetch_sub(n, Ordering::Relaxed);
-            match n == self.sealed.len() {
-                true => self.sealed = Vec::new(),
-                false => drop(self.sealed.drain(..n)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Gives data that was opened before.
-    fn give(&mut self, room: &mut ReadBuf<'_>) {
-        let rest = self.data.get(self.taken..).unwrap_or_default();
-        let n = rest.len().min(room.remaining());
-        let (now, later) = rest.split_at(n);
-        room.put_slice(now);
-        if later.is_empty() {
-            self.data = Vec::new();
-            self.taken = 0;
-        } else {
-            self.taken = self.taken.saturating_add(n);
-        }
-    }
-
-    /// Opens the records in `received`; how many octets of it are done with.
-    fn open(&mut self, cx: &mut Context<'_>, received: &mut [u8], room: &mut ReadBuf<'_>) -> usize {
-        let mut done = 0;
-        while room.remaining() > 0 && self.reading == Half::Open {
-            let rest = received.get_mut(done..).unwrap_or_default();
-            let mut reply = Vec::new();
-            let opened = self.records.open(rest, &mut reply);
-            if !reply.is_empty() {
-                self.keep_sealed(&reply);
-            }
-            match opened {
-                Ok(Opened::More { .. }) => break,
-                Ok(Opened::Control { record }) => done = done.saturating_add(record),
-                Ok(Opened::Data { text, record }) => {
-                    let text = rest.get(text).unwrap_or_default();
-                    let (now, later) = text.split_at(text.len().min(room.remaining()));
-                    room.put_slice(now);
-                    self.data.extend_from_slice(later);
-                    done = done.saturating_add(record);
-                }
-                Ok(Opened::End) => {
-                    self.reading = Half::Closed;
-                    done = received.len();
-                }
-                Err(broken) => {
-                    self.failed = Some(self.broken(cx, broken));
-                    done = received.len();
-                }
-            }
-        }
-        done
-    }
-
-    fn broken(&mut self, cx: &mut Context<'_>, broken: Broken) -> io::Error {
-        self.reading = Half::Closed;
-        match broken {
-            Broken::Rules(alert) => {
-                if self.writing == Half::Open {
-                    let mut words = Vec::new();
-                    self.records.fail(alert, &mut words);
-                    self.keep_sealed(&words);
-                    self.writing = Half::Closed;
-                    let _ = self.poll_sealed(cx);
-                }
-                let words = format!("broken TLS record: {alert:?}");
-                io::Error::new(io::ErrorKind::InvalidData, words)
-            }
-            Broken::Peer(alert) => {
-                self.writing = Half::Closed;
-                let words = format!("TLS alert {alert} from the peer");
-                io::Error::new(io::ErrorKind::InvalidData, words)
-            }
-        }
-    }
-
-    /// How many octets to have before the next look: all that come for a reader with room, few for
-    /// one that reads commands, but the record that has begun.
-    fn appetite(&self, received: &[u8], room: &ReadBuf<'_>) -> usize {
-        if room.remaining() >= PLAIN_MAX {
-            return BATCH + BESIDE;
-        }
-        let begun = match *received {
-            [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([high, low])),
-            _ => 0,
-        };
-        begun.clamp(SMALL, BATCH)
-    }
-
-    fn poll_records(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut have = self.received.len();
-        if let Some(front) = buffer.get_mut(..have) {
-            front.copy_from_slice(&self.received);
-        }
-        self.received = Vec::new();
-        let before = room.filled().len();
-        loop {
-            let done = self.open(cx, buffer.get_mut(..have).unwrap_or_default(), room);
-            if room.filled().len() > before || self.reading == Half::Closed {
-                self.received = buffer.get(done..have).unwrap_or_default().to_vec();
-                // A renegotiation was declined; the next write takes along what is not written here. What
-                // is left of the handshake waits for it.
-                let sealed = match self.offered {
-                    Offered::Yes => self.poll_sealed(cx),
-                    Offered::NotYet => Poll::Pending,
-                };
-                return match sealed {
-                    // What has come is given first; who writes next hears of this.
-                    _ if room.filled().len() > before => Poll::Ready(Ok(())),
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    _ => Poll::Ready(self.failed.take().map_or(Ok(()), Err)),
-                };
-            }
-            buffer.copy_within(done..have, 0);
-            have = have.saturating_sub(done);
-            let most = self.appetite(buffer.get(..have).unwrap_or_default(), room);
-            let mut space = ReadBuf::new(buffer.get_mut(have..most).unwrap_or_default());
-            match Pin::new(&mut self.tcp).poll_read(cx, &mut space) {
-                Poll::Pending => {
-                    self.received = buffer.get(..have).unwrap_or_default().to_vec();
-                    if self.offered == Offered::Yes {
-                        let _ = self.poll_sealed(cx)?;
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) if space.filled().is_empty() => {
-                    self.reading = Half::Closed;
-                    return Poll::Ready(Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "peer closed connection without sending TLS close_notify",
-                    )));
-                }
-                Poll::Ready(Ok(())) => have = have.saturating_add(space.filled().len()),
-            }
-        }
-    }
-}
-
-impl AsyncRead for FrontTls {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.data.is_empty() {
-            this.give(room);
-            return Poll::Ready(Ok(()));
-        }
-        if this.reading == Half::Closed || room.remaining() == 0 {
-            return Poll::Ready(this.failed.take().map_or(Ok(()), Err));
-        }
-        RECEIVED.with_borrow_mut(|buffer| this.poll_records(cx, buffer, room))
     }
 }
 
@@ -393,12 +193,10 @@ impl FrontTls {
         if self.writing == Half::Closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if self.offered == Offered::Yes {
-            ready!(self.poll_sealed(cx))?;
-        }
+        ready!(self.unsent.poll_send_offered(&mut self.tcp, cx))?;
         SEALED.with_borrow_mut(|sealed| {
             sealed.clear();
-            sealed.append(&mut self.take_sealed());
+            self.unsent.move_to(sealed);
             let now = data.get(..data.len().min(BATCH)).unwrap_or_default();
             let done = self.records.seal(now, sealed);
             done.map_err(|alert| io::Error::other(format!("cannot seal: {alert:?}")))?;
@@ -411,8 +209,7 @@ impl FrontTls {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => 0,
             };
-            self.offered = Offered::Yes;
-            self.keep_sealed(sealed.get(written..).unwrap_or_default());
+            self.unsent.keep(sealed.get(written..).unwrap_or_default());
             Poll::Ready(Ok(now.len()))
         })
     }
@@ -428,7 +225,8 @@ impl AsyncWrite for FrontTls {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_sealed(cx)
+        let this = self.get_mut();
+        this.unsent.poll_send(&mut this.tcp, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -437,21 +235,9 @@ impl AsyncWrite for FrontTls {
             this.writing = Half::Closed;
             let mut words = Vec::new();
             this.records.close(&mut words);
-            this.keep_sealed(&words);
+            this.unsent.keep(&words);
         }
-        ready!(this.poll_sealed(cx))?;
+        ready!(this.unsent.poll_send(&mut this.tcp, cx))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)
     }
-}
-
-impl Drop for FrontTls {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(self.sealed.len(), Ordering::Relaxed);
-    }
-}
-
-/// The same octets in no more room than they need.
-fn exact(mut octets: Vec<u8>) -> Vec<u8> {
-    octets.shrink_to_fit();
-    octets
 }

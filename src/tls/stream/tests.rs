@@ -10,7 +10,7 @@ use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, ServerConfig, SupportedCipherSuite,
     WantsVerifier,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -147,7 +147,7 @@ async fn every_suite_carries_data_both_ways() {
             passes(&mut ours, &mut theirs, sizes).await;
         }
         assert!(ours.received.is_empty() && ours.received.capacity() == 0);
-        assert!(ours.sealed.capacity() == 0 && ours.data.capacity() == 0);
+        assert!(ours.unsent.capacity() == 0 && ours.data.capacity() == 0);
     }
 }
 
@@ -403,9 +403,9 @@ async fn a_client_that_does_not_read_holds_up_one_batch() {
     .await
     {
         rest = &rest[n.unwrap()..];
-        assert!(ours.sealed.len() <= BATCH + BESIDE);
+        assert!(ours.unsent.len() <= BATCH + BESIDE);
     }
-    assert!(waiting() >= ours.sealed.len() && !ours.sealed.is_empty());
+    assert!(waiting() >= ours.unsent.len() && ours.unsent.len() > 0);
     let write = async {
         ours.write_all(rest).await.unwrap();
         ours.shutdown().await.unwrap();

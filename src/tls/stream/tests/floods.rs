@@ -31,7 +31,7 @@ async fn requests_for_new_keys_among_data_are_answered_once_and_cost_no_room() {
             state.write_tls(&mut out).unwrap();
             tcp.write_all(&out).await.unwrap();
             assert_eq!(ours.read(&mut octet).await.unwrap(), 1);
-            assert_eq!(ours.sealed.capacity(), 0);
+            assert_eq!(ours.unsent.capacity(), 0);
         }
         assert_eq!(ours.records.write.sequence(), before, "nothing was sealed");
         // With the next data comes one new key, and the one behind it is no other.
