@@ -7,8 +7,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "model/actions.rs"]
+mod actions;
 #[path = "model/checked.rs"]
 mod checked;
+#[path = "model/hosts.rs"]
+mod hosts;
 #[path = "model/parting.rs"]
 mod parting;
 #[path = "model/places.rs"]

@@ -1,26 +1,24 @@
-//! The real thing: whole sessions over streams inside the process, and scripted hosts.
+//! The real thing: whole sessions over streams inside the process, and what a test asks of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gatepost::backend::{Answered, Backends, Inside, Surroundings};
 use gatepost::config::Config;
-use gatepost::net::{Peer, Stream};
 use gatepost::observe::{SessionIds, metrics};
 use gatepost::protocol::{ClearLogin, Farewell, Protocol, UserName};
 use gatepost::session::registry::Filter;
-use gatepost::session::{
-    Arrival, Authenticator, Certificates, Front, Gateway, Registry, authenticate,
-};
+use gatepost::session::{Authenticator, Certificates, Front, Gateway, Registry, authenticate};
 use gatepost::state::State;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::reference::{Action, CLIENTS, Came, Mood, PAUSE, SLOW, USERS};
+use super::hosts::{Client, Hosts, line};
+use super::reference::CLIENTS;
 
 /// The settings that the reference knows the figures of.
 const SETTINGS: &str = r#"
@@ -38,28 +36,17 @@ limits: { per_user: 2, failure_delay: 2s, logins_per_session: 3, failed_logins: 
 timeouts: { login: 60s, idle: 5m }
 "#;
 
-/// Longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(100);
-
-type Client = BufReader<DuplexStream>;
-
 pub(crate) struct Real {
-    runtime: Runtime,
-    gateway: Arc<Gateway>,
-    front: Arc<Front>,
-    clients: [Option<Client>; CLIENTS],
-    hosts: Arc<Hosts>,
-    visits: u16,
-    passwords: u32,
+    pub(super) runtime: Runtime,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) front: Arc<Front>,
+    pub(super) clients: [Option<Client>; CLIENTS],
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) visits: u16,
+    pub(super) passwords: u32,
 }
 
-/// What the hosts do, and all that they heard.
-struct Hosts {
-    moods: Mutex<[Mood; USERS]>,
-    heard: Mutex<[Vec<String>; USERS]>,
-}
-
-fn name(user: Option<usize>) -> String {
+pub(super) fn name(user: Option<usize>) -> String {
     // A stranger's domain has no route.
     match user {
         Some(2) => "User2@Two.example".into(),
@@ -81,10 +68,7 @@ impl Real {
             .start_paused(true)
             .build()
             .unwrap();
-        let hosts = Arc::new(Hosts {
-            moods: Mutex::new([Mood::Well; USERS]),
-            heard: Mutex::default(),
-        });
+        let hosts = Arc::new(Hosts::new());
         let guard = runtime.enter();
         let (settings, here) = (change(SETTINGS), Path::new("/"));
         let (config, _) =
@@ -230,186 +214,9 @@ impl Real {
         })
     }
 
-    pub(crate) fn does(&mut self, action: &Action) -> Came {
-        match *action {
-            Action::Connect(client) => self.connect(client),
-            Action::LogIn {
-                client,
-                user,
-                right,
-            } => self.log_in(client, user, right),
-            Action::Noop(client) => self.noop(client),
-            Action::Leave(client) => {
-                self.clients[client] = None;
-                self.settle();
-                Came::Nothing
-            }
-            Action::Mood(host, mood) => {
-                self.hosts.moods.lock().unwrap()[host] = mood;
-                Came::Nothing
-            }
-            Action::Kick(user) => {
-                let filter = Filter {
-                    user: Some(name(Some(user)).to_ascii_lowercase()),
-                    ..Filter::default()
-                };
-                self.gateway.registry.end(&filter, Farewell::Kicked);
-                Came::Closed(self.closed())
-            }
-            Action::Pass(seconds) => {
-                self.pass(Duration::from_secs(seconds));
-                Came::Closed(self.closed())
-            }
-        }
-    }
-
     /// What the hosts heard is their own users' only.
     pub(crate) fn looks_right(&self) {
-        let heard = self.hosts.heard.lock().unwrap();
-        for (host, lines) in heard.iter().enumerate() {
-            for line in lines {
-                let others = (0..USERS).filter(|n| *n != host);
-                for other in others {
-                    let marks = [format!("user{other}"), format!("of-{other}-")];
-                    let line = line.to_ascii_lowercase();
-                    assert!(
-                        !marks.iter().any(|mark| line.contains(mark)),
-                        "host {host} heard {line}"
-                    );
-                }
-                assert!(!line.contains("stranger"), "host {host} heard {line}");
-            }
-        }
-    }
-
-    fn connect(&mut self, client: usize) -> Came {
-        self.visits += 1;
-        let [high, low] = self.visits.to_be_bytes();
-        let (ours, theirs) = duplex(64 * 1024);
-        let (front, gateway) = (self.front.clone(), self.gateway.clone());
-        let mut stream = BufReader::new(ours);
-        let greeting = self.runtime.block_on(async {
-            let address = std::net::Ipv4Addr::new(10, 0, high, low).into();
-            let place = gateway.tables.connect(&gateway.limits, address).unwrap();
-            let arrival = Arrival {
-                stream: Stream::Memory(theirs),
-                peer: Peer {
-                    client: (address, 4711).into(),
-                    local: ([127, 0, 0, 1], 143).into(),
-                },
-                place,
-                accepted: Instant::now(),
-                greeted: None,
-            };
-            tokio::spawn(gatepost::session::run(arrival, front, gateway));
-            line(&mut stream).await
-        });
-        let ready = match self.front.protocol {
-            Protocol::Imap => "* OK ",
-            Protocol::Pop3 => "+OK ",
-        };
-        assert!(greeting.starts_with(ready), "{greeting}");
-        self.clients[client] = Some(stream);
-        Came::Greeted
-    }
-
-    fn log_in(&mut self, client: usize, user: Option<usize>, right: bool) -> Came {
-        let mut stream = self.clients[client].take().unwrap();
-        self.passwords += 1;
-        let password = match (right, user) {
-            (true, Some(user)) => format!("secret-of-{user}-"),
-            (_, user) => format!("wrong{}-of-{}-", self.passwords, user.unwrap_or(9)),
-        };
-        let command = format!("a LOGIN {} {password}\r\n", name(user));
-        let begun = self.runtime.block_on(async { Instant::now() });
-        let (said, after) = self.runtime.block_on(async {
-            stream.write_all(command.as_bytes()).await.unwrap();
-            let mut said = line(&mut stream).await;
-            while said.starts_with("* CAPABILITY ") {
-                said = line(&mut stream).await;
-            }
-            (said, begun.elapsed())
-        });
-        if said.starts_with("a OK") {
-            self.clients[client] = Some(stream);
-            // Who is at the other end tells.
-            let Came::Answered(host) = self.noop(client) else {
-                panic!("nobody answers")
-            };
-            return Came::In(host);
-        }
-        let code = ["AUTHENTICATIONFAILED", "UNAVAILABLE", "LIMIT", "SERVERBUG"]
-            .into_iter()
-            .find(|code| said.starts_with(&format!("a NO [{code}] ")))
-            .unwrap_or_else(|| panic!("{said}"));
-        let (_, id) = said.rsplit_once(" (").expect("an id");
-        assert!(id.ends_with(")\r\n"), "{said}");
-        assert!(
-            !said.contains("host") && !said.contains("10.0."),
-            "it tells of hosts: {said}"
-        );
-        let closed = self.runtime.block_on(async {
-            match timeout(Duration::from_millis(1), line(&mut stream)).await {
-                Ok(text) => text.starts_with("* BYE ") || text.is_empty(),
-                Err(_) => false,
-            }
-        });
-        if !closed {
-            self.clients[client] = Some(stream);
-        }
-        self.pass(PAUSE);
-        Came::No {
-            code,
-            after: whole(after),
-            closed,
-        }
-    }
-
-    fn noop(&mut self, client: usize) -> Came {
-        let mut stream = self.clients[client].take().unwrap();
-        let (first, second) = self.runtime.block_on(async {
-            stream.write_all(b"n NOOP\r\n").await.unwrap();
-            let first = line(&mut stream).await;
-            match first.starts_with("n ") {
-                true => (first, String::new()),
-                false => {
-                    let second = line(&mut stream).await;
-                    (first, second)
-                }
-            }
-        });
-        self.clients[client] = Some(stream);
-        if first.starts_with("n OK") {
-            return Came::AnsweredByUs;
-        }
-        assert!(second.starts_with("n OK"), "{first} {second}");
-        let host = first
-            .trim_end()
-            .strip_prefix("* OK host ")
-            .unwrap_or_else(|| panic!("{first}"));
-        Came::Answered(host.parse().unwrap())
-    }
-
-    /// The clients that were closed meanwhile.
-    fn closed(&mut self) -> Vec<usize> {
-        self.settle();
-        let mut closed = Vec::new();
-        for n in 0..CLIENTS {
-            let Some(mut stream) = self.clients[n].take() else {
-                continue;
-            };
-            let over = self.runtime.block_on(async {
-                match timeout(Duration::from_micros(1), line(&mut stream)).await {
-                    Ok(text) => text.starts_with("* BYE ") || text.is_empty(),
-                    Err(_) => false,
-                }
-            });
-            match over {
-                true => closed.push(n),
-                false => self.clients[n] = Some(stream),
-            }
-        }
-        closed
+        self.hosts.heard_their_own_only();
     }
 
     pub(crate) fn pass(&self, time: Duration) {
@@ -417,95 +224,11 @@ impl Real {
     }
 
     /// Lets everybody do what is to be done now.
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         self.runtime.block_on(async {
             for _ in 0..200 {
                 tokio::task::yield_now().await;
             }
         });
-    }
-}
-
-/// What looking costs in time is no part of an answer's.
-fn whole(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs())
-}
-
-/// A line; nothing at the end of the stream.
-async fn line(stream: &mut Client) -> String {
-    let mut line = String::new();
-    let read = timeout(PATIENCE, stream.read_line(&mut line)).await;
-    assert!(read.is_ok(), "no answer within {PATIENCE:?}");
-    line
-}
-
-impl Hosts {
-    fn dial(self: &Arc<Self>, host: &str) -> Option<DuplexStream> {
-        let host: usize = host.strip_prefix("host")?.parse().ok()?;
-        let mood = self.moods.lock().unwrap()[host];
-        if mood == Mood::Away {
-            return None;
-        }
-        let (theirs, ours) = duplex(64 * 1024);
-        let hosts = self.clone();
-        tokio::spawn(async move {
-            let mut stream = BufReader::new(ours);
-            hosts
-                .serve(host, mood, &mut stream)
-                .await
-                .unwrap_or_default();
-        });
-        Some(theirs)
-    }
-
-    async fn serve(&self, host: usize, mood: Mood, stream: &mut Client) -> std::io::Result<()> {
-        let greeting = match mood {
-            Mood::Mute => {
-                // As long as the gateway stays.
-                stream.read_line(&mut String::new()).await?;
-                return Ok(());
-            }
-            Mood::Closes => return Ok(()),
-            Mood::Bye => "* BYE busy\r\n",
-            Mood::Smtp => "220 host ESMTP\r\n",
-            Mood::Preauth => "* PREAUTH welcome\r\n",
-            Mood::Hasty => "* OK [CAPABILITY IMAP4rev1] here\r\nA1 OK in\r\n",
-            _ => "* OK [CAPABILITY IMAP4rev1] here\r\n",
-        };
-        stream.write_all(greeting.as_bytes()).await?;
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(());
-            }
-            self.heard.lock().unwrap()[host].push(line.clone());
-            let mut words = line.split(' ');
-            let tag = words.next().unwrap_or_default();
-            let login = words.next() == Some("LOGIN");
-            let right = line.contains(&format!("\"secret-of-{host}-\""));
-            let answer = match (mood, login) {
-                (Mood::Stuck, true) => continue,
-                (Mood::ClosesAtLogin, true) => return Ok(()),
-                (Mood::Unavailable, true) => format!("{tag} NO [UNAVAILABLE] later\r\n"),
-                (Mood::Drowsy(_), false) if !line.contains(" SELECT ") => continue,
-                (Mood::Drowsy(_), false) => {
-                    format!("* 1 EXISTS\r\n* OK [UIDVALIDITY 7]\r\n{tag} OK [READ-WRITE] open\r\n")
-                }
-                (_, true) if right => {
-                    if let Mood::Drowsy(takes) = mood {
-                        sleep(takes).await;
-                    }
-                    format!("{tag} OK in\r\n")
-                }
-                (_, true) => {
-                    if mood == Mood::Slow {
-                        sleep(SLOW).await;
-                    }
-                    format!("{tag} NO no such user at host{host}\r\n")
-                }
-                (_, false) => format!("* OK host {host}\r\n{tag} OK done\r\n"),
-            };
-            stream.write_all(answer.as_bytes()).await?;
-        }
     }
 }
