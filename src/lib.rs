@@ -1,4 +1,5 @@
 #![doc = include_str!("ARCHITECTURE.md")]
+#![cfg_attr(not(test), deny(clippy::too_many_lines))]
 
 pub mod admin;
 pub mod app;

@@ -1,7 +1,10 @@
 //! The rules of the house that a compiler does not hold: which part may name which, what the protocol
-//! cores may not know, and that every file says what it is for.
+//! cores may not know, that every file says what it is for, and how long it may be.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "layers/sizes.rs"]
+mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
