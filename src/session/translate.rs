@@ -13,6 +13,7 @@ mod losing;
 mod measure;
 mod open;
 mod serving;
+mod talk;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -118,16 +119,14 @@ where
         traffic,
     } = terms;
     let Opened {
-        host,
-        mailbox,
-        from_host,
+        talk,
         opened,
         guard,
     } = opened;
     let now = Instant::now();
     let mut serving = Serving {
         client,
-        host,
+        host: talk.host,
         again,
         settings,
         guard,
@@ -138,10 +137,10 @@ where
         removal: Removal::NotBegun,
         tries: 0,
         maildrop: Maildrop::new(settings, session, opened),
-        mailbox,
+        mailbox: talk.mailbox,
         from_client: ReadEnd::new(first.from_client),
         to_client: WriteEnd::new(first.to_client),
-        from_host: ReadEnd::new(from_host),
+        from_host: ReadEnd::new(talk.from_host),
         to_host: WriteEnd::default(),
         progress: Progress::Input,
         timer: Box::pin(sleep_until(now + idle)),

@@ -4,14 +4,15 @@
 //! a time is about a mailbox so, also one that found no other marks: those that another one puts back
 //! between its last look and its EXPUNGE would be removed.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
+use super::talk::Talk;
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
-use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::imap::uid_set::UidSet;
 use crate::session::maildrop_cache::{Guarding, Key, MaildropCache};
 use crate::state::Journal;
@@ -135,58 +136,30 @@ impl Guard {
     }
 
     /// Puts marks back that a session before could not. Whatever goes wrong, the note stays.
-    pub(super) async fn restore<H>(
-        &mut self,
-        host: &mut H,
-        mailbox: &mut Mailbox,
-        mut from_host: Vec<u8>,
-        uid_validity: u64,
-    ) -> Vec<u8>
+    pub(super) async fn restore<H>(&mut self, talk: &mut Talk<H>, uid_validity: u64)
     where
         H: AsyncRead + AsyncWrite + Unpin,
     {
         let marks = self.noted(uid_validity).await.unwrap_or_default();
         // A session that is in the middle of it does that itself.
         if marks.is_empty() || self.claim().await != Claim::Ours {
-            return from_host;
+            return;
         }
         // Only in a mailbox that is selected and is still the same.
-        mailbox.ask(Ask::Access);
+        talk.mailbox.ask(Ask::Access);
         loop {
-            let (used, event) = mailbox.receive(&from_host);
-            let next = match event {
-                Some(Event::Access(Access::ReadWrite)) => Next::Restore,
-                Some(Event::Updated(Outcome::Done)) => Next::Forget,
-                Some(Event::Access(_) | Event::Updated(_) | Event::Lost(Loss::Poisoned)) => {
-                    Next::GiveUp
-                }
-                Some(_) => Next::Events,
-                None => Next::Octets,
-            };
-            from_host.drain(..used.min(from_host.len()));
-            match next {
-                Next::Restore => mailbox.ask(Ask::Restore(marks.clone())),
-                Next::Forget => {
+            match talk.until(next).await {
+                Ok(Next::Restore) => talk.mailbox.ask(Ask::Restore(marks.clone())),
+                Ok(Next::Forget) => {
                     self.forget().await;
                     break;
                 }
-                Next::GiveUp => break,
-                Next::Events => {}
-                Next::Octets => {
-                    let output = mailbox.output();
-                    let written = host.write_all(output).await.is_ok();
-                    output.clear();
-                    if !written
-                        || host.flush().await.is_err()
-                        || !matches!(host.read_buf(&mut from_host).await, Ok(1..))
-                    {
-                        mailbox.closed();
-                    }
-                }
+                Ok(Next::GiveUp) => break,
+                // What that means for what was asked is still to be heard.
+                Err(_) => talk.mailbox.closed(),
             }
         }
         self.alone = None;
-        from_host
     }
 }
 
@@ -205,6 +178,15 @@ enum Next {
     Restore,
     Forget,
     GiveUp,
-    Events,
-    Octets,
+}
+
+fn next(event: Event<'_>) -> ControlFlow<Next> {
+    match event {
+        Event::Access(Access::ReadWrite) => ControlFlow::Break(Next::Restore),
+        Event::Updated(Outcome::Done) => ControlFlow::Break(Next::Forget),
+        Event::Access(_) | Event::Updated(_) | Event::Lost(Loss::Poisoned) => {
+            ControlFlow::Break(Next::GiveUp)
+        }
+        _ => ControlFlow::Continue(()),
+    }
 }

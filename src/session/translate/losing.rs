@@ -13,6 +13,7 @@ use super::Again;
 use super::ends::{ReadEnd, WriteEnd};
 use super::open::{NotOpen, Pipelining, open_with, welcomed};
 use super::serving::Serving;
+use super::talk::Talk;
 use crate::backend::attempt::unpredictable;
 use crate::protocol::Failure;
 use crate::protocol::imap::ask::{self, Event};
@@ -86,17 +87,22 @@ where
             false => Pipelining::Kept,
         };
         let commands = mailbox.opening();
-        let Some((mut host, mut welcome)) = self.again.again(commands.clone()).await else {
+        let Some((host, mut welcome)) = self.again.again(commands.clone()).await else {
             return Err(NotOpen::Failed(Failure::Unreachable {
                 cause: String::new(),
             }));
         };
         let from_host = welcomed(&mut mailbox, &mut welcome, commands, pipelining);
-        let (_, from_host) = open_with(&mut host, &mut mailbox, from_host).await?;
-        self.host = host;
-        mailbox.goes_on_from(&mut self.mailbox);
-        self.mailbox = mailbox;
-        self.from_host = ReadEnd::new(from_host);
+        let mut talk = Talk {
+            host,
+            mailbox,
+            from_host,
+        };
+        open_with(&mut talk).await?;
+        self.host = talk.host;
+        talk.mailbox.goes_on_from(&mut self.mailbox);
+        self.mailbox = talk.mailbox;
+        self.from_host = ReadEnd::new(talk.from_host);
         self.to_host = WriteEnd::default();
         Ok(())
     }

@@ -1,24 +1,22 @@
 //! Opening a mailbox: its commands go behind the login or after it, and no login is accepted before
 //! the host said yes to them. Also for a connection that takes the place of a lost one.
 
-use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::guard::Guard;
 use super::measure::measure;
+use super::talk::Talk;
 use crate::protocol::imap::ask::{self, Event};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::config::Sizes;
 use crate::protocol::{Behind, Failure, Welcome};
-
-/// Octets read at a time.
-pub(super) const CHUNK: usize = 16 * 1024;
 
 /// Where an opening stands whose commands went out together, when the host has answered some of them and
 /// fallen silent: it may throw away what comes behind a command.
@@ -83,10 +81,7 @@ impl Opening {
 
 /// A mailbox that is open: the login may be accepted.
 pub struct Opened<H> {
-    pub(super) host: H,
-    pub(super) mailbox: Mailbox,
-    /// Read and not consumed.
-    pub(super) from_host: Vec<u8>,
+    pub(super) talk: Talk<H>,
     pub(super) opened: ask::Opened,
     pub(super) guard: Option<Guard>,
 }
@@ -101,7 +96,7 @@ impl<H> Opened<H> {
 /// Waits until the mailbox is open, at most `wait`. Takes [`Welcome::rest`] out of `welcome`: it is
 /// the host's answer to us, not to the client.
 pub async fn open<H>(
-    mut host: H,
+    host: H,
     welcome: &mut Welcome,
     opening: Opening,
     wait: Duration,
@@ -118,39 +113,31 @@ where
         pipelining,
     } = opening;
     let from_host = welcomed(&mut mailbox, welcome, commands, pipelining);
+    let mut talk = Talk {
+        host,
+        mailbox,
+        from_host,
+    };
     let opening = async {
-        let (mut opened, mut rest) = open_with(&mut host, &mut mailbox, from_host).await?;
-        if let Some(guard) = guard.as_mut().filter(|_| mailbox.expunges_plainly()) {
+        let mut opened = open_with(&mut talk).await?;
+        if let Some(guard) = guard.as_mut().filter(|_| talk.mailbox.expunges_plainly()) {
             let uid_validity = opened.snapshot.uid_validity;
-            rest = guard
-                .restore(&mut host, &mut mailbox, rest, uid_validity)
-                .await;
+            guard.restore(&mut talk, uid_validity).await;
         }
         if let Some(cached) = cached.as_ref().filter(|_| sizes != Sizes::Trust)
             && !Arc::ptr_eq(cached, &opened.snapshot)
         {
             Arc::make_mut(&mut opened.snapshot).recall(cached);
         }
-        let rest = match sizes {
-            Sizes::Exact => {
-                measure(
-                    &mut host,
-                    &mut mailbox,
-                    rest,
-                    &mut opened,
-                    cached.as_deref(),
-                )
-                .await?
-            }
-            Sizes::Trust | Sizes::Learn => rest,
-        };
-        Ok((opened, rest))
+        match sizes {
+            Sizes::Exact => measure(&mut talk, &mut opened, cached.as_deref()).await?,
+            Sizes::Trust | Sizes::Learn => {}
+        }
+        Ok(opened)
     };
     match timeout(wait, opening).await {
-        Ok(Ok((opened, from_host))) => Ok(Opened {
-            host,
-            mailbox,
-            from_host,
+        Ok(Ok(opened)) => Ok(Opened {
+            talk,
             opened,
             guard,
         }),
@@ -159,7 +146,7 @@ where
             expected: "one UIDVALIDITY",
             got: "another one".into(),
         }),
-        Err(_) if mailbox.is_stuck_in_burst() => Err(Failure::TimedOut { state: BURST }),
+        Err(_) if talk.mailbox.is_stuck_in_burst() => Err(Failure::TimedOut { state: BURST }),
         Err(_) => Err(Failure::TimedOut { state: "select" }),
     }
 }
@@ -190,45 +177,20 @@ pub(super) fn welcomed(
     std::mem::take(&mut welcome.rest)
 }
 
-pub(super) async fn open_with<H>(
-    host: &mut H,
-    mailbox: &mut Mailbox,
-    mut from_host: Vec<u8>,
-) -> Result<(ask::Opened, Vec<u8>), NotOpen>
+/// Waits for the host's yes.
+pub(super) async fn open_with<H>(talk: &mut Talk<H>) -> Result<ask::Opened, NotOpen>
 where
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let lost = |error: io::Error| {
-        NotOpen::Failed(Failure::Unreachable {
+    let opened = talk.until(|event| match event {
+        Event::Opened(opened) => ControlFlow::Break(Ok(opened)),
+        Event::Refused(failure) => ControlFlow::Break(Err(NotOpen::Failed(failure))),
+        Event::Lost(ask::Loss::Poisoned) => ControlFlow::Break(Err(NotOpen::Poisoned)),
+        _ => ControlFlow::Continue(()),
+    });
+    opened.await.unwrap_or_else(|error| {
+        Err(NotOpen::Failed(Failure::Unreachable {
             cause: format!("connection lost while the mailbox was opened: {error}"),
-        })
-    };
-    loop {
-        let mut at = 0;
-        loop {
-            let (used, event) = mailbox.receive(from_host.get(at..).unwrap_or_default());
-            at += used;
-            match event {
-                Some(Event::Opened(opened)) => {
-                    from_host.drain(..at);
-                    return Ok((opened, from_host));
-                }
-                Some(Event::Refused(failure)) => return Err(NotOpen::Failed(failure)),
-                Some(Event::Lost(ask::Loss::Poisoned)) => return Err(NotOpen::Poisoned),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        from_host.clear();
-        let output = mailbox.output();
-        if !output.is_empty() {
-            host.write_all(output).await.map_err(lost)?;
-            output.clear();
-            host.flush().await.map_err(lost)?;
-        }
-        from_host.reserve(CHUNK);
-        if host.read_buf(&mut from_host).await.map_err(lost)? == 0 {
-            mailbox.closed();
-        }
-    }
+        }))
+    })
 }
