@@ -1,7 +1,8 @@
-//! One login attempt: penalties, route, host, and a place among the user's sessions (`places`); `told`
-//! writes its line in the log the moment it is decided.
+//! One login attempt: penalties, route, host, and a place among the user's sessions (`places`), for POP3 at
+//! an IMAP host an open mailbox, too (`maildrop`); `told` writes its line in the log the moment it is decided.
 
 mod before;
+mod maildrop;
 mod places;
 mod time;
 mod told;
@@ -17,18 +18,17 @@ use super::asked::{Asked, Near};
 use super::authenticate::Verified;
 use super::registry::LoggedIn;
 use super::way::{Patience, Way};
-use super::{Session, limits, maildrop_cache, translate};
-use crate::backend::attempt::unpredictable;
-use crate::backend::{ANSWER, AfterAll, Awaited, Dialogue, Request};
+use super::{Session, limits};
+use crate::backend::{ANSWER, AfterAll, Awaited, Dialogue, Refusal, Request};
 use crate::net::{Stream, TlsFacts};
-use crate::protocol::pop3::config::Lock;
 use crate::protocol::sasl::{Answer, Message};
 use crate::protocol::{
-    Code, Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome, pop3,
+    Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome,
 };
 use crate::route;
-use crate::state::Entered;
 
+use maildrop::LetIn;
+pub(super) use maildrop::Translated;
 pub(super) use places::Places;
 use time::unless_left;
 
@@ -54,19 +54,6 @@ pub(super) enum Far {
     Relayed(Stream),
     /// A POP3 session on an IMAP host, the mailbox open.
     Translated(Box<Translated>),
-}
-
-/// A mailbox that is open, to be served as a maildrop.
-pub(super) struct Translated {
-    pub(super) opened: translate::Opened<Stream>,
-    pub(super) settings: pop3::Settings,
-    /// Whose it is: what it holds in the end is remembered under this.
-    pub(super) maildrop: maildrop_cache::Key,
-    pub(super) remembered: Arc<maildrop_cache::MaildropCache>,
-    /// Held to the session's end, where only one session may use a maildrop.
-    pub(super) lease: Option<(maildrop_cache::Lease, Entered)>,
-    /// For another connection, if this one is lost.
-    pub(super) ticket: Ticket,
 }
 
 /// Of what kind of visit an attempt is a part.
@@ -109,6 +96,29 @@ struct Facts {
     held: Duration,
     /// Why the session is over before the attempt came to its end.
     over: Option<Farewell>,
+}
+
+/// Why a way led to no session.
+enum NoWay {
+    /// That is the answer.
+    Failed(Failure),
+    /// The user was held or moved while the login was on its way.
+    AskAgain,
+}
+
+impl From<Failure> for NoWay {
+    fn from(failure: Failure) -> Self {
+        NoWay::Failed(failure)
+    }
+}
+
+impl From<Refusal> for NoWay {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.then {
+            AfterAll::Nothing => NoWay::Failed(refusal.failure),
+            AfterAll::AskTheWay => NoWay::AskAgain,
+        }
+    }
 }
 
 /// A login that failed.
@@ -223,9 +233,8 @@ impl Session<'_> {
             let connected = self.in_time(visit, deadline, connect).await;
             match connected.map_err(|why| facts.cut(why))? {
                 Ok(accepted) => return Ok(accepted),
-                Err((failure, AfterAll::Nothing)) => return Err(failure),
-                // Held or moved while this one was on its way.
-                Err((_, AfterAll::AskTheWay)) => {
+                Err(NoWay::Failed(failure)) => return Err(failure),
+                Err(NoWay::AskAgain) => {
                     let wait = self.wait_for(&mut changes, &mut patience);
                     let waited = unless_left(visit, wait).await;
                     facts.held = patience.waited();
@@ -244,131 +253,53 @@ impl Session<'_> {
         way: &Way,
         facts: &mut Facts,
         client: &mut dyn Dialogue,
-    ) -> Result<Accepted, (Failure, AfterAll)> {
-        let refused = |failure| (failure, AfterAll::Nothing);
+    ) -> Result<Accepted, NoWay> {
         let (backend, user) = (&way.backend, &route.login);
-        // What a lookup service gave takes the place of what it was given.
-        let given = route.password.clone().map(Credentials::Password);
-        let credentials = match (&given, &login.credentials) {
-            (Some(_), Credentials::Scram(_)) => {
-                return Err(refused(Failure::HostSetup {
-                    cause: "a lookup service gave a password for SCRAM, which it cannot check"
-                        .into(),
-                }));
-            }
-            (Some(given), _) => given,
-            (None, shown) => shown,
-        };
-        let target = &match &way.server {
-            Some(server) => {
-                let endpoint = server.endpoint(self.front.protocol);
-                let source = Arc::from(backend.as_str());
-                let found = self.gateway.answered.get(&source, &endpoint);
-                found.map_err(refused)?
-            }
-            None => {
-                let found = self.gateway.backends.get(backend).cloned();
-                found.ok_or_else(|| {
-                    let cause = format!("no backend {backend:?}");
-                    refused(Failure::HostSetup { cause })
-                })?
-            }
-        };
+        let (target, credentials) = self.target(login, route, way)?;
         // Judged here: to its end, as strangers' passwords are, which are checked in vain.
         client.awaits(Awaited::Judge);
-        let checked = self.authenticate(login, target, &mut facts.verified).await;
+        let checked = self.authenticate(login, &target, &mut facts.verified).await;
         client.awaits(Awaited::Turn);
-        checked.map_err(refused)?;
-        let settings = &target.config().pop3;
-        // Asked for in the same burst as the login, where the host turns out to speak IMAP only.
-        let maildrop = maildrop_cache::Key {
-            backend: match &way.server {
-                // One name for all servers of a service: a user's may be another one next time.
-                Some(server) => format!("{backend} {}:{}", server.host, server.port),
-                None => backend.clone(),
-            },
-            user: user.to_string(),
-            mailbox: settings.mailbox.clone(),
-        };
-        let opening = match self.front.protocol {
-            Protocol::Pop3 => {
-                let cached = self.gateway.maildrops.get(&maildrop);
-                let guard = self.gateway.state.journal().map(|journal| {
-                    let among = self.gateway.maildrops.clone();
-                    translate::Guard::new(journal.clone(), maildrop.clone(), among)
-                });
-                Some(translate::prepare(settings, unpredictable(), cached).guarded(guard))
-            }
-            Protocol::Imap => None,
-        };
+        checked?;
+        let maildrop = self.maildrop(&target, way, user);
         let request = Request {
             protocol: self.front.protocol,
             user,
-            credentials,
+            credentials: &credentials,
             host: way.host.as_deref(),
             origin: Some(self.origin(visit.told)),
-            behind: opening.as_ref().map_or(&[], |opening| opening.behind()),
+            behind: maildrop.as_ref().map_or(&[], |maildrop| maildrop.behind()),
             pass: Some(&way.pass),
             seat: None,
         };
         let mut connected = match target.connect_with(request, client).await {
             Ok(connected) => connected,
-            Err(refusal) => {
-                (facts.host, facts.took) = (refusal.host, Some(refusal.took));
-                return Err((refusal.failure, refusal.then));
+            Err(mut refusal) => {
+                (facts.host, facts.took) = (refusal.host.take(), Some(refusal.took));
+                return Err(refusal.into());
             }
         };
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
         // Held from now on: strangers who have another password cannot fill a user's places.
-        let own = self.place_of(&user.canonical()).await.map_err(refused)?;
-        let (far, state) = match (opening, connected.speaks) {
-            (Some(mut opening), Protocol::Imap) => {
-                if connected.seat.host().loses_bursts() {
-                    opening.pipelining(translate::Pipelining::Lost);
-                }
-                // That a maildrop is in use is its owner's business only, too.
-                let lease = match settings.lock {
-                    Lock::No => None,
-                    Lock::Yes => {
-                        let code = Code::InUse;
-                        let in_use = refused(Failure::Refused { code, alert: None });
-                        let lease = self.gateway.maildrops.lease(&maildrop);
-                        let lease = lease.ok_or_else(|| in_use.clone())?;
-                        let maildrop_cache::Key { mailbox, .. } = &maildrop;
-                        let lock = format!("pop3/{}/{mailbox}", way.pass.owner.as_str());
-                        let entered = self.gateway.state.enter(vec![(lock, 1)]).await;
-                        Some((lease, entered.map_err(|_| in_use)?))
-                    }
-                };
-                let welcome = &mut connected.welcome;
-                let wait = time::remaining(connected.until);
-                let opened = translate::open(connected.stream, welcome, opening, wait).await;
-                let stuck =
-                    matches!(opened, Err(Failure::TimedOut { state }) if state == translate::BURST);
-                // A host that was slow before may be just that.
-                if stuck && wait >= target.config().login_timeout / 2 {
-                    // The next time it is given one command at a time.
-                    connected.seat.host().lost_burst();
-                }
-                let opened = opened.map_err(refused)?;
-                let (messages, octets) = opened.size();
-                welcome.text = format!("{messages} messages, {octets} octets");
-                let translated = Translated {
-                    opened,
-                    settings: settings.clone(),
-                    maildrop,
-                    remembered: self.gateway.maildrops.clone(),
-                    lease,
+        let own = self.place_of(&user.canonical()).await?;
+        let (far, state) = match (maildrop, connected.speaks) {
+            (Some(maildrop), Protocol::Imap) => {
+                let let_in = LetIn {
+                    stream: connected.stream,
+                    welcome: &mut connected.welcome,
+                    host: connected.seat.host(),
+                    until: connected.until,
                     ticket: Ticket {
-                        backend: target.clone(),
+                        backend: target,
                         host: host.clone(),
                         user: user.clone(),
-                        credentials: credentials.clone(),
+                        credentials: credentials.into_owned(),
                         origin: self.origin(visit.told),
                         pass: way.pass.clone(),
                     },
                 };
+                let translated = self.translated(maildrop, let_in).await?;
                 (Far::Translated(Box::new(translated)), "translate")
             }
             (None, _) | (Some(_), Protocol::Pop3) => (Far::Relayed(connected.stream), "relay"),

@@ -33,7 +33,7 @@ use crate::protocol::pop3::maildrop::{Counts, Maildrop, Progress};
 use crate::protocol::{Farewell, Welcome};
 use ends::{ReadEnd, WriteEnd};
 pub use guard::Guard;
-pub use open::{BURST, Opened, Opening, Pipelining, open, prepare};
+pub use open::{Opened, Opening, Pipelining, Unopened, open, prepare};
 use serving::{Removal, Serving, Turn};
 
 /// How long is waited for either side when the session is over: for the client's last octets, for the

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gatepost::protocol::Failure;
 use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings, Sizes};
-use gatepost::session::translate::{BURST, Pipelining};
+use gatepost::session::translate::Pipelining;
 
 use super::host::Host;
 use super::{Play, Session};
@@ -242,6 +242,7 @@ async fn an_expunge_in_the_middle_of_fetches() {
 /// is slow, nor one that was not sent a burst.
 #[tokio::test(start_paused = true)]
 async fn a_slow_host_is_not_taken_for_one_that_loses_bursts() {
+    const BURST: &str = "select, in one burst";
     const SOME: &str = "* 1 FETCH (UID 1 RFC822.SIZE 5)\r\n";
     for (rule, answer, pipelining, want) in [
         ("SELECT", "", Pipelining::Kept, "select"),

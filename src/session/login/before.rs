@@ -1,5 +1,8 @@
-//! What is decided of an attempt before any host is asked: whether it is judged at all, where it goes,
-//! and whether the password is right, where that is found out here.
+//! What is decided of an attempt before any host is asked: whether it is judged at all, where it goes
+//! and what is shown there, and whether the password is right, where that is found out here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Facts, Visit, told};
 use crate::backend::Backend;
@@ -7,6 +10,7 @@ use crate::protocol::{Credentials, Failure, Login};
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
 use crate::session::authenticate::Verified;
+use crate::session::way::Way;
 use crate::session::{Certificates, Session, limits};
 
 impl Session<'_> {
@@ -104,6 +108,41 @@ impl Session<'_> {
             session: &self.live.id,
             tls,
         }
+    }
+
+    /// The backend that the way leads to, and what it is shown.
+    pub(super) fn target<'a>(
+        &self,
+        login: &'a Login,
+        route: &route::Route,
+        way: &Way,
+    ) -> Result<(Arc<Backend>, Cow<'a, Credentials>), Failure> {
+        // What a lookup service gave takes the place of what it was given.
+        let credentials = match (&route.password, &login.credentials) {
+            (Some(_), Credentials::Scram(_)) => {
+                return Err(Failure::HostSetup {
+                    cause: "a lookup service gave a password for SCRAM, which it cannot check"
+                        .into(),
+                });
+            }
+            (Some(given), _) => Cow::Owned(Credentials::Password(given.clone())),
+            (None, shown) => Cow::Borrowed(shown),
+        };
+        let backend = &way.backend;
+        let target = match &way.server {
+            Some(server) => {
+                let endpoint = server.endpoint(self.front.protocol);
+                let source = Arc::from(backend.as_str());
+                self.gateway.answered.get(&source, &endpoint)?
+            }
+            None => {
+                let found = self.gateway.backends.get(backend).cloned();
+                found.ok_or_else(|| Failure::HostSetup {
+                    cause: format!("no backend {backend:?}"),
+                })?
+            }
+        };
+        Ok((target, credentials))
     }
 
     /// Whether the client is who it says, where that is ours to find out. Nothing is shown to a host

@@ -18,10 +18,6 @@ use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::config::Sizes;
 use crate::protocol::{Behind, Failure, Welcome};
 
-/// Where an opening stands whose commands went out together, when the host has answered some of them and
-/// fallen silent: it may throw away what comes behind a command.
-pub const BURST: &str = "select, in one burst";
-
 /// A mailbox about to be opened.
 pub struct Opening {
     mailbox: Mailbox,
@@ -93,6 +89,27 @@ impl<H> Opened<H> {
     }
 }
 
+/// Why a maildrop cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// The mailbox cannot be opened, or not in time.
+    Failed(Failure),
+    /// The time was over while the commands had gone out together, and the host has answered some of them
+    /// and fallen silent: it may throw away what comes behind a command.
+    LostBurst,
+}
+
+impl From<Unopened> for Failure {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Failed(failure) => failure,
+            Unopened::LostBurst => Failure::TimedOut {
+                state: "select, in one burst",
+            },
+        }
+    }
+}
+
 /// Waits until the mailbox is open, at most `wait`. Takes [`Welcome::rest`] out of `welcome`: it is
 /// the host's answer to us, not to the client.
 pub async fn open<H>(
@@ -100,7 +117,7 @@ pub async fn open<H>(
     welcome: &mut Welcome,
     opening: Opening,
     wait: Duration,
-) -> Result<Opened<H>, Failure>
+) -> Result<Opened<H>, Unopened>
 where
     H: AsyncRead + AsyncWrite + Unpin,
 {
@@ -133,7 +150,7 @@ where
             Sizes::Exact => measure(&mut talk, &mut opened, cached.as_deref()).await?,
             Sizes::Trust | Sizes::Learn => {}
         }
-        Ok(opened)
+        Ok::<_, NotOpen>(opened)
     };
     match timeout(wait, opening).await {
         Ok(Ok(opened)) => Ok(Opened {
@@ -141,13 +158,9 @@ where
             opened,
             guard,
         }),
-        Ok(Err(NotOpen::Failed(failure))) => Err(failure),
-        Ok(Err(NotOpen::Poisoned)) => Err(Failure::HostProtocol {
-            expected: "one UIDVALIDITY",
-            got: "another one".into(),
-        }),
-        Err(_) if talk.mailbox.is_stuck_in_burst() => Err(Failure::TimedOut { state: BURST }),
-        Err(_) => Err(Failure::TimedOut { state: "select" }),
+        Ok(Err(why)) => Err(Unopened::Failed(why.into())),
+        Err(_) if talk.mailbox.is_stuck_in_burst() => Err(Unopened::LostBurst),
+        Err(_) => Err(Unopened::Failed(Failure::TimedOut { state: "select" })),
     }
 }
 
@@ -156,6 +169,18 @@ pub(super) enum NotOpen {
     Failed(Failure),
     /// Its UIDs mean other messages now.
     Poisoned,
+}
+
+impl From<NotOpen> for Failure {
+    fn from(why: NotOpen) -> Self {
+        match why {
+            NotOpen::Failed(failure) => failure,
+            NotOpen::Poisoned => Failure::HostProtocol {
+                expected: "one UIDVALIDITY",
+                got: "another one".into(),
+            },
+        }
+    }
 }
 
 /// Takes what a host said when it accepted the login; the octets that came behind it.
