@@ -1,3 +1,5 @@
+//! Headers that are read, however they come, and those that are refused.
+
 use super::*;
 
 fn address(text: &str) -> SocketAddr {
