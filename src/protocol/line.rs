@@ -180,9 +180,14 @@ impl Lines {
     /// once sent a long token does not hold it for ever.
     fn shrink(&mut self) {
         if self.buffer.capacity() > 2 * READ_CHUNK && self.len() <= READ_CHUNK {
-            self.buffer = Octets::new(self.peek().to_vec());
-            self.start = 0;
+            self.fit();
         }
+    }
+
+    /// Keeps no more room than the unread octets take: for an owner that waits for somebody else now.
+    pub fn fit(&mut self) {
+        self.buffer = Octets::new(self.peek().to_vec());
+        self.start = 0;
     }
 
     /// Makes the unread octets the first ones, with room for `needed`. A buffer that is too small is

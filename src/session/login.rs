@@ -7,6 +7,7 @@ mod places;
 mod time;
 mod told;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,8 +230,10 @@ impl Session<'_> {
             let deadline = visit.deadline + facts.held;
             // An attempt before may have ended behind a host's yes.
             client.awaits(Awaited::Turn);
-            let connect = self.connect(login, visit, &route, &way, facts, client);
-            let connected = self.in_time(visit, deadline, connect).await;
+            let connected = {
+                let connect = pin!(self.connect(login, visit, &route, &way, facts, client));
+                self.in_time(visit, deadline, connect).await
+            };
             match connected.map_err(|why| facts.cut(why))? {
                 Ok(accepted) => return Ok(accepted),
                 Err(NoWay::Failed(failure)) => return Err(failure),

@@ -259,7 +259,10 @@ impl crate::protocol::Server for Server {
                 }
                 Talk::Login(login) => {
                     return match login.take() {
-                        Some(login) => Step::Login(login),
+                        Some(login) => {
+                            self.lines.fit();
+                            Step::Login(login)
+                        }
                         None => Step::Read,
                     };
                 }

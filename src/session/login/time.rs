@@ -3,6 +3,7 @@
 //! service or a host: to its end, as each has a limit, or a guess could be cut off before it is counted. Nothing else is
 //! waited for once the client has left.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -55,14 +56,15 @@ pub(super) async fn unless_left<T>(
 
 impl Session<'_> {
     /// Goes on with a part of an attempt until then, or until the session is asked to end or its client has
-    /// left, unless a host is judging it just then. What the part had taken is given back where it is cut off.
+    /// left, unless a host is judging it just then. A part that is cut off is to be dropped: that gives back what it
+    /// had taken.
     pub(super) async fn in_time<T>(
         &self,
         visit: &Visit<'_>,
         until: Instant,
-        part: impl Future<Output = T>,
+        mut part: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Cut> {
-        let (near, mut part) = (visit.near, std::pin::pin!(part));
+        let near = visit.near;
         let cut = tokio::select! {
             biased;
             done = &mut part => return Ok(done),

@@ -31,6 +31,7 @@ impl protocol::Server for Server {
                 State::Sasl(tag, exchange) => self.read_answer(tag, exchange),
                 State::LoginDue(tag, login) => {
                     self.state = State::Deciding(tag);
+                    self.lines.fit();
                     return Step::Login(login);
                 }
                 State::Deciding(tag) => {
