@@ -10,7 +10,7 @@ use crate::support::lookup::{Question, Service, lines};
 use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
 use crate::support::users::WRONG;
-use crate::support::wire::Conn;
+use crate::support::wire::{Conn, Heard};
 use crate::support::{Gateway, Scratch, scripted};
 
 /// A gateway whose clients come from wherever a PROXY header says.
@@ -248,6 +248,24 @@ const PATIENCE: Duration = Duration::from_secs(50);
 fn answer() {
     *ANSWERS.0.lock().unwrap() = true;
     ANSWERS.1.notify_all();
+}
+
+/// The line of a guess does not wait for its answer to be let go.
+#[test]
+fn a_guess_is_in_the_log_before_it_is_answered() {
+    let store = host(Arc::default());
+    let mut stage = Stage::new(
+        Settings::new()
+            .backend("store", format!("imap://127.0.0.1:{store}"))
+            .user("\"@example.org\"", "store")
+            .failure_delay("15s"),
+    );
+    let mut conn = Stage::connect(stage.imap, "192.0.2.1");
+    conn.send(format!("a LOGIN alice@example.org {WRONG}\r\n"));
+    stage
+        .gateway
+        .logged(&["event=login", "client=192.0.2.1:4711"]);
+    assert_eq!(conn.heard_within(Duration::from_millis(1)), Heard::Nothing);
 }
 
 #[test]

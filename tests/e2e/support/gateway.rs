@@ -141,6 +141,13 @@ impl Settings {
         self
     }
 
+    /// Failed logins are held back so long.
+    pub(crate) fn failure_delay(mut self, time: &str) -> Settings {
+        let delay = format!("failure_delay: {time}");
+        self.limits = self.limits.replace("failure_delay: 10ms", &delay);
+        self
+    }
+
     /// A line of the file's top level.
     pub(crate) fn top(mut self, yaml: &str) -> Settings {
         writeln!(self.top, "{yaml}").unwrap();
