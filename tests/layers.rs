@@ -233,6 +233,15 @@ const PANICS: [&str; 7] = [
     "unreachable",
 ];
 
+/// What panics all the same ends its own session: the release unwinds.
+#[test]
+fn a_release_unwinds() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, release) = manifest.split_once("[profile.release]\n").unwrap();
+    let release = release.split("\n[").next().unwrap();
+    assert!(release.contains("panic = \"unwind\""), "{release}");
+}
+
 /// They stay where they are, and nothing is excepted from them.
 #[test]
 fn the_protocol_cores_deny_what_can_panic() {

@@ -13,6 +13,8 @@ mod actions;
 mod checked;
 #[path = "model/hosts.rs"]
 mod hosts;
+#[path = "model/panics.rs"]
+mod panics;
 #[path = "model/parting.rs"]
 mod parting;
 #[path = "model/places.rs"]

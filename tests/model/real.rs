@@ -214,6 +214,12 @@ impl Real {
         })
     }
 
+    /// Its connection ends without another word.
+    pub(crate) fn hears_the_end(&mut self, client: usize) {
+        let stream = self.clients[client].as_mut().unwrap();
+        assert_eq!(self.runtime.block_on(line(stream)), "");
+    }
+
     /// What the hosts heard is their own users' only.
     pub(crate) fn looks_right(&self) {
         self.hosts.heard_their_own_only();

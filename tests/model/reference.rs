@@ -49,6 +49,8 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
+    /// What reaches it panics.
+    Panics,
     /// Nobody listens.
     Away,
     /// It accepts and says nothing.
@@ -289,6 +291,7 @@ impl Reference {
             // As a POP3 client sees it, who is let in when the maildrop is open.
             Mood::Stuck | Mood::Drowsy(_) => Err(("UNAVAILABLE", HOST_LOGIN)),
             Mood::Smtp | Mood::Preauth | Mood::Hasty => at_once("SERVERBUG"),
+            Mood::Panics => unreachable!("no action has it"),
         }
     }
 }
