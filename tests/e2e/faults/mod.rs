@@ -58,7 +58,8 @@ enum Clients {
 
 impl Clients {
     fn of(fault: &Fault) -> Clients {
-        match fault.name.contains("POP3") {
+        let told = |it: &str| it.contains("POP3");
+        match told(fault.class) || told(&fault.name) {
             true => Clients::Polls,
             false => Clients::Others,
         }
