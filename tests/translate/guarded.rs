@@ -317,3 +317,32 @@ async fn what_was_noted_of_one_name_is_not_put_back_by_another() {
     assert!(next.host.mail[&3].deleted, "{:?}", next.host.log);
     assert_eq!(notes.journal.list("").await.unwrap(), [""; 0]);
 }
+
+/// The connection is lost in QUIT, and another one takes its place: the marks are back when it is over.
+#[tokio::test(start_paused = true)]
+async fn marks_are_put_back_on_the_connection_that_is_left() {
+    for command in [TAKE, "UID STORE 1:2 +", "EXPUNGE", BACK] {
+        for answer in ["$CLOSE", "$MODEL$CLOSE"] {
+            for uid_plus in [false, true] {
+                let what = format!("{command} {answer:?}, then UIDPLUS {uid_plus}");
+                let notes = Notes::new();
+                let mut next = marked();
+                let host = Host {
+                    shared: Some(Default::default()),
+                    ..marked().rule(command, answer)
+                };
+                (next.shared, next.uid_plus) = (host.shared.clone(), uid_plus);
+                let session = notes.run(host, vec![next], COMMANDS).await;
+                assert_eq!(session.text(), DONE, "{what}");
+                let last = session.later.last().unwrap_or(&session.host);
+                assert_eq!(
+                    marks(last),
+                    left(&[(3, true), (4, false)]),
+                    "{what}: {:?}",
+                    last.log
+                );
+                assert_eq!(notes.noted().await, None, "{what}");
+            }
+        }
+    }
+}

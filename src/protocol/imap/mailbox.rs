@@ -53,6 +53,8 @@ pub struct Mailbox {
     pub(super) trash: Trash,
     /// Messages that QUIT removes and that are in \Trash by now.
     pub(super) copied: UidSet,
+    /// Others' messages whose marks were taken away in an update that a loss cut off.
+    pub(super) spared: UidSet,
     pub(super) guard: Guard,
     /// Whether the maildrop waits for [`Event::Access`].
     access_asked: bool,
@@ -161,6 +163,7 @@ impl Mailbox {
             opening: Some(Box::new(opening)),
             found: UidSet::new(),
             copied: UidSet::new(),
+            spared: UidSet::new(),
             open: None,
             probe: None,
             updating: None,
@@ -170,9 +173,11 @@ impl Mailbox {
         }
     }
 
-    /// What was copied to \Trash on the connection that was lost is not copied again.
+    /// What was copied to \Trash on the connection that was lost is not copied again, and the marks that
+    /// were taken away there are put back here.
     pub fn goes_on_from(&mut self, lost: &mut Self) {
         self.copied = std::mem::take(&mut lost.copied);
+        self.spared = std::mem::take(&mut lost.spared);
     }
 
     /// There is somebody who answers [`Event::Guard`].
@@ -402,6 +407,7 @@ impl Mailbox {
                 true => Outcome::NotDone,
                 false => Outcome::Unknown,
             };
+            self.spared = updating.into_spared();
             self.events.push_back(Event::Updated(outcome));
         }
         self.sent.clear();

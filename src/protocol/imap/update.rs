@@ -117,8 +117,8 @@ enum Stage {
 enum Then {
     /// Messages were removed: were they all?
     Finish,
-    /// Nothing was removed, because of others' marks.
-    GiveUp,
+    /// This is what became of it.
+    Over(Outcome),
     /// Nothing else was wanted.
     Done,
 }
@@ -145,6 +145,11 @@ impl Updating {
     /// Whether nothing was sent yet that removes messages.
     pub(super) fn is_harmless(&self) -> bool {
         !self.acted
+    }
+
+    /// What others' marks are still to be put back on.
+    pub(super) fn into_spared(self) -> UidSet {
+        self.spared
     }
 
     /// These went, as the host tells: of others' it is known that they are not ours.
@@ -189,7 +194,8 @@ impl Mailbox {
         if !delete.is_empty() && self.misses_trash() && !asking {
             self.find_trash();
         }
-        let asking = Box::new(Updating::new(delete, messages, seen, Stage::Asking));
+        let mut asking = Box::new(Updating::new(delete, messages, seen, Stage::Asking));
+        asking.spared = std::mem::take(&mut self.spared);
         self.updating = Some(asking);
         self.advance_update();
     }
@@ -212,12 +218,10 @@ impl Mailbox {
     pub(super) fn guard_answer(&mut self, marks: Option<UidSet>) {
         let Some(up) = &mut self.updating else { return };
         if up.stage == Stage::Claiming {
-            if marks.is_none() {
-                self.updating = None;
-                let outcome = Event::Updated(Outcome::OthersDeleted);
-                return self.events.push_back(outcome);
-            }
-            up.go(Stage::Searching);
+            match marks {
+                Some(_) => up.go(Stage::Searching),
+                None => up.give_back(Outcome::OthersDeleted),
+            };
             return self.advance_update();
         }
         if up.stage != Stage::Guarding {
@@ -281,6 +285,10 @@ impl Mailbox {
             match self.advance(&mut updating) {
                 Turn::More => {}
                 Turn::Wait => break,
+                // Whatever became of it, on this connection or on one before.
+                Turn::Over(outcome) if !updating.spared.is_empty() => {
+                    updating.give_back(outcome);
+                }
                 Turn::Over(outcome) => {
                     self.events.push_back(Event::Updated(outcome));
                     return;
@@ -389,6 +397,12 @@ impl Updating {
         self.stage = stage;
         self.next = 0;
         Turn::More
+    }
+
+    /// Others' marks are put back; then it is over.
+    fn give_back(&mut self, outcome: Outcome) -> Turn {
+        self.then = Then::Over(outcome);
+        self.go(Stage::Restoring)
     }
 
     /// The next part of a set, as text and as a set.

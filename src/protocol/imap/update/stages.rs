@@ -188,7 +188,7 @@ impl Mailbox {
         up.spared = UidSet::new();
         match (up.then, restored) {
             (Then::Finish, _) => up.finished(),
-            (Then::GiveUp, _) => Turn::Over(Outcome::OthersDeleted),
+            (Then::Over(outcome), _) => Turn::Over(outcome),
             (Then::Done, true) => Turn::Over(Outcome::Done),
             (Then::Done, false) => Turn::Over(Outcome::NotDone),
         }
@@ -240,8 +240,7 @@ impl Mailbox {
         if up.in_flight > 0 {
             return Turn::Wait;
         }
-        up.then = Then::GiveUp;
-        up.go(Stage::Restoring)
+        up.give_back(Outcome::OthersDeleted)
     }
 
     /// Asks what is left of what was to be removed; once, that is removed again.
