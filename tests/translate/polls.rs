@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gatepost::protocol::imap::snapshot::Snapshot;
-use gatepost::protocol::pop3::config::{Settings, UidlFormat};
+use gatepost::protocol::pop3::config::{HideDeleted, Settings, UidlFormat};
 
 use super::host::{Host, Mail};
 use super::{ONE, Play, Session, TWO};
@@ -410,5 +410,33 @@ async fn doubts_are_not_cached() {
         let host = Host::with(THREE).rule(command, answer);
         let session = poll(host, None, commands).await;
         assert_eq!(session.served.remainder, None, "{command}");
+    }
+}
+
+/// A list that left messages out is no list of the whole mailbox, as soon as they are to be shown.
+#[tokio::test(start_paused = true)]
+async fn a_list_without_what_was_hidden_is_not_believed_where_it_is_shown() {
+    let mut host = Host::with(THREE);
+    host.mail.get_mut(&3).expect("there").deleted = true;
+    let hiding = Play {
+        settings: Settings {
+            hide_deleted: HideDeleted::Yes,
+            ..Settings::default()
+        },
+        ..Play::default()
+    };
+    let first = hiding.run(host, LIST).await.expect("opened");
+    assert!(first.text().starts_with("+OK 2 messages"));
+    type Change = fn(&mut Host);
+    let changes: [Change; 2] = [|_| {}, |host| add(host, b"new\r\n")];
+    for change in changes {
+        // As many as before, and others.
+        let mut host = again(&first);
+        host.mail.remove(&2);
+        host.mail.get_mut(&3).expect("there").deleted = false;
+        change(&mut host);
+        let fresh = poll(host.clone(), None, LIST).await;
+        let warm = poll(host, first.served.remainder.clone(), LIST).await;
+        assert_eq!(warm.text(), fresh.text());
     }
 }

@@ -126,6 +126,10 @@ impl Mailbox {
         if emailids && !(opening.cached.as_ref()).is_some_and(|cached| cached.has_email_ids()) {
             opening.cached = None;
         }
+        if self.wanted.hide_deleted == HideDeleted::No {
+            // Its numbers may be those of other messages, where some are to be shown by now.
+            opening.cached.take_if(|cached| !cached.shows_all());
+        }
         // Flags may change without any of the three numbers; who hides by flag needs the whole way.
         if opening.cached.is_some() && self.wanted.hide_deleted == HideDeleted::No {
             opening.stage = Stage::Status;

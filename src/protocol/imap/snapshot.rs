@@ -81,6 +81,11 @@ impl Snapshot {
         self.rows.is_empty()
     }
 
+    /// Whether it shows every message that is known.
+    pub fn shows_all(&self) -> bool {
+        self.hidden.is_empty()
+    }
+
     /// The sum of all sizes.
     pub fn total(&self) -> u64 {
         self.total
