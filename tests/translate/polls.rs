@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gatepost::protocol::imap::snapshot::Snapshot;
-use gatepost::protocol::pop3::config::{HideDeleted, Settings, UidlFormat};
+use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings, UidlFormat};
 
 use super::host::{Host, Mail};
 use super::{ONE, Play, Session, TWO};
@@ -438,5 +438,49 @@ async fn a_list_without_what_was_hidden_is_not_believed_where_it_is_shown() {
         let fresh = poll(host.clone(), None, LIST).await;
         let warm = poll(host, first.served.remainder.clone(), LIST).await;
         assert_eq!(warm.text(), fresh.text());
+    }
+}
+
+/// A host that has the numbers of a list and other messages, as one does that took another's place: nothing
+/// is marked or removed that the client was not shown.
+#[tokio::test(start_paused = true)]
+async fn no_range_spans_what_only_numbers_say_is_not_there() {
+    let with = |uids: &[u32], next: u32| {
+        let mut host = Host::with(&[]);
+        for &uid in uids {
+            host.uid_next = uid;
+            add(&mut host, b"c\r\n");
+        }
+        host.uid_next = next;
+        host
+    };
+    let first = poll(with(&[1, 2, 4], 5), None, LIST).await;
+    for (esearch, qresync) in [(false, false), (true, false), (true, true)] {
+        for delete in [Delete::Expunge, Delete::Trash, Delete::Flag] {
+            for (uids, next) in [(&[1, 3, 4][..], 5), (&[1, 3, 4, 5], 6), (&[1, 3, 5], 6)] {
+                let mut host = with(uids, next);
+                (host.esearch, host.qresync) = (esearch, qresync);
+                let play = Play {
+                    settings: Settings {
+                        delete,
+                        ..Settings::default()
+                    },
+                    cached: first.served.remainder.clone(),
+                    ..Play::default()
+                };
+                let commands = "UIDL\r\nRETR 1\r\nDELE 2\r\nDELE 3\r\nDELE 4\r\nQUIT\r\n";
+                let session = play.run(host, commands).await.expect("opened");
+                let text = session.text();
+                let told = |uid: u32| text.contains(&format!(" {uid:08x}6553f100\n"));
+                for uid in uids {
+                    let there = session.host.mail.get(uid);
+                    let touched = there.is_none_or(|mail| mail.deleted || mail.seen);
+                    assert!(
+                        told(*uid) || !touched,
+                        "{delete:?} {uid} of {uids:?}: {text}"
+                    );
+                }
+            }
+        }
     }
 }

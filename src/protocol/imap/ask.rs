@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Told};
 use super::uid_set::UidSet;
 use crate::protocol::Failure;
 
@@ -120,6 +120,8 @@ pub enum Event<'a> {
 pub struct Opened {
     /// What is in it.
     pub snapshot: Arc<Snapshot>,
+    /// When the host said so.
+    pub told: Told,
     /// Whether messages may be deleted; none where it was not selected yet.
     pub access: Option<Access>,
 }

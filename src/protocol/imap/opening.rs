@@ -16,7 +16,7 @@ use super::facts::{Selected, Sticky};
 use super::fetch::Row;
 use super::mailbox::{Mailbox, What};
 use super::name::quoted;
-use super::snapshot::{Builder, Complete, Snapshot};
+use super::snapshot::{Builder, Complete, Snapshot, Told};
 use super::status::{Said, Status};
 use super::uid_set::{UidSet, number64};
 use crate::protocol::Failure;
@@ -41,6 +41,8 @@ pub(super) struct Opening {
     sizes_asked: bool,
     /// Rows that contradict what was cached.
     anomaly: bool,
+    /// Whether this host, asked now, has named every message.
+    told: Told,
     pub(super) counts: Counts,
 }
 
@@ -94,6 +96,7 @@ impl Opening {
             retried: false,
             sizes_asked: false,
             anomaly: false,
+            told: Told::Now,
             counts: Counts::default(),
         }
     }
@@ -149,6 +152,7 @@ impl Mailbox {
         if let Some(opening) = &mut self.opening {
             opening.cached = None;
             opening.anomaly = false;
+            opening.told = Told::Now;
             opening.vanished = UidSet::new();
             opening.builder = Builder::default();
             opening.builder.expect(self.facts.exists);
@@ -176,6 +180,7 @@ impl Mailbox {
         let esearch = can.esearch && resync.is_none();
         if let Some(opening) = &mut self.opening {
             opening.builder = Builder::from(cached);
+            opening.told = Told::Before;
             opening.stage = match (resync, esearch) {
                 (Some(_), _) => Stage::Resync(next),
                 (None, true) => Stage::Left(next),
@@ -394,6 +399,7 @@ impl Mailbox {
         }
         self.events.push_back(Event::Opened(Opened {
             snapshot,
+            told: Told::Before,
             access: self.access(),
         }));
     }
@@ -422,6 +428,7 @@ impl Mailbox {
             self.opening = None;
             self.events.push_back(Event::Opened(Opened {
                 snapshot: cached,
+                told: Told::Before,
                 access: None,
             }));
         } else if self.wanted.needs == Needs::EmailId {

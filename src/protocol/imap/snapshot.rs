@@ -35,6 +35,15 @@ pub enum Complete {
     No,
 }
 
+/// When the host said of each message of a list that it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// In this session.
+    Now,
+    /// In one before, some of them; by now only that there are as many.
+    Before,
+}
+
 /// Where the sizes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measured {
@@ -126,8 +135,9 @@ impl Snapshot {
     }
 
     /// The set of the messages at the given places (ascending), in ranges as long as they may be: a
-    /// range spans only UIDs that are meant or certainly do not exist.
-    pub fn set(&self, indices: impl Iterator<Item = usize>) -> UidSet {
+    /// range spans only UIDs that are meant or certainly do not exist. What numbers alone say is enough
+    /// to show a list, and not to name a UID that is not on it.
+    pub fn set(&self, indices: impl Iterator<Item = usize>, told: Told) -> UidSet {
         let mut set = UidSet::new();
         let mut open: Option<(u32, u32, usize)> = None;
         for index in indices {
@@ -136,7 +146,7 @@ impl Snapshot {
             };
             open = Some(match open {
                 Some((first, last, at))
-                    if index == at.saturating_add(1) && self.nothing_between(last, uid) =>
+                    if index == at.saturating_add(1) && self.nothing_between(last, uid, told) =>
                 {
                     (first, uid, index)
                 }
@@ -154,13 +164,13 @@ impl Snapshot {
     }
 
     /// Whether no message can exist between two neighbours of the list.
-    fn nothing_between(&self, first: u32, last: u32) -> bool {
+    fn nothing_between(&self, first: u32, last: u32, told: Told) -> bool {
         if last.saturating_sub(first) <= 1 {
             return true;
         }
         let mut gap = UidSet::new();
         gap.push(first.saturating_add(1), last.saturating_sub(1));
-        self.complete == Complete::Yes && gap.minus(&self.hidden) == gap
+        (self.complete, told) == (Complete::Yes, Told::Now) && gap.minus(&self.hidden) == gap
     }
 
     /// The same without some messages: those that were deleted.
@@ -273,7 +283,7 @@ mod tests {
         let after = before.without(&[1].into_iter().collect());
         let named = |of: &Snapshot, from: usize| {
             let mut text = Vec::new();
-            of.set(from..from + 3).write_chunk(0, &mut text);
+            of.set(from..from + 3, Told::Now).write_chunk(0, &mut text);
             String::from_utf8(text).unwrap()
         };
         assert_eq!(named(&before, 1), "3,5:7");
@@ -311,14 +321,16 @@ mod tests {
             (9, Some(1)),
             (12, Some(1)),
         ];
-        for (hidden, complete, indices, want) in [
-            (&[][..], Complete::Yes, &[0usize, 1, 2, 3, 4][..], "2:12"),
-            (&[], Complete::No, &[0, 1, 2, 3, 4], "2,4:5,9,12"),
-            (&[], Complete::Yes, &[0, 1, 3, 4], "2:4,9:12"),
-            (&[7], Complete::Yes, &[0, 1, 2, 3, 4], "2:5,9:12"),
-            (&[4], Complete::Yes, &[0, 1, 2, 3], "2,5:12"),
-            (&[], Complete::Yes, &[], ""),
-            (&[], Complete::Yes, &[7, 1], "4"),
+        let (yes, no, now) = (Complete::Yes, Complete::No, Told::Now);
+        for (hidden, complete, told, indices, want) in [
+            (&[][..], yes, now, &[0usize, 1, 2, 3, 4][..], "2:12"),
+            (&[], no, now, &[0, 1, 2, 3, 4], "2,4:5,9,12"),
+            (&[], yes, Told::Before, &[0, 1, 2, 3, 4], "2,4:5,9,12"),
+            (&[], yes, now, &[0, 1, 3, 4], "2:4,9:12"),
+            (&[7], yes, now, &[0, 1, 2, 3, 4], "2:5,9:12"),
+            (&[4], yes, now, &[0, 1, 2, 3], "2,5:12"),
+            (&[], yes, now, &[], ""),
+            (&[], yes, now, &[7, 1], "4"),
         ] {
             let mut all = rows.to_vec();
             all.extend(
@@ -329,7 +341,8 @@ mod tests {
             );
             let got = snapshot(&all, hidden, complete);
             let mut out = Vec::new();
-            got.set(indices.iter().copied()).write_chunk(0, &mut out);
+            got.set(indices.iter().copied(), told)
+                .write_chunk(0, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), want);
         }
     }

@@ -46,9 +46,8 @@ impl Maildrop {
     pub(super) fn quit(&mut self, out: &mut Vec<u8>) {
         let marked = self.deleted.iter().filter(|&index| !self.gone.has(index));
         let mut messages = 0_u64;
-        let delete = self
-            .snapshot
-            .set(marked.inspect(|_| messages = messages.saturating_add(1)));
+        let marked = marked.inspect(|_| messages = messages.saturating_add(1));
+        let delete = self.snapshot.set(marked, self.told);
         if delete.is_empty() {
             out.extend_from_slice(b"+OK bye\r\n");
             self.doing = Doing::Over(Why::Quit);
@@ -111,7 +110,7 @@ impl Maildrop {
         let (deleted, gone) = (&self.deleted, &self.gone);
         let removed = |index: usize| gone.has(index) || (quit && deleted.has(index));
         let left = self.seen.iter().filter(|&index| !removed(index));
-        let set = self.snapshot.set(left);
+        let set = self.snapshot.set(left, self.told);
         self.seen.clear();
         set
     }
