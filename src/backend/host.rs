@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use super::config::{Config, HostConfig};
+use super::config::{Config, Endpoint, HostConfig};
 use super::gate::Gate;
 use super::health::{By, Change, Health, Rules};
 use super::known::Known;
@@ -152,6 +152,11 @@ impl Host {
     /// Its name, unique in the backend.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Where it speaks a protocol, if it does.
+    pub fn endpoint(&self, protocol: Protocol) -> Option<&Endpoint> {
+        self.config.endpoint(protocol)
     }
 
     /// Its share of the users by the settings; see [`Backend::weight_of`](super::Backend::weight_of).

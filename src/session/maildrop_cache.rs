@@ -2,8 +2,8 @@
 //! the host for three numbers and fetches no list.
 //!
 //! Bounded in octets; what was not used for the longest time goes first. An entry is a hint with a
-//! proof: it is believed only if UIDVALIDITY, UIDNEXT and the number of messages are still the same
-//! (`imap::opening`), and after a day not even then. Here is also who uses a maildrop alone
+//! proof: it is believed only of the host that told it, if UIDVALIDITY, UIDNEXT and the number of messages
+//! are still the same (`imap::opening`), and after a day not even then. Here is also who uses a maildrop alone
 //! (`pop3.lock`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backend::Host;
+use crate::backend::config::Target;
+use crate::protocol::Protocol;
 use crate::protocol::imap::snapshot::Snapshot;
 
 /// Octets the cache may take by default: five million messages and more.
@@ -45,6 +48,41 @@ impl Key {
             ..self.clone()
         }
     }
+}
+
+/// Which host a maildrop's mail is on, by its name and by where it is reached. UIDs are a host's own, and
+/// others have the same small numbers: what one has said, or is noted of it, is nothing to a host that
+/// took its place, its name or its address. Replicas of one store each tell their list anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The host's name.
+    pub host: String,
+    /// Where it is reached.
+    pub address: String,
+}
+
+impl Home {
+    /// That of mail on this host.
+    pub fn of(host: &Host) -> Self {
+        let endpoint = host.endpoint(Protocol::Imap);
+        Home {
+            host: host.name().to_owned(),
+            address: match endpoint.map(|endpoint| &endpoint.target) {
+                Some(Target::Network { host, port }) => format!("{host} {port}"),
+                Some(Target::Demo) => "demo".into(),
+                None => String::new(),
+            },
+        }
+    }
+}
+
+/// A list that is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The list.
+    pub snapshot: Arc<Snapshot>,
+    /// Where that mail is.
+    pub home: Home,
 }
 
 /// The lists of many maildrops.
@@ -94,7 +132,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Entry {
-    snapshot: Arc<Snapshot>,
+    kept: Kept,
     /// When the list was last fetched whole.
     since: Instant,
     used: u64,
@@ -119,7 +157,7 @@ impl MaildropCache {
     }
 
     /// What a maildrop held the last time.
-    pub fn get(&self, key: &Key) -> Option<Arc<Snapshot>> {
+    pub fn get(&self, key: &Key) -> Option<Kept> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.clock += 1;
@@ -132,16 +170,19 @@ impl MaildropCache {
             entry.used = inner.clock;
             inner.order.insert(inner.clock, key);
         }
-        Some(entry.snapshot.clone())
+        Some(entry.kept.clone())
     }
 
     /// Keeps what a maildrop holds now; with nothing, forgets what it held.
-    pub fn put(&self, key: Key, snapshot: Option<Arc<Snapshot>>) {
+    pub fn put(&self, key: Key, kept: Option<Kept>) {
         let mut inner = self.lock();
-        let since = inner.remove(&key).unwrap_or_else(Instant::now);
-        let Some(snapshot) = snapshot else { return };
-        let octets = snapshot.memory()
+        let before = inner.remove(&key);
+        let Some(kept) = kept else { return };
+        let before = before.filter(|before| before.kept.home == kept.home);
+        let since = before.map_or_else(Instant::now, |before| before.since);
+        let octets = kept.snapshot.memory()
             + 2 * (key.backend.len() + key.user.len() + key.mailbox.len())
+            + (kept.home.host.len() + kept.home.address.len())
             + OVERHEAD;
         if octets > self.limit / 4 {
             // One giant must not push out everybody else.
@@ -152,7 +193,7 @@ impl MaildropCache {
         inner.octets += octets;
         inner.order.insert(used, key.clone());
         let entry = Entry {
-            snapshot,
+            kept,
             since,
             used,
             octets,
@@ -204,24 +245,35 @@ impl MaildropCache {
 }
 
 impl Inner {
-    /// Returns since when the entry was believed.
-    fn remove(&mut self, key: &Key) -> Option<Instant> {
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.order.remove(&entry.used);
         self.octets -= entry.octets;
-        Some(entry.since)
+        Some(entry)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::config::{Endpoint, HostConfig, Security};
+    use crate::backend::{Backend, Config, Surroundings};
     use crate::protocol::imap::snapshot::{Builder, Complete};
 
-    fn snapshot(messages: u32) -> Option<Arc<Snapshot>> {
+    fn home(host: &str) -> Home {
+        Home {
+            host: host.into(),
+            address: format!("{host} 143"),
+        }
+    }
+
+    fn kept(messages: u32) -> Option<Kept> {
         let mut builder = Builder::default();
         (1..=messages).for_each(|uid| builder.push(uid, Some(1), None));
-        Some(Arc::new(builder.finish(1, None, Complete::Yes)))
+        Some(Kept {
+            snapshot: Arc::new(builder.finish(1, None, Complete::Yes)),
+            home: home("a"),
+        })
     }
 
     fn key(user: &str) -> Key {
@@ -236,13 +288,13 @@ mod tests {
     async fn the_least_used_goes_first() {
         let cache = MaildropCache::new(90_000);
         for user in ["a", "b", "c"] {
-            cache.put(key(user), snapshot(2000));
+            cache.put(key(user), kept(2000));
         }
         assert!(cache.octets() > 48_000);
         // "b" is the oldest when more comes.
         assert!(cache.get(&key("a")).is_some());
         for user in ["d", "e", "f"] {
-            cache.put(key(user), snapshot(2000));
+            cache.put(key(user), kept(2000));
         }
         assert!(cache.octets() <= 90_000);
         let there: String = ["a", "b", "c", "d", "e", "f"]
@@ -251,7 +303,7 @@ mod tests {
             .collect();
         assert_eq!(there, "acdef");
         cache.put(key("a"), None);
-        cache.put(key("c"), snapshot(50_000));
+        cache.put(key("c"), kept(50_000));
         assert!(cache.get(&key("a")).is_none() && cache.get(&key("c")).is_none());
         for user in ["d", "e", "f"] {
             cache.put(key(user), None);
@@ -292,7 +344,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_sees_anothers_list_and_no_list_is_believed_for_ever() {
         let cache = MaildropCache::default();
-        cache.put(key("a"), snapshot(3));
+        cache.put(key("a"), kept(3));
         for other in [
             Key {
                 backend: "c".into(),
@@ -308,10 +360,60 @@ mod tests {
         }
         tokio::time::advance(BELIEVED / 2).await;
         // Using it again does not make it younger.
-        cache.put(key("a"), snapshot(4));
-        assert_eq!(cache.get(&key("a")).map(|found| found.len()), Some(4));
+        cache.put(key("a"), kept(4));
+        let found = cache.get(&key("a")).map(|found| found.snapshot.len());
+        assert_eq!(found, Some(4));
         tokio::time::advance(BELIEVED).await;
         assert!(cache.get(&key("a")).is_none());
         assert_eq!(cache.octets(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_list_of_another_host_is_as_old_as_it_is() {
+        let cache = MaildropCache::default();
+        cache.put(key("a"), kept(3));
+        tokio::time::advance(BELIEVED / 2).await;
+        let other = Kept {
+            home: home("b"),
+            ..kept(3).unwrap()
+        };
+        cache.put(key("a"), Some(other));
+        tokio::time::advance(BELIEVED / 4 * 3).await;
+        let found = cache.get(&key("a")).map(|found| found.home);
+        assert_eq!(found, Some(home("b")));
+        cache.put(key("a"), None);
+        assert_eq!(cache.octets(), 0);
+    }
+
+    #[test]
+    fn a_host_elsewhere_is_another_home() {
+        let home = |name: &str, host: &str, port| {
+            let imap = Endpoint {
+                protocol: Protocol::Imap,
+                security: Security::Clear,
+                target: Target::Network {
+                    host: host.into(),
+                    port,
+                },
+            };
+            let host = HostConfig {
+                name: name.into(),
+                imap: Some(imap),
+                pop3: None,
+                weight: 1,
+            };
+            let backend = Config::new("b", vec![host]);
+            let backend = Backend::new(backend, Surroundings::default()).unwrap();
+            Home::of(&backend.hosts()[0])
+        };
+        let first = home("m", "mail.example", 143);
+        assert_eq!(first, home("m", "mail.example", 143));
+        for other in [
+            home("n", "mail.example", 143),
+            home("m", "mail.example", 1143),
+            home("m", "mail2.example", 143),
+        ] {
+            assert_ne!(first, other);
+        }
     }
 }

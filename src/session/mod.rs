@@ -391,6 +391,7 @@ async fn serve_maildrop(
         opened,
         settings,
         maildrop,
+        home,
         remembered,
         lease,
         ticket,
@@ -412,7 +413,8 @@ async fn serve_maildrop(
     };
     let stop = |heard| live.end_asked_beyond(heard);
     let served = translate::serve(&mut client, first, opened, terms, again, stop).await;
-    remembered.put(maildrop, served.remainder);
+    let kept = (served.remainder).map(|snapshot| maildrop_cache::Kept { snapshot, home });
+    remembered.put(maildrop, kept);
     // Before the client is waited for: its next login need not wait for its old connection.
     drop(lease);
     linger(client).await;

@@ -1,8 +1,10 @@
 //! POP3 made from Dovecot's IMAP, compared octet for octet with Dovecot's own POP3 on the same
 //! mailbox, and what QUIT deletes.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::reload::Play;
 use crate::support::exchanges::Exchanges;
 use crate::support::gateway::{Gateway, Settings};
 use crate::support::mail::{crlf_ended, mailbox, samples};
@@ -10,7 +12,7 @@ use crate::support::need::{DOVECOT, needs};
 use crate::support::pki::Pki;
 use crate::support::pop3::{Way, unstuffed};
 use crate::support::scratch::own;
-use crate::support::{ALICE, BOB, Dovecot, Pop3, Scratch, Stage};
+use crate::support::{ALICE, BOB, Dovecot, Pop3, Scratch, Stage, scripted};
 
 /// Dovecot's own POP3 does not stuff a dot that is the very first octet of a message.
 fn first_octet_is_a_dot(message: &[u8]) -> bool {
@@ -430,4 +432,41 @@ fn a_locked_maildrop_is_locked_in_whatever_case() {
         assert!(answer.starts_with("-ERR [IN-USE]"), "{name}: {answer}");
     }
     first.ok("NOOP");
+}
+
+/// A backend's host gives way to another one that has the same numbers and other messages: the client is
+/// shown those, and what it deletes is what it was shown.
+#[test]
+fn a_list_of_one_host_is_not_shown_of_another() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let first = scripted::imap_holding(&[1, 2, 4], Arc::default());
+    let other = scripted::imap_holding(&[1, 3, 4], heard.clone());
+    let to = |port: u16| Settings::to(format!("imap://127.0.0.1:{port}"));
+    let mut play = Play::new(&to(first));
+    let port = play.gateway.ports.pop3;
+    let poll = |commands: &[&str]| {
+        let mut pop3 = Pop3::logged_in(port, ALICE);
+        let uidl = pop3.lines("UIDL");
+        for command in commands {
+            pop3.ok(command);
+        }
+        pop3.ok("QUIT");
+        // Remembered by the time the gateway closes.
+        assert_eq!(pop3.conn.rest(), b"");
+        uidl
+    };
+    let ids = |uids: [u32; 3]| {
+        let lines = (1..)
+            .zip(uids)
+            .map(|(n, uid)| format!("{n} {uid:08x}00000001"));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(poll(&[]), ids([1, 2, 4]));
+    assert_eq!(poll(&[]), ids([1, 2, 4]));
+    play.reload(&to(other));
+    assert_eq!(poll(&["DELE 1", "DELE 3"]), ids([1, 3, 4]));
+    let heard = heard.lock().unwrap();
+    for command in ["UID STORE 1,4 +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE 1,4"] {
+        assert!(heard.iter().any(|it| it == command), "{heard:?}");
+    }
 }

@@ -11,12 +11,14 @@ use gatepost::session::translate::Guard;
 use gatepost::state::Journal;
 
 use super::host::Host;
-use super::{Later, ONE, Play, Session, TWO};
+use super::{Later, ONE, Play, Session, TWO, home};
 
 const MAILS: &[&[u8]] = &[ONE, TWO, b"c\r\n", b"d\r\n"];
 const COMMANDS: &str = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
 const DONE: &str = "+OK message deleted\n+OK message deleted\n+OK bye, deleted messages removed\n";
 const TAKE: &str = "UID STORE 3 -FLAGS.SILENT (\\Deleted)";
+const NOTE_KEY: &str = "pop3-delete/b/alice/INBOX";
+const NOTE: &str = "of\tmail1\tmail1 143\t1700000000\t3:3";
 const BACK: &str = "UID STORE 3 +FLAGS.SILENT (\\Deleted)";
 
 /// A journal in a folder of its own, and who is about which maildrop.
@@ -60,7 +62,19 @@ impl Notes {
             user: user.into(),
             ..Notes::key()
         };
-        let guard = Guard::new(self.journal.clone(), key, self.among.clone());
+        self.run_on("mail1", key, host, later, commands).await
+    }
+
+    /// On a host of this name.
+    async fn run_on(
+        &self,
+        name: &str,
+        key: Key,
+        host: Host,
+        later: Vec<Host>,
+        commands: &str,
+    ) -> Session {
+        let guard = Guard::new(self.journal.clone(), key, home(name), self.among.clone());
         let play = Play {
             later: Later::of(later),
             guard: Some(Arc::new(std::sync::Mutex::new(Some(guard)))),
@@ -70,7 +84,7 @@ impl Notes {
     }
 
     async fn noted(&self) -> Option<String> {
-        let value = self.journal.get("pop3-delete/b/alice/INBOX").await.unwrap();
+        let value = self.journal.get(NOTE_KEY).await.unwrap();
         value.map(|value| String::from_utf8(value).unwrap())
     }
 }
@@ -175,7 +189,7 @@ async fn a_loss_at_each_step() {
             assert!(!done || left == [3, 4], "{what}: {}", lost.text());
             if !lost.host.mail[&3].deleted {
                 let noted = notes.noted().await;
-                assert_eq!(noted.as_deref(), Some("1700000000 3:3"), "{what}");
+                assert_eq!(noted.as_deref(), Some(NOTE), "{what}");
             }
             // Whoever comes next finds it as it should be.
             let next = notes.run(again(&lost), vec![], "STAT\r\nQUIT\r\n").await;
@@ -189,15 +203,35 @@ async fn a_loss_at_each_step() {
 /// The note is of another mailbox by now, or damaged: no mark is set.
 #[tokio::test(start_paused = true)]
 async fn a_note_that_does_not_fit() {
-    for note in ["5 4:4", "x", "", "1700000000", "1700000000 x"] {
+    for note in [
+        "of\tmail1\tmail1 143\t5\t4:4",
+        "of\tmail1\tmail1 143\tx\t4:4",
+        "of\tmail1\tmail1 143\t1700000000",
+        "of\t1700000000\t4:4",
+        "of\tmail1\tmail1 143\t1700000000\tx",
+        "of\tmail2\tmail1 143\t1700000000\t4:4",
+        "of\tmail1\tmail1 1143\t1700000000\t4:4",
+        "5 4:4",
+        "1700000000 4:4",
+        "x",
+        "",
+        "1700000000",
+        "1700000000 x",
+    ] {
         let notes = Notes::new();
-        let put = notes
-            .journal
-            .put("pop3-delete/b/alice/INBOX", note.as_bytes());
+        let put = notes.journal.put(NOTE_KEY, note.as_bytes());
         put.await.unwrap();
         let session = notes.run(marked(), vec![], "STAT\r\nQUIT\r\n").await;
         assert_eq!(marks(&session.host), marks(&marked()), "{note}");
     }
+    // One of before hosts were noted is in nobody's way.
+    let notes = Notes::new();
+    let put = notes.journal.put(NOTE_KEY, b"1700000000 4:4");
+    put.await.unwrap();
+    let session = notes.run(marked(), vec![], COMMANDS).await;
+    assert_eq!(session.text(), DONE);
+    assert_eq!(marks(&session.host), left(&[(3, true), (4, false)]));
+    assert_eq!(notes.noted().await, None);
     // A host with UIDPLUS never has any.
     let notes = Notes::new();
     let mut host = marked();
@@ -226,7 +260,7 @@ async fn nobody_expunges_while_another_may_put_marks_back() {
     assert_eq!(marks(&session.host), all);
     drop(alone);
     // Another process.
-    let key = "pop3-delete/b/alice/INBOX";
+    let key = NOTE_KEY;
     let alone = notes.journal.alone(key).await.unwrap();
     assert!(alone.is_some());
     let session = notes.run(bare(), vec![], COMMANDS).await;
@@ -253,10 +287,8 @@ async fn nobody_expunges_while_another_may_put_marks_back() {
 #[tokio::test(start_paused = true)]
 async fn one_at_a_time() {
     let notes = Notes::new();
-    let put = notes
-        .journal
-        .put("pop3-delete/b/alice/INBOX", b"1700000000 4:4");
-    put.await.unwrap();
+    let note = NOTE.replace("3:3", "4:4");
+    notes.journal.put(NOTE_KEY, note.as_bytes()).await.unwrap();
     let alone = notes.among.guard(&Notes::key());
     assert!(alone.is_some());
     let session = notes.run(marked(), vec![], COMMANDS).await;
@@ -292,7 +324,7 @@ async fn one_at_a_time_in_whatever_case() {
     assert!(session.text().contains(REFUSED), "{}", session.text());
     assert_eq!(marks(&session.host), marks(&marked()));
     drop(alone);
-    let key = "pop3-delete/b/alice/INBOX";
+    let key = NOTE_KEY;
     let alone = notes.journal.alone(key).await.unwrap();
     let session = notes.run_as("ALICE", marked(), vec![], COMMANDS).await;
     assert!(session.text().contains(REFUSED), "{}", session.text());
@@ -345,4 +377,35 @@ async fn marks_are_put_back_on_the_connection_that_is_left() {
             }
         }
     }
+}
+
+/// A backend's users may find themselves on another host, and UIDs mean other messages there: what was noted
+/// on one is put back on that one.
+#[tokio::test(start_paused = true)]
+async fn what_was_noted_on_one_host_is_not_put_back_on_another() {
+    let notes = Notes::new();
+    let on = |name: &'static str, host: Host, commands: &'static str| {
+        notes.run_on(name, Notes::key(), host, vec![], commands)
+    };
+    let lost = on("mail1", marked().rule(BACK, "$CLOSE"), COMMANDS).await;
+    assert!(!lost.host.mail[&3].deleted, "{:?}", lost.host.log);
+    let bare = || {
+        let mut host = marked();
+        host.mail.get_mut(&3).unwrap().deleted = false;
+        host
+    };
+    let other = on("mail2", bare(), "STAT\r\nQUIT\r\n").await;
+    assert_eq!(marks(&other.host), marks(&bare()));
+    assert_eq!(notes.noted().await.as_deref(), Some(NOTE));
+    // The other one has marks of its own, which are lost and put back beside it.
+    let mut host = bare().rule("UID STORE 4 +FLAGS.SILENT (\\Deleted)", "$CLOSE");
+    host.mail.get_mut(&4).unwrap().deleted = true;
+    let other = on("mail2", host, COMMANDS).await;
+    assert_eq!(marks(&other.host), left(&[(3, false), (4, false)]));
+    let other = on("mail2", again(&other), "QUIT\r\n").await;
+    assert_eq!(marks(&other.host), left(&[(3, false), (4, true)]));
+    assert_eq!(notes.noted().await.as_deref(), Some(NOTE));
+    let next = on("mail1", again(&lost), "QUIT\r\n").await;
+    assert_eq!(marks(&next.host), left(&[(3, true), (4, false)]));
+    assert_eq!(notes.noted().await, None);
 }

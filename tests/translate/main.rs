@@ -27,6 +27,7 @@ use std::time::Duration;
 use gatepost::protocol::imap::snapshot::Snapshot;
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Behind, Failure, Welcome};
+use gatepost::session::maildrop_cache::Home;
 use gatepost::session::translate::{
     Again, Connecting, First, Guard, Pipelining, Served, Terms, open, prepare, serve,
 };
@@ -86,6 +87,8 @@ impl Session {
 struct Play {
     settings: Settings,
     cached: Option<Arc<Snapshot>>,
+    /// Whose list that is, and whose mail it is today.
+    homes: [Home; 2],
     /// Octets a write of the client; 0: all at once.
     cut: usize,
     /// Whether the client stays until the gateway closes.
@@ -102,6 +105,7 @@ impl Default for Play {
         Play {
             settings: Settings::default(),
             cached: None,
+            homes: [home("mail1"), home("mail1")],
             cut: 0,
             stays: true,
             knows_capabilities: true,
@@ -109,6 +113,14 @@ impl Default for Play {
             guard: None,
             pipelining: Pipelining::Kept,
         }
+    }
+}
+
+/// A host of this name.
+fn home(name: &str) -> Home {
+    Home {
+        host: name.into(),
+        address: format!("{name} 143"),
     }
 }
 
@@ -122,7 +134,11 @@ impl Play {
         };
         let host = tokio::spawn(host.serve(hosts_end));
         let guard = (self.guard.as_ref()).and_then(|guard| guard.lock().unwrap().take());
-        let mut opening = prepare(&self.settings, 7, self.cached.clone()).guarded(guard);
+        let [told_by, home] = &self.homes;
+        let mut opening = prepare(&self.settings, 7, self.cached.clone())
+            .told_by(Some(told_by.clone()))
+            .on(home)
+            .guarded(guard);
         opening.pipelining(self.pipelining);
         let opened = open(to_host, &mut welcome, opening, Duration::from_secs(45)).await?;
         let (client, mut clients_end) = duplex(64 * 1024);

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use gatepost::protocol::imap::snapshot::Snapshot;
-use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings, UidlFormat};
+use gatepost::protocol::pop3::config::{Delete, HideDeleted, Settings, Sizes, UidlFormat};
 
 use super::host::{Host, Mail};
-use super::{ONE, Play, Session, TWO};
+use super::{ONE, Play, Session, TWO, home};
 
 const THREE: &[&[u8]] = &[ONE, TWO, b"c\r\n"];
 pub(crate) const STATUS: &str = "STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)";
@@ -482,5 +482,37 @@ async fn no_range_spans_what_only_numbers_say_is_not_there() {
                 }
             }
         }
+    }
+}
+
+/// A list of one host is none of another's, whatever numbers they share: neither messages nor sizes.
+#[tokio::test(start_paused = true)]
+async fn a_list_is_believed_of_the_host_that_told_it() {
+    for sizes in [Sizes::Trust, Sizes::Learn, Sizes::Exact] {
+        let settings = Settings {
+            sizes,
+            ..Settings::default()
+        };
+        let play = |cached, on: &str| Play {
+            settings: settings.clone(),
+            cached,
+            homes: [home("mail1"), home(on)],
+            ..Play::default()
+        };
+        let mut host = Host::with(&[ONE, TWO, b"c\r\n", b"d\r\n"]);
+        host.mail.remove(&3);
+        let first = play(None, "mail1").run(host.clone(), "RETR 1\r\nQUIT\r\n");
+        let first = first.await.expect("opened").served.remainder;
+        let mut other = Host::with(&[b"one\r\n", TWO, b"three\r\n", b"four\r\n"]);
+        other.mail.remove(&2);
+        let fresh = play(None, "mail2").run(other.clone(), LIST);
+        let fresh = fresh.await.expect("opened");
+        let warm = play(first.clone(), "mail2").run(other, LIST);
+        let warm = warm.await.expect("opened");
+        assert_eq!(warm.text(), fresh.text(), "{sizes:?}");
+        assert_eq!(warm.host.log[0], STATUS);
+        assert_eq!(warm.served.remainder, fresh.served.remainder);
+        let same = play(first, "mail1").run(host, LIST).await.expect("opened");
+        assert_eq!(same.host.log, [STATUS, "LOGOUT"]);
     }
 }

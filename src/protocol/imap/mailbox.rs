@@ -173,6 +173,13 @@ impl Mailbox {
         }
     }
 
+    /// What was in it the last time was told by another host. To be said before any answer came.
+    pub fn forget(&mut self) {
+        if let Some(opening) = &mut self.opening {
+            opening.forget();
+        }
+    }
+
     /// What was copied to \Trash on the connection that was lost is not copied again, and the marks that
     /// were taken away there are put back here.
     pub fn goes_on_from(&mut self, lost: &mut Self) {

@@ -109,6 +109,11 @@ impl Opening {
         }
     }
 
+    /// Nothing was known before, after all.
+    pub(super) fn forget(&mut self) {
+        self.cached = None;
+    }
+
     /// These are gone.
     pub(super) fn vanished(&mut self, set: &UidSet) {
         for &(first, last) in set.ranges() {

@@ -12,7 +12,7 @@ use crate::net::Stream;
 use crate::protocol::pop3::config::Lock;
 use crate::protocol::{Code, Failure, Protocol, UserName, Welcome, pop3};
 use crate::session::again::Ticket;
-use crate::session::maildrop_cache::{Key, Lease, MaildropCache};
+use crate::session::maildrop_cache::{Home, Key, Lease, MaildropCache};
 use crate::session::way::Way;
 use crate::session::{Session, translate};
 use crate::state::Entered;
@@ -23,6 +23,8 @@ pub(in crate::session) struct Translated {
     pub(in crate::session) settings: pop3::Settings,
     /// Whose it is: what it holds in the end is remembered under this.
     pub(in crate::session) maildrop: Key,
+    /// Where it is.
+    pub(in crate::session) home: Home,
     pub(in crate::session) remembered: Arc<MaildropCache>,
     /// Held to the session's end, where only one session may use a maildrop.
     pub(in crate::session) lease: Option<Locked>,
@@ -81,12 +83,9 @@ impl Session<'_> {
             user: user.to_string(),
             mailbox: settings.mailbox.clone(),
         };
-        let cached = self.gateway.maildrops.get(&key);
-        let guard = self.gateway.state.journal().map(|journal| {
-            let among = self.gateway.maildrops.clone();
-            translate::Guard::new(journal.clone(), key.clone(), among)
-        });
-        let opening = translate::prepare(settings, unpredictable(), cached).guarded(guard);
+        let kept = self.gateway.maildrops.get(&key);
+        let (cached, home) = kept.map(|kept| (kept.snapshot, kept.home)).unzip();
+        let opening = translate::prepare(settings, unpredictable(), cached).told_by(home);
         Some(Maildrop { key, opening })
     }
 
@@ -96,7 +95,7 @@ impl Session<'_> {
         maildrop: Maildrop,
         let_in: LetIn<'_>,
     ) -> Result<Translated, Failure> {
-        let Maildrop { key, mut opening } = maildrop;
+        let Maildrop { key, opening } = maildrop;
         let LetIn {
             stream,
             welcome,
@@ -104,6 +103,12 @@ impl Session<'_> {
             until,
             ticket,
         } = let_in;
+        let home = Home::of(host);
+        let guard = self.gateway.state.journal().map(|journal| {
+            let among = self.gateway.maildrops.clone();
+            translate::Guard::new(journal.clone(), key.clone(), home.clone(), among)
+        });
+        let mut opening = opening.on(&home).guarded(guard);
         if host.loses_bursts() {
             opening.pipelining(translate::Pipelining::Lost);
         }
@@ -129,6 +134,7 @@ impl Session<'_> {
             opened,
             settings: config.pop3.clone(),
             maildrop: key,
+            home,
             remembered: self.gateway.maildrops.clone(),
             lease,
             ticket,

@@ -1,8 +1,8 @@
 //! Marks that are taken away for a moment: without UIDPLUS a host removes all that carries \Deleted,
 //! so others' marks are taken away before and put back behind (RFC 4549 §4.2.4). What is noted
-//! before survives a crash in between: the next session on the mailbox puts them back. Only one session at
-//! a time is about a mailbox so, also one that found no other marks: those that another one puts back
-//! between its last look and its EXPUNGE would be removed.
+//! before survives a crash in between: the next session on the mailbox puts them back, if it is on the
+//! same host. Only one session at a time is about a mailbox so, also one that found no other marks: those
+//! that another one puts back between its last look and its EXPUNGE would be removed.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::talk::Talk;
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
 use crate::protocol::imap::uid_set::UidSet;
-use crate::session::maildrop_cache::{Guarding, Key, MaildropCache};
+use crate::session::maildrop_cache::{Guarding, Home, Key, MaildropCache};
 use crate::state::Journal;
 use crate::state::journal::Alone;
 
@@ -39,6 +39,8 @@ enum Claim {
 pub struct Guard {
     journal: Journal,
     maildrop: Key,
+    /// Whose UIDs the marks are of, as notes have it.
+    home: String,
     among: Arc<MaildropCache>,
     /// Held from before the first look at others' marks to the session's end: among the sessions of this
     /// process, and among processes, of which there are two during an upgrade.
@@ -47,10 +49,11 @@ pub struct Guard {
 
 impl Guard {
     /// Notes go to `journal`; `among` knows who else in this process is about the same maildrop.
-    pub fn new(journal: Journal, maildrop: Key, among: Arc<MaildropCache>) -> Self {
+    pub fn new(journal: Journal, maildrop: Key, home: Home, among: Arc<MaildropCache>) -> Self {
         Guard {
             journal,
             maildrop,
+            home: named(&home),
             among,
             alone: None,
         }
@@ -100,39 +103,54 @@ impl Guard {
             Claim::Ours => {}
             Claim::Others | Claim::Unknown => return None,
         }
+        let mut notes = self.notes().await?;
         let mut all = marks;
-        for &(first, last) in self.noted(uid_validity).await?.ranges() {
+        for &(first, last) in self.of_mailbox(&notes, uid_validity).ranges() {
             all.push(first, last);
         }
         all.normalise();
-        let mut value = uid_validity.to_string().into_bytes();
-        for &(first, last) in all.ranges() {
-            value.extend_from_slice(format!(" {first}:{last}").as_bytes());
-        }
-        self.journal.put(&self.key(), &value).await.ok()?;
+        notes.retain(|note| note.home != self.home);
+        notes.push(Note {
+            home: self.home.clone(),
+            uid_validity,
+            marks: all.clone(),
+        });
+        let value = written(&notes);
+        self.journal.put(&self.key(), value.as_bytes()).await.ok()?;
         Some(all)
     }
 
     /// All marks are back.
     pub(super) async fn forget(&self) {
+        let mut notes = self.notes().await.unwrap_or_default();
+        notes.retain(|note| note.home != self.home);
         // One that stays is put back once more, which changes nothing.
-        let _ = self.journal.remove(&self.key()).await;
+        let _ = match notes.as_slice() {
+            [] => self.journal.remove(&self.key()).await,
+            others => {
+                let value = written(others);
+                self.journal.put(&self.key(), value.as_bytes()).await
+            }
+        };
     }
 
-    /// What is noted of this mailbox, and none of one that had its name before. None: that cannot be told.
-    async fn noted(&self, uid_validity: u64) -> Option<UidSet> {
-        let mut set = UidSet::new();
-        if let Some(value) = self.journal.get(&self.key()).await.ok()? {
-            let text = String::from_utf8(value).ok()?;
-            let (before, ranges) = text.split_once(' ')?;
-            if before.parse::<u64>().ok()? == uid_validity {
-                for range in ranges.split(' ') {
-                    set.read(range.as_bytes());
-                }
-            }
+    /// What is noted of the maildrop, wherever it is or was. None: that cannot be told.
+    async fn notes(&self) -> Option<Vec<Note>> {
+        match self.journal.get(&self.key()).await.ok()? {
+            Some(value) => read(std::str::from_utf8(&value).ok()?),
+            None => Some(Vec::new()),
         }
-        set.normalise();
-        Some(set)
+    }
+
+    /// Of all that is noted what is of this mailbox, and none of one that had its name before, nor of one on
+    /// another host.
+    fn of_mailbox(&self, notes: &[Note], uid_validity: u64) -> UidSet {
+        let ours = |note: &&Note| note.home == self.home && note.uid_validity == uid_validity;
+        notes
+            .iter()
+            .find(ours)
+            .map(|note| note.marks.clone())
+            .unwrap_or_default()
     }
 
     /// Puts marks back that a session before could not. Whatever goes wrong, the note stays.
@@ -140,7 +158,8 @@ impl Guard {
     where
         H: AsyncRead + AsyncWrite + Unpin,
     {
-        let marks = self.noted(uid_validity).await.unwrap_or_default();
+        let notes = self.notes().await.unwrap_or_default();
+        let marks = self.of_mailbox(&notes, uid_validity);
         // A session that is in the middle of it does that itself.
         if marks.is_empty() || self.claim().await != Claim::Ours {
             return;
@@ -171,6 +190,61 @@ fn note(maildrop: &Key) -> String {
         mailbox,
     } = maildrop;
     format!("pop3-delete/{backend}/{user}/{mailbox}")
+}
+
+/// Marks that were taken away on one host.
+struct Note {
+    home: String,
+    uid_validity: u64,
+    marks: UidSet,
+}
+
+/// What a line begins with: a gateway of before that reads it finds no note of its own, and takes no marks
+/// away.
+const OF: &str = "of\t";
+
+/// A host in a note: without tabs and line ends, whatever its name is.
+fn named(home: &Home) -> String {
+    let Home { host, address } = home;
+    format!("{}\t{}", host.escape_debug(), address.escape_debug())
+}
+
+/// A line for each host that marks are to be put back on.
+fn written(notes: &[Note]) -> String {
+    let line = |note: &Note| {
+        let ranges = note.marks.ranges().iter();
+        let ranges = ranges.map(|(first, last)| format!("{first}:{last}"));
+        let ranges = ranges.collect::<Vec<_>>().join(" ");
+        format!("{OF}{}\t{}\t{ranges}", note.home, note.uid_validity)
+    };
+    notes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The same back. A note of before hosts were noted is dropped, even where there is only one: nobody knows
+/// whether that was the host then. A mark that stays away is one for its owner to set again; one that comes
+/// on another's message has it removed.
+fn read(text: &str) -> Option<Vec<Note>> {
+    let mut notes = Vec::new();
+    for line in text.split('\n') {
+        let Some(line) = line.strip_prefix(OF) else {
+            let (uid_validity, _) = line.split_once(' ')?;
+            uid_validity.parse::<u64>().ok()?;
+            continue;
+        };
+        let (line, ranges) = line.rsplit_once('\t')?;
+        let (home, uid_validity) = line.rsplit_once('\t')?;
+        let mut marks = UidSet::new();
+        ranges
+            .split(' ')
+            .for_each(|range| marks.read(range.as_bytes()));
+        marks.normalise();
+        notes.push(Note {
+            home: home.to_owned(),
+            uid_validity: uid_validity.parse().ok()?,
+            marks,
+        });
+    }
+    Some(notes)
 }
 
 /// What follows from what the host said.

@@ -17,6 +17,7 @@ use crate::protocol::imap::snapshot::Snapshot;
 use crate::protocol::pop3::Settings;
 use crate::protocol::pop3::config::Sizes;
 use crate::protocol::{Behind, Failure, Welcome};
+use crate::session::maildrop_cache::Home;
 
 /// A mailbox about to be opened.
 pub struct Opening {
@@ -24,6 +25,8 @@ pub struct Opening {
     commands: Vec<u8>,
     sizes: Sizes,
     cached: Option<Arc<Snapshot>>,
+    /// Where that mail is.
+    home: Option<Home>,
     guard: Option<Guard>,
     pipelining: Pipelining,
 }
@@ -47,12 +50,31 @@ pub fn prepare(settings: &Settings, seed: u128, cached: Option<Arc<Snapshot>>) -
         commands,
         sizes: settings.sizes,
         cached,
+        home: None,
         guard: None,
         pipelining: Pipelining::Kept,
     }
 }
 
 impl Opening {
+    /// Where the mail is of which a list is known.
+    #[must_use]
+    pub fn told_by(mut self, home: Option<Home>) -> Self {
+        self.home = home;
+        self
+    }
+
+    /// Which host let the user in: a list that was told by another one is none. The numbers were asked for
+    /// already, and then the list is.
+    #[must_use]
+    pub fn on(mut self, home: &Home) -> Self {
+        if self.home.as_ref() != Some(home) {
+            self.cached = None;
+            self.mailbox.forget();
+        }
+        self
+    }
+
     /// With somebody who notes which marks are taken away for a moment.
     #[must_use]
     pub fn guarded(mut self, guard: Option<Guard>) -> Self {
@@ -126,6 +148,7 @@ where
         commands,
         sizes,
         cached,
+        home: _,
         mut guard,
         pipelining,
     } = opening;

@@ -157,3 +157,34 @@ pub(crate) fn imap_named(name: &'static str) -> u16 {
         _ => ok(command),
     })
 }
+
+/// An IMAP host whose INBOX has messages with these UIDs, of one octet each, UIDVALIDITY 1 and UIDNEXT 9. It
+/// says that it does what it is told, and keeps what it heard, tags and the login left out.
+pub(crate) fn imap_holding(uids: &'static [u32], heard: Arc<Mutex<Vec<String>>>) -> u16 {
+    imap(
+        "[CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS] here",
+        move |command| {
+            let Command { tag, verb, rest } = command;
+            if *verb != "LOGIN" {
+                heard.lock().unwrap().push(format!("{verb} {rest}"));
+            }
+            let count = uids.len();
+            let untagged = match *verb {
+                "CAPABILITY" => "* CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS\r\n".to_owned(),
+                "SELECT" => {
+                    format!("* {count} EXISTS\r\n* OK [UIDVALIDITY 1] v\r\n* OK [UIDNEXT 9] n\r\n")
+                }
+                "STATUS" => {
+                    format!("* STATUS INBOX (MESSAGES {count} UIDNEXT 9 UIDVALIDITY 1)\r\n")
+                }
+                "UID" if rest.starts_with("FETCH 1:*") => (1..)
+                    .zip(uids)
+                    .map(|(n, uid)| format!("* {n} FETCH (UID {uid} RFC822.SIZE 1)\r\n"))
+                    .collect(),
+                "UID" if rest.starts_with("EXPUNGE") => "* 1 EXPUNGE\r\n".repeat(2),
+                _ => String::new(),
+            };
+            format!("{untagged}{tag} OK done\r\n")
+        },
+    )
+}
