@@ -8,7 +8,8 @@ use crate::tls;
 /// Octets that may be held up before sessions read less.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// Octets read at a time by then.
+/// Octets read at a time by then: nobody stands still for others, so each direction may keep that much beyond
+/// the cap.
 const SMALL: usize = 4 * 1024;
 
 /// What sessions hold together.
