@@ -191,3 +191,42 @@ async fn a_first_poll_takes_at_most_three_exchanges() {
         assert!(visit.read.ends_with("+OK bye\r\n"));
     }
 }
+
+/// That what was to be removed is gone is asked in the burst that removes it.
+#[tokio::test]
+async fn quit_takes_one_exchange() {
+    for (uid_plus, exchanges) in [
+        (
+            true,
+            &[
+                &["ID", "LOGIN", SELECT, FIRST][..],
+                &["UID STORE 1 +", "UID EXPUNGE 1", "UID SEARCH UID 1"],
+                &["LOGOUT"],
+            ][..],
+        ),
+        (
+            false,
+            &[
+                &["ID", "LOGIN", SELECT, FIRST],
+                &["UID SEARCH UID 1:* DELETED"],
+                &["UID STORE 1 +"],
+                &["UID SEARCH UID 1:* DELETED"],
+                &["EXPUNGE", "UID SEARCH UID 1"],
+                &["LOGOUT"],
+            ],
+        ),
+    ] {
+        let (backend, listener) = backend().await;
+        let mut host = Host::with(&[ONE, TWO]);
+        host.uid_plus = uid_plus;
+        let host = (host, MODERN);
+        let commands = "DELE 1\r\nQUIT\r\n";
+        let visit = visit(&backend, &listener, host, exchanges, None, commands).await;
+        assert!(
+            visit
+                .read
+                .ends_with("+OK bye, deleted messages removed\r\n")
+        );
+        assert_eq!(visit.host.uids(), [2]);
+    }
+}

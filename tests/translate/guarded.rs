@@ -138,6 +138,7 @@ async fn others_marks_are_put_back() {
             "UID SEARCH UID 1:* DELETED",
             "EXPUNGE",
             BACK,
+            "UID SEARCH UID 1:2",
             "LOGOUT"
         ]
     );

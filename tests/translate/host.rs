@@ -37,9 +37,13 @@ pub(crate) struct Host {
     pub(crate) enabled: bool,
     pub(crate) trash: Vec<u32>,
     /// In the place of the model's answer: the beginning of a command, and the answer. `$T` is the
-    /// tag, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
+    /// tag, `$U` that of the last command that had no answer, `$CLOSE` at the end closes, `$MODEL` is the model's answer. The last rule of those with
     /// the same beginning is used again and again, others once.
     pub(crate) rules: Vec<(String, String)>,
+    /// The tag of the last command that had no answer.
+    pub(crate) unanswered: String,
+    /// The beginning of a command at which another client removes a message, and its UID: once.
+    pub(crate) removed_by_others: Vec<(String, u32)>,
     /// How long an answer is on its way; commands that come meanwhile are answered as well.
     pub(crate) delay: Duration,
     /// Changes an octet here and there, always the same ones for one number; 0: none.
@@ -80,6 +84,8 @@ impl Host {
             enabled: false,
             trash: Vec::new(),
             rules: Vec::new(),
+            unanswered: String::new(),
+            removed_by_others: Vec::new(),
             delay: Duration::ZERO,
             damage: 0,
             cut: 0,
@@ -229,6 +235,12 @@ impl Host {
     }
 
     fn answer(&mut self, tag: &str, command: &str) -> (Vec<u8>, bool) {
+        let mail = &mut self.mail;
+        self.removed_by_others
+            .retain(|(beginning, uid)| match command.starts_with(beginning) {
+                true => mail.remove(uid).is_none(),
+                false => true,
+            });
         let found = self
             .rules
             .iter()
@@ -244,12 +256,19 @@ impl Host {
             Some(answer) => (answer.to_owned(), true),
             None => (answer, false),
         };
+        if answer.is_empty() {
+            self.unanswered = tag.to_owned();
+        }
         let mut out = Vec::new();
         for (n, part) in answer.split("$MODEL").enumerate() {
             if n > 0 {
                 out.extend(self.model(tag, command));
             }
-            out.extend_from_slice(part.replace("$T", tag).as_bytes());
+            out.extend_from_slice(
+                part.replace("$T", tag)
+                    .replace("$U", &self.unanswered)
+                    .as_bytes(),
+            );
         }
         (out, close)
     }

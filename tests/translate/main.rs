@@ -236,11 +236,12 @@ async fn a_plain_session() {
         ["SELECT \"INBOX\"", "UID FETCH 1:* (UID RFC822.SIZE)"]
     );
     assert_eq!(
-        commands[commands.len() - 4..],
+        commands[commands.len() - 5..],
         [
             "UID STORE 2 +FLAGS.SILENT (\\Seen)",
             "UID STORE 1 +FLAGS.SILENT (\\Deleted)",
             "UID EXPUNGE 1",
+            "UID SEARCH UID 1",
             "LOGOUT"
         ]
     );

@@ -223,7 +223,7 @@ async fn a_host_that_resyncs_names_the_gone() {
     let warm = poll(changed(&[]), cached(), LIST).await;
     assert!(warm.text().starts_with(WANT), "{}", warm.text());
     assert_eq!(warm.host.log, [STATUS, ENABLE, SINCE, NEW, "LOGOUT"]);
-    // What QUIT removed is told by VANISHED as well; none of it is verified by another command.
+    // What QUIT removed is told by VANISHED, and looked for as everywhere.
     let delete = "DELE 1\r\nDELE 3\r\nQUIT\r\n";
     let quit = poll(changed(&[]), cached(), delete).await;
     assert!(quit.text().ends_with("+OK bye, deleted messages removed\n"));
@@ -233,6 +233,7 @@ async fn a_host_that_resyncs_names_the_gone() {
         [
             "UID STORE 2,5 +FLAGS.SILENT (\\Deleted)",
             "UID EXPUNGE 2,5",
+            "UID SEARCH UID 2,5",
             "LOGOUT"
         ]
     );

@@ -4,6 +4,7 @@ use gatepost::protocol::pop3::config::{Delete, MarkSeen};
 
 use super::host::Host;
 use super::mailbox::{THREE, settings};
+use super::polls::{again, poll};
 use super::{Play, play};
 
 /// What is in the mailbox after QUIT, and what the client was told.
@@ -74,6 +75,40 @@ async fn quit_removes_exactly_what_was_marked() {
             all,
         ),
         (
+            "EXPUNGE says OK, removes nothing and tells of another's end",
+            with(true).rule("UID EXPUNGE", "* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
+            "the same, and removes them when asked again",
+            with(true)
+                .rule("UID EXPUNGE", "* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n$T OK\r\n")
+                .rule("UID EXPUNGE", "$MODEL"),
+            DONE,
+            rest,
+        ),
+        (
+            "another's end is told of before, and EXPUNGE removes nothing",
+            with(true)
+                .rule(store, "* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n$MODEL")
+                .rule("UID EXPUNGE", "$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
+            "VANISHED names ours and nothing is removed",
+            with(true).rule("UID EXPUNGE", "* VANISHED 1:2\r\n$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
+            "plain, another's end is told of and EXPUNGE removes nothing",
+            with(false).rule("EXPUNGE", "* 3 EXPUNGE\r\n* 3 EXPUNGE\r\n$T OK\r\n"),
+            ALL_LEFT,
+            all,
+        ),
+        (
             "plain, EXPUNGE says OK and removes nothing",
             with(false).rule("EXPUNGE", "$T OK\r\n"),
             ALL_LEFT,
@@ -116,7 +151,7 @@ async fn quit_removes_exactly_what_was_marked() {
         (
             "lost behind EXPUNGE",
             with(true).rule("UID EXPUNGE", "$MODEL$CLOSE"),
-            DONE,
+            UNKNOWN,
             rest,
         ),
         (
@@ -182,6 +217,36 @@ async fn quit_removes_exactly_what_was_marked() {
     }
 }
 
+/// Another client removes a message while ours is removed, or is not: what is remembered is what the
+/// host has.
+#[tokio::test(start_paused = true)]
+async fn what_another_client_removes_meanwhile_is_not_taken_for_ours() {
+    for (removal, answer) in [
+        ("UID EXPUNGE", "* 3 EXPUNGE\r\n$T OK\r\n"),
+        ("UID STORE 1", "* 3 EXPUNGE\r\n$MODEL"),
+    ] {
+        for obeys in [true, false] {
+            let mut host = Host::with(THREE).rule(removal, answer);
+            if !obeys {
+                host = host.rule("UID EXPUNGE", "$T OK\r\n");
+            }
+            host.removed_by_others = vec![(removal.into(), 3)];
+            let session = play(host, "DELE 1\r\nQUIT\r\n").await;
+            let done = session.text().ends_with("removed\n") && !session.text().contains("-ERR");
+            let gone = !session.host.uids().contains(&1);
+            assert_eq!(done, gone, "{removal}: {}", session.text());
+            let fresh = play(again(&session), "UIDL\r\nQUIT\r\n").await;
+            let warm = poll(
+                again(&session),
+                session.served.remainder.clone(),
+                "UIDL\r\nQUIT\r\n",
+            )
+            .await;
+            assert_eq!(warm.text(), fresh.text(), "{removal}, {obeys}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn capabilities_are_asked_for_when_they_matter() {
     let play = Play {
@@ -200,6 +265,7 @@ async fn capabilities_are_asked_for_when_they_matter() {
             "CAPABILITY",
             "UID STORE 2 +FLAGS.SILENT (\\Deleted)",
             "UID EXPUNGE 2",
+            "UID SEARCH UID 2",
             "LOGOUT"
         ]
     );
@@ -337,6 +403,7 @@ async fn sparse_uids_are_named_in_ranges() {
         [
             "UID STORE 1:3,6 +FLAGS.SILENT (\\Deleted)",
             "UID EXPUNGE 1:3,6",
+            "UID SEARCH UID 1:3,6",
             "LOGOUT"
         ]
     );

@@ -62,9 +62,6 @@ impl Mailbox {
             }
         } else if word.trim_ascii().eq_ignore_ascii_case(b"EXPUNGE") {
             self.facts.exists = self.facts.exists.saturating_sub(1);
-            if let Some(updating) = &mut self.updating {
-                updating.expunged();
-            }
         }
     }
 
@@ -83,9 +80,6 @@ impl Mailbox {
         if earlier.is_none() {
             let count = u32::try_from(set.count()).unwrap_or(u32::MAX);
             self.facts.exists = self.facts.exists.saturating_sub(count);
-            if let Some(updating) = &mut self.updating {
-                updating.vanished(&set);
-            }
         }
         if let Some(opening) = &mut self.opening {
             opening.vanished(&set);

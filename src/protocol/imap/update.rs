@@ -4,8 +4,9 @@
 //! With UIDPLUS: UID STORE and UID EXPUNGE (RFC 4315 §2.1), pipelined, in commands that old servers
 //! can read. Without: a plain EXPUNGE, and only while no other message carries \Deleted (RFC 4549
 //! §4.2.4); others' marks are taken away before and put back behind, if somebody notes them first
-//! where it outlives a crash. Never CLOSE. Where the host refused a step, or told of other than as
-//! many messages gone as were meant, a search tells what is left: Dovecot 2.3 answers OK to a UID
+//! where it outlives a crash. Never CLOSE. What is left is told by a search in the same burst, never by
+//! the EXPUNGE responses: they name no message by its UID, and another client's removals are told by
+//! them too. Where something is left, the host is asked once more: Dovecot 2.3 answers OK to a UID
 //! EXPUNGE behind a UID STORE and removes nothing, if new mail came since it was last asked.
 //!
 //! Here is what an update is; `stages` is what it does in turn, `trash` finds where mail goes that
@@ -49,8 +50,6 @@ pub(super) struct Updating {
     then: Then,
     /// Whether something that removes messages was sent.
     acted: bool,
-    /// Messages that went since then, by `* n EXPUNGE`: ours, and others' at the same time.
-    gone: u64,
     round: Round,
     search: Search,
 }
@@ -108,7 +107,9 @@ enum Stage {
     Restoring,
     /// EXPUNGE.
     Expunging,
-    /// What is left?
+    /// What is left, as far as the host has looked?
+    Looking,
+    /// What is left, now that it has looked again?
     Verifying,
 }
 
@@ -150,20 +151,6 @@ impl Updating {
     /// What others' marks are still to be put back on.
     pub(super) fn into_spared(self) -> UidSet {
         self.spared
-    }
-
-    /// These went, as the host tells: of others' it is known that they are not ours.
-    pub(super) fn vanished(&mut self, set: &UidSet) {
-        let others = set.minus(&self.delete).count();
-        let ours = set.count().saturating_sub(others);
-        if self.acted {
-            self.gone = self.gone.saturating_add(ours);
-        }
-    }
-
-    /// A message went, as the host tells.
-    pub(super) fn expunged(&mut self) {
-        self.gone = self.gone.saturating_add(u64::from(self.acted));
     }
 }
 
@@ -387,7 +374,6 @@ impl Updating {
             kept_marks: Trouble::No,
             then: Then::Finish,
             acted: false,
-            gone: 0,
             round: Round::First,
             search: Search::Good,
         }
@@ -414,14 +400,10 @@ impl Updating {
         Some((text, part))
     }
 
-    /// All commands of a stage that removes were sent.
-    fn finished(&mut self) -> Turn {
-        let all_gone = self.gone == self.messages;
-        match (self.in_flight, self.trouble) {
-            (0, Trouble::No) if all_gone => Turn::Over(Outcome::Done),
-            (0, _) => self.go(Stage::Verifying),
-            _ => Turn::Wait,
-        }
+    /// How many of the messages to be removed were found. What a host names besides is not ours.
+    fn left(&self, found: &UidSet) -> u64 {
+        let gone = self.delete.minus(found).count();
+        self.delete.count().saturating_sub(gone)
     }
 }
 

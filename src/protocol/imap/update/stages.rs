@@ -42,14 +42,15 @@ impl Mailbox {
             Stage::Expunging if up.next == 0 => {
                 up.next = 1;
                 self.send_step(up, Step::Needed, &[b"EXPUNGE"]);
-                Turn::Wait
+                Turn::More
             }
-            Stage::Expunging if up.spared.is_empty() => up.finished(),
+            Stage::Expunging if up.spared.is_empty() => up.go(Stage::Looking),
             Stage::Expunging if up.in_flight > 0 => Turn::Wait,
             Stage::Expunging => {
                 up.then = Then::Finish;
                 up.go(Stage::Restoring)
             }
+            Stage::Looking => self.looking(up),
             Stage::Verifying => self.verifying(up),
         }
     }
@@ -89,7 +90,7 @@ impl Mailbox {
     /// To \Trash, where the host can move.
     fn moving(&mut self, up: &mut Updating) -> Turn {
         let Some(set) = up.chunk(|up| &up.delete) else {
-            return up.finished();
+            return up.go(Stage::Looking);
         };
         let Trash::At(name) = &self.trash else {
             return Turn::Over(Outcome::NotDone);
@@ -127,7 +128,7 @@ impl Mailbox {
     /// By UID: no other message goes along.
     fn removing(&mut self, up: &mut Updating) -> Turn {
         let Some((set, next)) = text_of(self.doomed(up), up.next) else {
-            return up.finished();
+            return up.go(Stage::Looking);
         };
         up.next = next;
         let flags = b" +FLAGS.SILENT (\\Deleted)";
@@ -187,7 +188,7 @@ impl Mailbox {
         }
         up.spared = UidSet::new();
         match (up.then, restored) {
-            (Then::Finish, _) => up.finished(),
+            (Then::Finish, _) => up.go(Stage::Looking),
             (Then::Over(outcome), _) => Turn::Over(outcome),
             (Then::Done, true) => Turn::Over(Outcome::Done),
             (Then::Done, false) => Turn::Over(Outcome::NotDone),
@@ -243,6 +244,27 @@ impl Mailbox {
         up.give_back(Outcome::OthersDeleted)
     }
 
+    /// Asks what is left in the burst that removes: where that is nothing, it is proved without an
+    /// exchange of its own.
+    fn looking(&mut self, up: &mut Updating) -> Turn {
+        if up.next == 0 {
+            self.found = UidSet::new();
+            up.search = Search::Good;
+        }
+        if let Some((set, _)) = up.chunk(|up| &up.delete) {
+            self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
+            return Turn::More;
+        }
+        if up.in_flight > 0 {
+            return Turn::Wait;
+        }
+        self.found.normalise();
+        match (up.search, up.left(&self.found)) {
+            (Search::Good, 0) => Turn::Over(Outcome::Done),
+            _ => up.go(Stage::Verifying),
+        }
+    }
+
     /// Asks what is left of what was to be removed; once, that is removed again.
     fn verifying(&mut self, up: &mut Updating) -> Turn {
         let can = self.facts.can.unwrap_or_default();
@@ -261,11 +283,7 @@ impl Mailbox {
         self.found.normalise();
         let found = std::mem::take(&mut self.found);
         let of = up.messages;
-        // What a host names besides what was asked for is not ours.
-        let left = up
-            .delete
-            .count()
-            .saturating_sub(up.delete.minus(&found).count());
+        let left = up.left(&found);
         let again = (up.search, up.trouble, up.round) == (Search::Good, Trouble::No, Round::First)
             && can.uid_plus
             && self.wanted.delete == Delete::Expunge;
