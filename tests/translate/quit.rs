@@ -1,6 +1,6 @@
 //! QUIT: what is in the mailbox afterwards, and what the client was told of it.
 
-use gatepost::protocol::pop3::config::{Delete, MarkSeen};
+use gatepost::protocol::pop3::config::{Delete, HideDeleted, MarkSeen};
 
 use super::host::Host;
 use super::mailbox::{THREE, settings};
@@ -244,6 +244,41 @@ async fn what_another_client_removes_meanwhile_is_not_taken_for_ours() {
             .await;
             assert_eq!(warm.text(), fresh.text(), "{removal}, {obeys}");
         }
+    }
+}
+
+/// Messages that are only marked are still there, and are remembered.
+#[tokio::test(start_paused = true)]
+async fn what_is_only_marked_is_remembered() {
+    for (hide, want) in [
+        (HideDeleted::No, "1 000000016553f100\n2 000000026553f100\n"),
+        (HideDeleted::Yes, "1 000000026553f100\n"),
+    ] {
+        let flag = || {
+            settings(|settings| {
+                settings.delete = Delete::Flag;
+                settings.hide_deleted = hide;
+            })
+        };
+        let first = flag()
+            .run(Host::with(THREE), "DELE 1\r\nQUIT\r\n")
+            .await
+            .unwrap();
+        assert!(
+            first
+                .text()
+                .ends_with("+OK bye, deleted messages removed\n")
+        );
+        let mut host = again(&first);
+        host.mail.remove(&3);
+        let play = Play {
+            cached: first.served.remainder.clone(),
+            ..flag()
+        };
+        let warm = play.run(host, "UIDL\r\nQUIT\r\n").await.unwrap();
+        let count = want.lines().count();
+        let want = format!("+OK {count} messages\n{want}.\n+OK bye\n");
+        assert_eq!(warm.text(), want, "{hide:?}");
     }
 }
 

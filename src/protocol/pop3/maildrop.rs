@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::config::{MarkSeen, Settings, Sizes, UidlFormat};
+use super::config::{Delete, MarkSeen, Settings, Sizes, UidlFormat};
 use super::marks::Marks;
 use super::reply::ResponseCode;
 use super::sending::{Sending, Shown};
@@ -35,6 +35,8 @@ pub struct Maildrop {
     told: Told,
     uidl: UidlFormat,
     mark_seen: MarkSeen,
+    /// What QUIT does to the marked messages.
+    delete: Delete,
     sizes: Sizes,
     session: String,
     access: Option<Access>,
@@ -155,6 +157,7 @@ impl Maildrop {
             told,
             uidl: settings.uidl.clone(),
             mark_seen: settings.mark_seen,
+            delete: settings.delete,
             sizes: settings.sizes,
             session,
             access,

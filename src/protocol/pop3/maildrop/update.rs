@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::config::MarkSeen;
+use super::super::config::{Delete, MarkSeen};
 use super::super::grammar::MessageNumber;
 use super::super::reply::ResponseCode;
 use super::{Doing, Host, Maildrop, Removed, Why};
@@ -80,7 +80,10 @@ impl Maildrop {
         let text = match outcome {
             Outcome::Done => {
                 self.counts.deleted = removed;
-                self.removed = Removed::All;
+                self.removed = match self.delete {
+                    Delete::Flag => Removed::Nothing,
+                    Delete::Expunge | Delete::Trash => Removed::All,
+                };
                 out.extend_from_slice(b"+OK bye, deleted messages removed\r\n");
                 return;
             }
