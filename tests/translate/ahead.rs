@@ -127,7 +127,7 @@ async fn trouble_ahead() {
         .rule("UID FETCH 2 (UID BODY", "")
         .rule(
             "UID FETCH 3 (UID BODY",
-            "$MODEL* 2 FETCH (UID 2 BODY[] {3}\r\n2\r\n)\r\n",
+            "$MODEL* 2 FETCH (UID 2 BODY[] {3}\r\n2\r\n)\r\n$U OK late\r\n",
         )
         .rule("UID FETCH 3 (UID BODY", "$MODEL");
     let text = play(host, commands).await.text();

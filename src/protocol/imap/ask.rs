@@ -90,7 +90,7 @@ pub enum Event<'a> {
     },
     /// Some of them.
     Body(Cow<'a, [u8]>),
-    /// They were all, and they are of the message that was asked for.
+    /// They were all, they are of the message that was asked for, and the host's answer has ended.
     BodyEnd,
     /// No octets can be had.
     NoBody(NoBody),

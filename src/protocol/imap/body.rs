@@ -5,12 +5,11 @@
 //! NIL, an empty string or missing data (RFC 2180 §4.1 lists what hosts answer; some answer so for
 //! mail they merely cannot read).
 
-use std::io::Write as _;
+mod ending;
 
-use super::ask::{Cut, Event, Fetch, Loss, NoBody, Span, When};
-use super::fetch::{self, Body, Row, Section, Uid};
-use super::mailbox::{Mailbox, Probe, What};
-use super::status::{Said, Status};
+use super::ask::{Cut, Event, Fetch, Loss, Span, When};
+use super::fetch::{self, Body, End, Row, Section, Uid};
+use super::mailbox::{Mailbox, What};
 
 /// A fetch that was sent.
 #[derive(Debug)]
@@ -46,9 +45,11 @@ pub(super) enum Got {
     Other,
     /// Octets whose row named no message.
     Unnamed,
-    /// They came before those of an earlier fetch and could not wait: to be asked for again.
+    /// They came before an earlier fetch was answered, and could not wait: to be asked for again.
     OutOfTurn,
-    /// All of it.
+    /// A whole row with the octets of the message; the answer has not ended yet.
+    Whole,
+    /// All that is wanted.
     All,
 }
 
@@ -93,6 +94,11 @@ impl Fetching {
             }
             && self.got != Got::All
     }
+
+    /// Whether octets of it came, up to the end of their row.
+    fn is_under_way(&self) -> bool {
+        matches!(self.got, Got::Unnamed | Got::Whole | Got::All)
+    }
 }
 
 impl Open {
@@ -128,11 +134,12 @@ impl Mailbox {
         let Some((at, origin)) = self.target(row, section) else {
             return false;
         };
-        // Somebody waits for the octets of an earlier fetch; these cannot wait behind them.
+        // Somebody waits for the octets of an earlier fetch, and these cannot wait behind them. Or it
+        // was not answered to its end: what looks like another message may be a part of that one.
         let early = self.sent.iter().take(at).any(|sent| match &sent.what {
             What::Fetch(earlier) => {
-                earlier.demand != Demand::Dropped
-                    && !matches!(earlier.got, Got::All | Got::OutOfTurn)
+                (earlier.demand != Demand::Dropped && earlier.got != Got::OutOfTurn)
+                    || earlier.is_under_way()
             }
             _ => false,
         });
@@ -181,7 +188,7 @@ impl Mailbox {
             .enumerate()
             .filter_map(|(at, sent)| match &sent.what {
                 What::Fetch(fetching)
-                    if !matches!(fetching.got, Got::All | Got::OutOfTurn | Got::Unnamed) =>
+                    if !fetching.is_under_way() && fetching.got != Got::OutOfTurn =>
                 {
                     Some((at, fetching))
                 }
@@ -229,6 +236,9 @@ impl Mailbox {
         if self.opening.is_some() {
             return self.opening_row(row);
         }
+        if row.end == End::Torn {
+            return self.die(Loss::Protocol("the rest of a row"));
+        }
         if let Some(probe) = &mut self.probe {
             // A row that may be any message's is no evidence that this one is gone.
             probe.seen |= row.uid == Uid::Is(probe.uid) || row.uid == Uid::Unreadable;
@@ -244,9 +254,13 @@ impl Mailbox {
 
     /// The line around a body that was streamed.
     pub(super) fn line_of_body(&mut self, line: &[u8]) {
-        let row = fetch::row(line).filter(|row| row.body == Some(Body::Literal));
-        let (Some(row), Some(open)) = (row, self.open.take()) else {
+        let row =
+            fetch::row(line).filter(|row| row.body == Some(Body::Literal) && row.end == End::Shut);
+        let Some(row) = row else {
             return self.die(Loss::Protocol("the rest of a row"));
+        };
+        let Some(open) = self.open.take() else {
+            return;
         };
         if row.uid != Uid::Unsaid && row.uid != Uid::Is(open.uid) {
             // Another message's octets, or a literal of a wrong length.
@@ -286,7 +300,7 @@ impl Mailbox {
         for sent in &mut self.sent {
             if let What::Fetch(fetching) = &mut sent.what
                 && fetching.fetch.uid == uid
-                && !matches!(fetching.got, Got::All | Got::OutOfTurn)
+                && !matches!(fetching.got, Got::Whole | Got::All | Got::OutOfTurn)
             {
                 fetching.got = Got::Unnamed;
                 fetching.sequence = Some(sequence);
@@ -295,17 +309,18 @@ impl Mailbox {
         }
     }
 
-    /// All octets are there and the row named their message.
+    /// All octets are there and the row named their message. That they are the whole of it is known
+    /// when the answer ends: where they were announced too short, the rest stands in between, and may
+    /// well begin as rows end.
     pub(super) fn body_whole(&mut self, uid: u32) {
-        self.finish_fetch(uid, Got::All);
-        self.events.push_back(Event::BodyEnd);
+        self.finish_fetch(uid, Got::Whole);
     }
 
     pub(super) fn finish_fetch(&mut self, uid: u32, got: Got) {
         for sent in &mut self.sent {
             if let What::Fetch(fetching) = &mut sent.what
                 && fetching.fetch.uid == uid
-                && !matches!(fetching.got, Got::All | Got::OutOfTurn)
+                && !matches!(fetching.got, Got::Whole | Got::All | Got::OutOfTurn)
             {
                 fetching.got = got;
                 return;
@@ -319,7 +334,9 @@ impl Mailbox {
             .sent
             .iter_mut()
             .filter_map(|sent| match &mut sent.what {
-                What::Fetch(fetching) if fetching.got != Got::All => Some(fetching),
+                What::Fetch(fetching) if !matches!(fetching.got, Got::Whole | Got::All) => {
+                    Some(fetching)
+                }
                 _ => None,
             });
         let mut fetches: Vec<_> = fetches.collect();
@@ -349,74 +366,6 @@ impl Mailbox {
             (Got::Nothing | Got::Other, _) => Got::RowOnly,
             (got, _) => got,
         };
-    }
-
-    /// The end of a fetch.
-    pub(super) fn fetched(&mut self, fetching: Fetching, said: &Said<'_>) {
-        if fetching.demand != Demand::Now || fetching.got == Got::All {
-            return;
-        }
-        let uid = fetching.fetch.uid;
-        match (fetching.got, said.status) {
-            (Got::OutOfTurn, _) => {
-                self.send_fetch(Fetching::new(fetching.fetch, Demand::Now));
-            }
-            (Got::Unnamed, _) => {
-                self.events.push_back(Event::BodyBroken(Cut::Wrong));
-                self.die(Loss::Protocol("a UID in the row of a body"));
-            }
-            (_, Status::Bad) => {
-                // Seen as the end of a session that the host has given up on.
-                self.events.push_back(Event::NoBody(NoBody::Unreadable));
-                self.die(Loss::Protocol("OK or NO to UID FETCH"));
-            }
-            (_, Status::No) if said.throttles() => {
-                self.events.push_back(Event::NoBody(NoBody::Throttled));
-            }
-            (Got::RowOnly | Got::Other, _) => {
-                self.events.push_back(Event::NoBody(NoBody::Unreadable));
-            }
-            (Got::Nothing | Got::Empty | Got::All, _) => self.ask_whether_there(uid),
-        }
-    }
-
-    /// `NOOP`, `UID FETCH u (UID)`: the only evidence that a message is gone.
-    fn ask_whether_there(&mut self, uid: u32) {
-        self.drop_ahead();
-        self.probe = Some(Probe { uid, seen: false });
-        self.send(What::Nothing, |out| out.extend_from_slice(b"NOOP"));
-        self.send(What::Probe, |out| {
-            let _ = write!(out, "UID FETCH {uid} (UID)");
-        });
-    }
-
-    /// The answer to that.
-    pub(super) fn probed(&mut self, said: &Said<'_>) {
-        let Some(probe) = self.probe.take() else {
-            return;
-        };
-        let gone = said.status == Status::Ok && !probe.seen;
-        self.events.push_back(Event::NoBody(match gone {
-            true => NoBody::Gone,
-            false => NoBody::Unreadable,
-        }));
-    }
-
-    /// What the end of the connection means for the body under way.
-    pub(super) fn body_lost(&mut self, loss: &Loss) -> Option<Event<'static>> {
-        let open = self.open.take()?;
-        let ours = matches!(open.state, State::Flowing | State::Complete);
-        if !ours {
-            return None;
-        }
-        self.finish_fetch(open.uid, Got::All);
-        // Every octet came and the message was named before them: that is the whole of it. Not so
-        // where the row went on otherwise than it should: the length may have been wrong.
-        Some(match (loss, open.named, open.state) {
-            (Loss::Closed, true, State::Complete) => Event::BodyEnd,
-            (Loss::Closed, true, _) => Event::BodyBroken(Cut::Lost),
-            _ => Event::BodyBroken(Cut::Wrong),
-        })
     }
 }
 

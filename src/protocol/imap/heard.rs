@@ -117,7 +117,11 @@ impl Mailbox {
     pub(super) fn tagged(&mut self, line: &[u8]) {
         let (tag, rest) = split_word(line);
         let Some(at) = self.sent.iter().position(|sent| sent.tag == tag) else {
-            // Nothing of ours: a continuation, or a line end too many.
+            // Nothing of ours: a continuation, or a line end too many. Behind a body it is the rest of one
+            // that was announced too short.
+            if self.is_behind_body() && !line.is_empty() {
+                self.die(Loss::Protocol("a response behind a body"));
+            }
             return;
         };
         let Some(said) = Said::read(rest) else {

@@ -27,7 +27,7 @@
 //! | UID FETCH, BODY.PEEK | RFC 9051 §6.4.9, §6.4.5 | `send_fetch` | `mailbox.rs` |
 //! | FETCH rows | RFC 9051 §7.5.2 | `row` | `fetch.rs` |
 //! | literals, streamed | RFC 9051 §4.3 | `Reader` | `response.rs` |
-//! | is a message gone? | RFC 2180 §4.1 | `ask_whether_there` | `body.rs` |
+//! | is a message gone? | RFC 2180 §4.1 | `ask_whether_there` | `body/ending.rs` |
 //! | UID STORE, UID EXPUNGE, UID MOVE | RFC 9051 §6.4.9, RFC 4315 §2.1, RFC 6851 §3 | `advance` | `update/stages.rs` |
 //! | \Trash | RFC 6154 §5.2 | `find_trash` | `update/trash.rs` |
 //! | sequence sets, ESEARCH | RFC 9051 §9, RFC 4731 §3.1 | `UidSet` | `uid_set.rs` |

@@ -59,6 +59,8 @@ pub struct Reader {
     /// Whether `line` was handed out and is to be dropped before more is read.
     spent: Spent,
     at: At,
+    /// The last octet of the literal that is streamed.
+    last: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,8 +77,16 @@ enum At {
     Text,
     /// In a literal with so many octets to come.
     Literal(u64, Fate),
-    /// Right behind a streamed literal and so many octets of a line end that should not be there.
-    Behind(u8),
+    /// Right behind a streamed literal, and what should not be there.
+    Behind(Stray),
+}
+
+/// What stands behind a literal before its row goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stray {
+    Nothing,
+    Cr,
+    LineEnd,
 }
 
 /// What becomes of a literal.
@@ -95,6 +105,7 @@ impl Reader {
                 self.line.pop(); // the quote opened for it
             }
             self.at = At::Literal(left, Fate::Streamed);
+            self.last = 0;
         }
     }
 
@@ -134,7 +145,7 @@ impl Reader {
             match self.at {
                 At::Literal(0, Fate::Streamed) => {
                     self.line.push(MARK);
-                    self.at = At::Behind(0);
+                    self.at = At::Behind(Stray::Nothing);
                     return (used, Ok(Some(Piece::End)));
                 }
                 At::Literal(0, Fate::Kept) => {
@@ -153,22 +164,32 @@ impl Reader {
                     self.at = At::Literal(left.saturating_sub(here as u64), fate);
                     used = used.saturating_add(here);
                     match fate {
-                        Fate::Streamed => return (used, Ok(Some(Piece::Octets(here)))),
+                        Fate::Streamed => {
+                            let last = rest.get(..here).and_then(<[u8]>::last);
+                            self.last = last.copied().unwrap_or_default();
+                            return (used, Ok(Some(Piece::Octets(here))));
+                        }
                         Fate::Skipped => {}
                         Fate::Kept => self.quote(rest.get(..here).unwrap_or_default()),
                     }
                 }
-                At::Behind(skipped) => match rest.first() {
-                    None => return (used, Ok(None)),
-                    Some(b')' | b' ') => self.at = At::Text,
-                    // A literal announced one line end short (seen in the field): its end stands
-                    // where the list should go on.
-                    Some(b'\r' | b'\n') if skipped < 2 => {
-                        used = used.saturating_add(1);
-                        self.at = At::Behind(skipped.saturating_add(1));
-                    }
-                    Some(_) => return (used, Err(Nonsense("')' behind a literal"))),
-                },
+                At::Behind(stray) => {
+                    let next = match (stray, rest.first()) {
+                        (_, None) => return (used, Ok(None)),
+                        (Stray::Nothing | Stray::LineEnd, Some(b')' | b' ')) => {
+                            self.at = At::Text;
+                            continue;
+                        }
+                        // A literal announced one line end short (seen in the field): its end stands
+                        // where the list should go on. Not half of one.
+                        (Stray::Nothing, Some(b'\r')) => Stray::Cr,
+                        (Stray::Nothing, Some(b'\n')) if self.last != b'\r' => Stray::LineEnd,
+                        (Stray::Cr, Some(b'\n')) => Stray::LineEnd,
+                        _ => return (used, Err(Nonsense("')' behind a literal"))),
+                    };
+                    used = used.saturating_add(1);
+                    self.at = At::Behind(next);
+                }
                 At::Text => {
                     let end = memchr(b'\n', rest);
                     // The common case copies nothing: a whole line within the input.

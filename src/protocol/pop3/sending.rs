@@ -112,8 +112,13 @@ impl Sending {
     pub(super) fn begin(&mut self, octets: u64, origin: u64) -> Result<(), Unlike> {
         if self.rest == Rest::Yes {
             // One octet more was asked for: had the message another length now, it would show.
-            let same =
-                origin == self.received && octets == self.total.saturating_sub(self.received);
+            let Span::Part { offset, .. } = self.span else {
+                return Err(Unlike);
+            };
+            let same = origin == offset && octets == self.total.saturating_sub(offset);
+            let shown = self.received.saturating_sub(offset);
+            self.skip = self.skip.saturating_add(shown);
+            self.received = offset;
             return same.then_some(()).ok_or(Unlike);
         }
         let (offset, length) = match self.span {
@@ -137,13 +142,16 @@ impl Sending {
     /// come out otherwise the next time, are rarely announced right.
     pub(super) fn resume(&mut self, size: u64) -> Option<Span> {
         let left = self.total.checked_sub(self.received)?;
-        if !matches!(self.shown, Shown::All) || self.total != size || left == 0 {
+        if !matches!(self.shown, Shown::All) || self.total != size {
             return None;
         }
         self.rest = Rest::Yes;
+        // Where all octets came and only the end of the answer is missing, the last one is asked for
+        // again: not all servers bear a start at the end.
+        let again = u64::from(left == 0).min(self.received);
         self.span = Span::Part {
-            offset: self.received,
-            length: u32::try_from(left.saturating_add(1)).ok()?,
+            offset: self.received.saturating_sub(again),
+            length: u32::try_from(left.saturating_add(again).saturating_add(1)).ok()?,
         };
         Some(self.span)
     }

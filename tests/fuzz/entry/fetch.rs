@@ -53,8 +53,9 @@ struct Play {
     host: VecDeque<u8>,
     /// Commands without an answer: tag and the rest.
     asked: VecDeque<(String, String)>,
-    /// UIDs of the mailbox.
+    /// UIDs of the mailbox, and those that carry \\Deleted.
     uids: Vec<u32>,
+    marked: Vec<u32>,
     /// Whether a body may be anything.
     lied: bool,
     guard: Option<UidSet>,
@@ -105,6 +106,7 @@ impl Play {
             host: VecDeque::new(),
             asked: VecDeque::new(),
             uids: vec![1, 5, 9],
+            marked: Vec::new(),
             lied: false,
             guard: None,
             over: None,
@@ -223,5 +225,50 @@ impl Play {
                 "UID {uid} is none of {known:?}"
             );
         }
+        for message in retrieved(&self.read) {
+            let right = |uid: &u32| stuffed(&host::body(*uid)) == message;
+            assert!(known.iter().any(right), "{message} is no message");
+        }
+        let done = text.ends_with("+OK bye, deleted messages removed\r\n");
+        if let (true, Some(left)) = (
+            done && self.settings.delete != Delete::Flag,
+            maildrop.remainder(),
+        ) {
+            let left: Vec<u32> = left.iter().map(|message| message.uid).collect();
+            for uid in &self.uids {
+                assert!(
+                    left.contains(uid) || !known.contains(uid),
+                    "UID {uid} is still there"
+                );
+            }
+        }
     }
+}
+
+/// The messages that were retrieved to their end, as they were written.
+fn retrieved(read: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(read);
+    let mut all = Vec::new();
+    let mut message: Option<String> = None;
+    for line in text.split_inclusive("\r\n") {
+        match &mut message {
+            Some(_) if line == ".\r\n" => all.extend(message.take()),
+            Some(message) => message.push_str(line),
+            None => {
+                let octets = line
+                    .strip_prefix("+OK ")
+                    .and_then(|it| it.strip_suffix(" octets\r\n"));
+                let begins = octets.is_some_and(|it| it.parse::<u64>().is_ok());
+                message = begins.then(String::new);
+            }
+        }
+    }
+    all
+}
+
+/// A message as it is written to a client.
+fn stuffed(body: &str) -> String {
+    let lines = body.split_inclusive("\r\n");
+    let dot = |line: &str| if line.starts_with('.') { "." } else { "" };
+    lines.map(|line| format!("{}{line}", dot(line))).collect()
 }

@@ -62,6 +62,23 @@ fn known_answers() {
             "{1}a{/}* 1 FETCH (BODY[] \\x00)|",
         ),
         (
+            "* 1 FETCH (BODY[] {1}\r\na\n UID 4)\r\n",
+            "{1}a{/}* 1 FETCH (BODY[] \\x00 UID 4)|",
+        ),
+        // Half of one, or one and a half.
+        (
+            "* 1 FETCH (BODY[] {2}\r\na\r\n)\r\n",
+            "{2}a\\r{/}!')' behind a literal",
+        ),
+        (
+            "* 1 FETCH (BODY[] {1}\r\na\r)\r\n",
+            "{1}a{/}!')' behind a literal",
+        ),
+        (
+            "* 1 FETCH (BODY[] {1}\r\na\n\n)\r\n",
+            "{1}a{/}!')' behind a literal",
+        ),
+        (
             "* 1 FETCH (BODY[] {1}\r\nabc)\r\n",
             "{1}a{/}!')' behind a literal",
         ),

@@ -5,9 +5,13 @@ use gatepost::protocol::imap::uid_set::UidSet;
 use super::Play;
 use super::script::{Form, Say};
 
-/// The body that a message with this UID has, dots and all.
-fn body(uid: u32) -> String {
-    format!("Subject: {uid}\r\n\r\n.uid={uid}\r\n..\r\n.\r\nuid={uid}\r\n")
+/// The body that a message with this UID has, dots and all. It holds what looks like the end of a row,
+/// and like another message: one with a UID that there is not.
+pub(super) fn body(uid: u32) -> String {
+    format!(
+        "Subject: {uid}\r\n\r\n.uid={uid}\r\n..\r\n.\r\n UID {uid})\r\n\
+         * 5 FETCH (UID 5 BODY[] {{8}}\r\nuid=11\r\n)\r\n* 2 EXPUNGE\r\n(a)\r\nuid={uid}\r\n"
+    )
 }
 
 impl Play {
@@ -56,10 +60,21 @@ impl Play {
                     self.put(&format!("{part}{tag} OK done\r\n"));
                 }
             }
+            Say::Short(by) => {
+                if let Some((tag, command)) = self.asked.pop_front() {
+                    let answer = shortened(self.right(&command), by.into());
+                    self.put(&format!("{answer}{tag} OK done\r\n"));
+                }
+            }
             Say::No => self.tagged("NO not now"),
             Say::Bad => self.tagged("BAD what"),
             Say::Throttled => self.tagged("NO [THROTTLED] slowly"),
-            Say::Ok => self.tagged("OK fine"),
+            Say::Ok => {
+                // Nothing found, where something is.
+                let command = self.asked.front();
+                self.lied |= command.is_some_and(|asked| asked.1.contains("SEARCH"));
+                self.tagged("OK fine");
+            }
             Say::Bye => self.put("* BYE gone\r\n"),
             Say::Exists(n) => self.put(&format!("* {n} EXISTS\r\n")),
             Say::Expunge(n) => self.put(&format!("* {} EXPUNGE\r\n", n % 6)),
@@ -171,10 +186,57 @@ impl Play {
                 }
                 answer
             }
-            ["EXPUNGE"] | ["UID", "EXPUNGE", ..] => String::new(),
+            ["UID", "STORE", set, flags, "(\\Deleted)"] => {
+                let set = read(set);
+                self.marked.retain(|uid| !set.contains(*uid));
+                if flags.starts_with('+') {
+                    let uids = self.uids.iter().copied();
+                    self.marked.extend(uids.filter(|uid| set.contains(*uid)));
+                }
+                String::new()
+            }
+            ["EXPUNGE"] => self.remove(|play, uid| play.marked.contains(&uid)),
+            ["UID", "EXPUNGE", set] => {
+                let set = read(set);
+                self.remove(|play, uid| play.marked.contains(&uid) && set.contains(uid))
+            }
+            ["UID", "MOVE", set, ..] => {
+                let set = read(set);
+                self.remove(|_, uid| set.contains(uid))
+            }
             _ => String::new(),
         }
     }
+
+    fn remove(&mut self, which: impl Fn(&Play, u32) -> bool) -> String {
+        let mut told = String::new();
+        let mut left = Vec::new();
+        for &uid in &self.uids {
+            match which(self, uid) {
+                true => told += &format!("* {} EXPUNGE\r\n", left.len() + 1),
+                false => left.push(uid),
+            }
+        }
+        self.uids = left;
+        told
+    }
+}
+
+fn read(set: &str) -> UidSet {
+    let mut uids = UidSet::new();
+    uids.read(set.as_bytes());
+    uids.normalise();
+    uids
+}
+
+/// An answer whose first literal is announced so many octets too short.
+fn shortened(answer: String, by: usize) -> String {
+    let announced = answer.split_once('{').and_then(|(before, rest)| {
+        let (octets, behind) = rest.split_once('}')?;
+        let octets: usize = octets.parse().ok()?;
+        Some(format!("{before}{{{}}}{behind}", octets.saturating_sub(by)))
+    });
+    announced.unwrap_or(answer)
 }
 
 /// `BODY[]` or a part of it, as it was asked for.

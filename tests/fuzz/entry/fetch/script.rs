@@ -87,6 +87,8 @@ pub(super) enum Say {
     Search(u8, u8),
     Octets(Octets),
     Close,
+    /// The right answer, but the body is announced so many octets too short.
+    Short(u8),
 }
 
 /// How a body is written.
