@@ -4,7 +4,11 @@
 //! literals need care: were the host to refuse one that we skip, its octets would be commands to the
 //! host and invisible to us, and UNAUTHENTICATE (RFC 8437) among them would open the way to a login
 //! that routing never saw. So a literal is only skipped where the host is known to take it; a
-//! doubtful one is read both ways. The host's lists of capabilities lose what must not pass. After COMPRESS (RFC 4978) nothing can be read any more.
+//! doubtful one is read both ways. What the host answers to CAPABILITY loses what must not pass. After
+//! COMPRESS (RFC 4978) nothing can be read any more.
+//!
+//! Mail is never changed: once anything of the host's may be read otherwise than it is here, whatever it
+//! says is left alone for ever, and no BYE is put between.
 
 mod answering;
 mod asking;
@@ -13,9 +17,10 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use self::answering::{Answering, Said, Status};
+use self::answering::{Answering, Place, Said};
 use self::asking::{Answer, Asking, Body, Found, Head, Verb};
-use self::listing::Listing;
+use self::listing::{Listing, Takes};
+use super::first::First;
 use super::grammar::{Literal, LiteralKind};
 use super::reply;
 use crate::protocol::{Farewell, Observer, UnauthenticateOffer, Verdict};
@@ -37,6 +42,8 @@ pub struct Framing {
     idle: Idle,
     /// The tag of a COMPRESS under way.
     compress: Option<Hash>,
+    /// The tag of a CAPABILITY under way.
+    capability: Option<Hash>,
 }
 
 /// A tag, hashed: enough to tell an answer to one command from others.
@@ -120,6 +127,7 @@ impl Framing {
             open: None,
             idle: Idle::No,
             compress: None,
+            capability: None,
         }
     }
 
@@ -160,6 +168,7 @@ impl Framing {
             }
             Verb::Authenticate => self.open = Some(tag),
             Verb::Compress => self.compress = Some(tag),
+            Verb::Capability => self.capability = Some(tag),
             Verb::Done | Verb::Unread | Verb::Other => {}
         }
         if answer == Answer::ToCome {
@@ -185,7 +194,7 @@ impl Framing {
     }
 
     /// A tagged answer.
-    fn answered(&mut self, tag: Hash, status: Status) {
+    fn answered(&mut self, tag: Hash, status: First) {
         if self.client.is_refused_by(tag) {
             return;
         }
@@ -197,11 +206,23 @@ impl Framing {
             self.open = None;
             self.idle = Idle::No;
         }
+        if self.capability == Some(tag) {
+            self.capability = None;
+        }
         if self.compress == Some(tag) {
             self.compress = None;
-            if status == Status::Ok {
+            if status == First::Ok {
                 self.sight = Sight::Blind;
             }
+        }
+    }
+
+    /// What is taken out of a list that the host may be giving.
+    fn takes(&self) -> Takes {
+        match (self.host.place, self.capability, self.offers.compress) {
+            (Place::Doubtful, _, _) | (_, None, _) => Takes::Nothing,
+            (Place::Known, Some(_), Compress::Passes) => Takes::Unauthenticate,
+            (Place::Known, Some(_), Compress::Refused | Compress::Unknown) => Takes::Both,
         }
     }
 
@@ -287,19 +308,24 @@ impl Observer for Framing {
                 return;
             };
             rest = tail;
-            self.listing.read(line, self.offers.compress);
+            let takes = self.takes();
             self.host.look(line);
+            self.listing.read(line, self.host.said, takes);
             let Some(line) = line.strip_suffix(b"\n") else {
-                self.host.tail.keep(line);
+                self.host.line_goes_on(line);
                 return;
             };
-            if let Some(literal) = self.host.tail.literal(line) {
-                self.host.literal = literal.octets as u64;
+            if let Some(octets) = self.host.line_ends(line) {
+                self.host.literal = octets;
                 continue;
+            }
+            if self.host.place == Place::Doubtful {
+                // A `+` may stand in a mail, too.
+                self.counted = Counted::Perhaps;
             }
             match (self.listing.end(), self.offers.compress) {
                 (listing::Found::Unauthenticate, _) => self.offers.compress = Compress::Refused,
-                (listing::Found::List, Compress::Unknown) => {
+                (listing::Found::List, Compress::Unknown) if takes != Takes::Nothing => {
                     self.offers.compress = Compress::Passes;
                 }
                 (listing::Found::List | listing::Found::Nothing, _) => {}
@@ -307,12 +333,13 @@ impl Observer for Framing {
             match std::mem::replace(&mut self.host.said, Said::Nothing) {
                 Said::Continue => self.continuation(),
                 Said::Tagged(tag, status) => self.answered(tag, status),
-                Said::Nothing | Said::Untagged | Said::Tag(_) => {}
+                Said::Nothing | Said::Star | Said::Untagged(_) | Said::Tag(_) => {}
             }
         }
     }
 
-    /// BYE (RFC 9051 §7.1.5) between responses, while no command runs but an IDLE.
+    /// BYE (RFC 9051 §7.1.5) between responses, while no command runs but an IDLE. Not where that may be
+    /// the middle of a mail.
     fn goodbye(&self, reason: Farewell) -> Option<Vec<u8>> {
         let running = match self.idle {
             Idle::Yes => self.outstanding.saturating_sub(1),
@@ -321,7 +348,10 @@ impl Observer for Framing {
         match self.sight {
             Sight::Blind => Some(Vec::new()),
             Sight::Clear | Sight::Ended
-                if self.host.said == Said::Nothing && !self.client.within && running == 0 =>
+                if self.host.place == Place::Known
+                    && self.host.said == Said::Nothing
+                    && !self.client.within
+                    && running == 0 =>
             {
                 Some(reply::farewell(reason, &self.session))
             }

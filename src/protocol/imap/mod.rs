@@ -27,6 +27,7 @@
 //! | UID FETCH, BODY.PEEK | RFC 9051 §6.4.9, §6.4.5 | `send_fetch` | `mailbox.rs` |
 //! | FETCH rows | RFC 9051 §7.5.2 | `row` | `fetch.rs` |
 //! | literals, streamed | RFC 9051 §4.3 | `Reader` | `response.rs` |
+//! | where literals may stand | RFC 9051 §9 `resp-text` | `may_hold_literals` | `first.rs` |
 //! | is a message gone? | RFC 2180 §4.1 | `ask_whether_there` | `body/ending.rs` |
 //! | UID STORE, UID EXPUNGE, UID MOVE | RFC 9051 §6.4.9, RFC 4315 §2.1, RFC 6851 §3 | `advance` | `update/stages.rs` |
 //! | \Trash | RFC 6154 §5.2 | `find_trash` | `update/trash.rs` |
@@ -39,6 +40,7 @@ pub mod client;
 mod demand;
 mod facts;
 pub mod fetch;
+mod first;
 pub mod framing;
 pub mod grammar;
 mod heard;

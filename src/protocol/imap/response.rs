@@ -9,6 +9,7 @@ mod tests;
 
 use memchr::memchr;
 
+use super::first::may_hold_literals;
 use super::uid_set::number64;
 
 /// Stands in a line for a literal that was streamed or skipped. NUL cannot occur in a line.
@@ -298,8 +299,6 @@ fn without_cr(line: &[u8]) -> &[u8] {
 }
 
 /// Where the announcement of a literal starts in a line that ends with one, and its length.
-///
-/// Status responses hold no literals: their text may end as it likes (RFC 9051 §9 `resp-text`).
 fn announced(line: &[u8]) -> Result<Option<(usize, u64)>, Nonsense> {
     let Some(text) = line.strip_suffix(b"}") else {
         return Ok(None);
@@ -307,17 +306,8 @@ fn announced(line: &[u8]) -> Result<Option<(usize, u64)>, Nonsense> {
     let Some(open) = memchr::memrchr(b'{', text) else {
         return Ok(None);
     };
-    let Some(kind) = line.strip_prefix(b"* ") else {
+    if !may_hold_literals(line) {
         return Ok(None);
-    };
-    for status in [&b"OK "[..], b"NO ", b"BAD ", b"BYE ", b"PREAUTH "] {
-        if kind.len() >= status.len()
-            && kind
-                .get(..status.len())
-                .is_some_and(|verb| verb.eq_ignore_ascii_case(status))
-        {
-            return Ok(None);
-        }
     }
     let digits = text.get(open.saturating_add(1)..).unwrap_or_default();
     let digits = digits.strip_suffix(b"+").unwrap_or(digits);
@@ -328,7 +318,7 @@ fn announced(line: &[u8]) -> Result<Option<(usize, u64)>, Nonsense> {
     match number64(digits) {
         Some(octets) => Ok(Some((start, octets))),
         // The length of a literal is never guessed (seen: negative ones).
-        None if kind.first().is_some_and(u8::is_ascii_digit) => {
+        None if line.get(2).is_some_and(u8::is_ascii_digit) => {
             Err(Nonsense("the length of a literal"))
         }
         None => Ok(None),

@@ -23,7 +23,92 @@ pub(crate) fn imap(octets: &[u8]) {
         _ => UnauthenticateOffer::Unknown,
     };
     let known = Choice::bit(settings, 6).then_some(&capabilities[..]);
-    watch(choice.0, Cut::of(cut), || Framing::new("S1", known, offer));
+    let seen = watch(choice.0, Cut::of(cut), || Framing::new("S1", known, offer));
+    mail_stays_mail(choice.0, &seen);
+}
+
+/// What was changed stands in a list of capabilities and in no literal, and no BYE stands in one either.
+fn mail_stays_mail(said: &[u8], seen: &Seen) {
+    let (mut place, mut at) = (Place::default(), 0);
+    let mut goodbyes = seen.goodbyes.iter();
+    for (side, octets) in turns(said) {
+        if side == Side::Host {
+            for octet in octets {
+                let within = place.read(*octet);
+                let same = seen.to_client.get(at) == Some(octet);
+                assert!(same || within == Within::List, "mail was changed at {at}");
+                at += 1;
+            }
+        }
+        for _ in 0..2 {
+            // None after the turn that ended it.
+            let words = goodbyes.next().and_then(Option::as_ref);
+            assert!(
+                words.is_none_or(|it| it.is_empty() || place.between()),
+                "a BYE within a response"
+            );
+        }
+    }
+}
+
+/// Where in what the host says an octet stands, as RFC 9051 §9 has it and in no hurry.
+#[derive(Default)]
+struct Place {
+    /// The response so far, without its literals.
+    response: Vec<u8>,
+    line: usize,
+    literal: u64,
+}
+
+#[derive(PartialEq, Eq)]
+enum Within {
+    List,
+    Other,
+}
+
+impl Place {
+    fn read(&mut self, octet: u8) -> Within {
+        if self.literal > 0 {
+            self.literal -= 1;
+            return Within::Other;
+        }
+        self.response.push(octet);
+        let upper = self.response.to_ascii_uppercase();
+        let within = match holds(&upper, b"CAPABILITY") {
+            true => Within::List,
+            false => Within::Other,
+        };
+        if octet == b'\n' {
+            match self.announced() {
+                Some(octets) => {
+                    self.literal = octets;
+                    self.line = self.response.len();
+                }
+                None => *self = Place::default(),
+            }
+        }
+        within
+    }
+
+    /// The literal that the line announces which is at its end.
+    fn announced(&self) -> Option<u64> {
+        let text = String::from_utf8_lossy(self.response.trim_ascii_start());
+        let mut words = text.strip_prefix("* ")?.split([' ', '\r', '\n']);
+        let first = words.find(|word| !word.is_empty())?.to_ascii_uppercase();
+        if ["OK", "NO", "BAD", "BYE", "PREAUTH"].contains(&first.as_str()) {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&self.response[self.line..]);
+        let line = line.strip_suffix('\n')?;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let (_, digits) = line.strip_suffix('}')?.rsplit_once('{')?;
+        let all = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+        all.then(|| digits.parse().unwrap_or(u64::MAX))
+    }
+
+    fn between(&self) -> bool {
+        self.literal == 0 && self.response.iter().all(|it| *it == b'\r')
+    }
 }
 
 pub(crate) fn pop3(octets: &[u8]) {
@@ -33,7 +118,7 @@ pub(crate) fn pop3(octets: &[u8]) {
 }
 
 /// The same is seen however it is cut, and nothing is changed but what must not pass.
-fn watch<O: Observer>(said: &[u8], cut: Cut, new: impl Fn() -> O) {
+fn watch<O: Observer>(said: &[u8], cut: Cut, new: impl Fn() -> O) -> Seen {
     let seen = play(new(), said, cut.most());
     if let Cut::Compared(_) = cut {
         let whole = play(new(), said, usize::MAX);
@@ -48,6 +133,7 @@ fn watch<O: Observer>(said: &[u8], cut: Cut, new: impl Fn() -> O) {
     if !holds(&upper, b"UNAUTHENTICATE") && !holds(&upper, b"COMPRESS=") {
         assert_eq!(host, seen.to_client, "octets were changed");
     }
+    seen
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 
 use memchr::memchr;
 
+use crate::protocol::imap::first::may_hold_literals;
+
 /// Longest response before login in octets, literals included. The longest capability list in the
 /// field is under 2 KiB; a response that does not end within this is an attack or no IMAP.
 pub(super) const MAX_RESPONSE: usize = 16 * 1024;
@@ -25,8 +27,7 @@ pub(super) enum Cut {
     TooLong,
 }
 
-/// Finds the end of the first response. A literal counts only where data may hold one: the text of a
-/// status response may end in `{5}` and mean nothing by it.
+/// Finds the end of the first response. A literal counts only where one may stand.
 pub(super) fn cut(bytes: &[u8]) -> Cut {
     let mut from = 0;
     loop {
@@ -76,10 +77,6 @@ fn literal(line: &[u8]) -> Option<u64> {
         true => Some(digits.parse().unwrap_or(u64::MAX)),
         false => None,
     }
-}
-
-fn may_hold_literals(response: &[u8]) -> bool {
-    matches!(parse(response), Response::Untagged(data) if status(data).is_none())
 }
 
 /// A response by its first word.

@@ -49,6 +49,7 @@ pub(super) enum Verb {
     /// Not a verb: the line that ends an IDLE.
     Done,
     Authenticate,
+    Capability,
     Compress,
 }
 
@@ -215,6 +216,8 @@ impl Word {
             Verb::Idle
         } else if self.is(b"AUTHENTICATE") {
             Verb::Authenticate
+        } else if self.is(b"CAPABILITY") {
+            Verb::Capability
         } else if self.is(b"COMPRESS") {
             Verb::Compress
         } else {

@@ -2,9 +2,11 @@
 //! COMPRESS (RFC 4978) where it could hide that command.
 //!
 //! What passes is not held back and keeps its length: a name that is not for the client becomes one
-//! that means nothing to anybody, by its last octet.
+//! that means nothing to anybody, by its last octet. Only what answers a CAPABILITY is changed: a list
+//! that nobody asked for may as well stand in a mail.
 
-use super::Compress;
+use super::answering::Said;
+use crate::protocol::imap::first::First;
 
 /// Where in a response of the host's we are, if it may hold a list of capabilities: an untagged
 /// CAPABILITY (RFC 9051 §7.2.2), or the code of a status response (§7.1).
@@ -44,6 +46,15 @@ enum Word {
     Other,
 }
 
+/// What is taken out of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Nothing: who asked for a list did not, or it may be no list.
+    Nothing,
+    Unauthenticate,
+    Both,
+}
+
 /// What a response told.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Found {
@@ -68,16 +79,16 @@ impl Word {
 }
 
 impl Listing {
-    /// Reads on in a response, and takes out what is not for the client.
-    pub(super) fn read(&mut self, line: &mut [u8], compress: Compress) {
+    /// Reads on in a response, which is what was `said` with this line, and takes out what is not for
+    /// the client.
+    pub(super) fn read(&mut self, line: &mut [u8], said: Said, takes: Takes) {
         for octet in line {
             match (self.at, *octet) {
                 (At::Rest, _) => return,
                 (At::List, b']') => self.at = At::Rest,
-                (_, ..=b' ') => self.word_ends(),
-                (At::Tag, b'+') if self.length == 0 => self.at = At::Rest,
+                (_, ..=b' ') => self.word_ends(said),
                 (At::Tag, _) => self.length = 1,
-                (At::Bracket, b'[') => self.at = At::Code,
+                (At::Bracket, b'[') if said.is_status() => self.at = At::Code,
                 (At::Bracket, _) => self.at = At::Rest,
                 (At::Kind | At::Code, octet) => {
                     self.word_goes_on(octet, Word::Capability);
@@ -88,12 +99,15 @@ impl Listing {
                         b'C' | b'c' => Word::Compress,
                         _ => Word::Other,
                     };
-                    match (self.word_goes_on(first, word), compress) {
-                        (Word::Unauthenticate, _) => {
-                            self.found = Found::Unauthenticate;
+                    let complete = self.word_goes_on(first, word);
+                    if complete == Word::Unauthenticate {
+                        self.found = Found::Unauthenticate;
+                    }
+                    match (complete, takes) {
+                        (Word::Unauthenticate, Takes::Unauthenticate | Takes::Both) => {
                             *octet = b'X';
                         }
-                        (Word::Compress, Compress::Refused | Compress::Unknown) => *octet = b'-',
+                        (Word::Compress, Takes::Both) => *octet = b'-',
                         _ => {}
                     }
                 }
@@ -125,7 +139,7 @@ impl Listing {
         }
     }
 
-    fn word_ends(&mut self) {
+    fn word_ends(&mut self, said: Said) {
         if self.length == 0 {
             return;
         }
@@ -133,7 +147,11 @@ impl Listing {
             && usize::from(self.length) == Word::Capability.name().len();
         self.at = match self.at {
             At::Tag => At::Kind,
-            At::Kind | At::Code if is_list => {
+            At::Kind if is_list && said == Said::Untagged(First::Data) => {
+                self.found = Found::List;
+                At::List
+            }
+            At::Code if is_list => {
                 self.found = Found::List;
                 At::List
             }

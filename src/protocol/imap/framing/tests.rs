@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod astray;
 mod early;
 mod hidden;
 
@@ -399,6 +400,7 @@ fn capabilities_lose_what_must_not_pass() {
         let seen = if seen.is_empty() { said } else { seen };
         for most in [1, 2, 3, 5, 7, 16, 17, 1000] {
             let mut framing = Framing::new("S1", None, offer);
+            framing.client_to_host(b"b CAPABILITY\r\n");
             let mut bytes = said.as_bytes().to_vec();
             bytes
                 .chunks_mut(most)
