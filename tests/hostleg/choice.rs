@@ -65,7 +65,9 @@ async fn a_password_is_shown_to_one_host_only_unless_it_calls_itself_unavailable
         ("% NO [LIMIT] too many\r\n", false),
         ("% BAD\r\n", false),
         ("close", false),
+        ("* BYE later\r\n% NO\r\n", false),
         ("% NO [UNAVAILABLE] later\r\n", true),
+        ("* BYE [UNAVAILABLE] later\r\n% NO\r\n", true),
     ] {
         let answers: &'static [_] = Box::leak(Box::new([("AUTHENTICATE", answer)]));
         let first = Host::start(login_answered(answers)).await;

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::protocol::sasl::{self, Relayed};
 use crate::protocol::{
-    self, Behind, Failure, Goal, HostLogin, HostStep, READ_CHUNK, StartTls, Welcome,
+    self, Behind, Code, Failure, Goal, HostLogin, HostStep, READ_CHUNK, StartTls, Welcome,
 };
 
 /// Most octets a host may say before it answered the login: the promised bound of a connection
@@ -59,8 +59,8 @@ pub struct Client {
     after: Option<Capabilities>,
     untagged: Vec<u8>,
     alert: Option<String>,
-    /// The words of a BYE: the connection is about to close.
-    bye: Option<String>,
+    /// A BYE came: the connection is about to close.
+    bye: Option<Bye>,
     secrecy: Secrecy,
     pipelining: Pipelining,
     /// Of what the host said it can do.
@@ -136,6 +136,13 @@ impl Attempt {
 enum Secrecy {
     Kept,
     Sent,
+}
+
+/// What the host said goodbye with.
+struct Bye {
+    words: String,
+    /// Why, if it has a code that we know.
+    code: Option<Code>,
 }
 
 enum Due {
@@ -241,9 +248,16 @@ impl protocol::Client for Client {
                 self.pipelining = Pipelining::Lost;
             }
         }
-        let cause = match self.bye.take() {
-            Some(words) => format!("it said goodbye: {words}"),
-            None => format!("it closed the connection in state={}", self.state()),
+        let cause = match (self.bye.take(), self.secrecy) {
+            // As good an answer to the login as any.
+            (
+                Some(Bye {
+                    code: Some(code), ..
+                }),
+                Secrecy::Sent,
+            ) => return self.refused(code),
+            (Some(Bye { words, .. }), _) => format!("it said goodbye: {words}"),
+            (None, _) => format!("it closed the connection in state={}", self.state()),
         };
         self.fail(Failure::Unreachable { cause });
     }

@@ -2,7 +2,7 @@
 
 use super::capability::{Belief, Capabilities, Extension, Pipelining};
 use super::response::{self, Kind, Response, Status, is, sanitise, status, word};
-use super::{Attempt, Burst, Client, Due, MAX_GREETING, MAX_UNTAGGED, Source, State};
+use super::{Attempt, Burst, Bye, Client, Due, MAX_GREETING, MAX_UNTAGGED, Source, State};
 use crate::protocol::sasl::Relayed;
 use crate::protocol::{Code, Failure, Goal, StartTls, Welcome};
 
@@ -201,7 +201,9 @@ impl Client {
             ),
             Kind::No => {
                 self.note_alert(code, text);
+                // A BYE before it that says why says it of this, too.
                 let named = code.and_then(refusal);
+                let named = named.or(self.bye.as_ref().and_then(|bye| bye.code));
                 if named.is_none() && !attempt.turns.is_empty() {
                     return self.broken("a + for the credentials", response);
                 }
@@ -209,11 +211,7 @@ impl Client {
                 if named.is_none() && self.source == Source::Memory {
                     self.belief = Belief::Doubtful;
                 }
-                let alert = self.alert.take();
-                self.fail(Failure::Refused {
-                    code: named.unwrap_or(Code::AuthenticationFailed),
-                    alert,
-                });
+                self.refused(named.unwrap_or(Code::AuthenticationFailed));
             }
             // Some have no better word for a token they have found wrong.
             Kind::Bad if relayed.is_some_and(Relayed::begun) => self.fail(Failure::Refused {
@@ -236,6 +234,12 @@ impl Client {
         }
     }
 
+    /// The host says no, and this is why.
+    pub(super) fn refused(&mut self, code: Code) {
+        let alert = self.alert.take();
+        self.fail(Failure::Refused { code, alert });
+    }
+
     /// An untagged response before the tagged one: what we need of it, and what the client has a
     /// right to see.
     fn note(&mut self, response: &[u8], data: &[u8]) {
@@ -243,9 +247,14 @@ impl Client {
         match status(data) {
             Some(Status {
                 kind: Kind::Bye,
+                code,
                 text,
-                ..
-            }) => self.bye = Some(self.quote(text)),
+            }) => {
+                self.bye = Some(Bye {
+                    words: self.quote(text),
+                    code: code.and_then(refusal),
+                });
+            }
             Some(Status {
                 kind: Kind::Preauth,
                 ..

@@ -119,6 +119,51 @@ pub(super) const TALKS: &[Talk] = &[
                 = refused AUTHENTICATIONFAILED",
     },
     Talk {
+        name: "a goodbye that says why tells what a bare refusal means",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE [unavailable] the users are not to be had
+                S: <1> NO x
+                = refused UNAVAILABLE",
+    },
+    Talk {
+        name: "the refusal's own word counts",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE [UNAVAILABLE] x
+                S: <1> NO [AUTHENTICATIONFAILED] wrong
+                = refused AUTHENTICATIONFAILED",
+    },
+    Talk {
+        name: "a goodbye for a reason that nobody knows",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE [XRATE 5] x
+                S: <1> NO wrong
+                = refused AUTHENTICATIONFAILED",
+    },
+    Talk {
+        name: "a goodbye that says why is an answer, where no other follows",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE [LIMIT] x
+                EOF
+                = refused LIMIT",
+    },
+    Talk {
+        name: "before the credentials are sent it is none",
+        with: ALICE,
+        lines: "S: * OK hello
+                C: <1> CAPABILITY
+                S: * BYE [AUTHENTICATIONFAILED] x
+                EOF
+                = host not reached: it said goodbye: x",
+    },
+    Talk {
         name: "closed at once",
         with: ALICE,
         lines: "EOF
