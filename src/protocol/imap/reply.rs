@@ -29,10 +29,21 @@ pub fn failure(tag: &Tag, failure: &Failure, session: &str) -> Vec<u8> {
     lines.push_str(&format!(
         "{} NO [{}] {} ({session})\r\n",
         tag.as_str(),
-        failure.code(),
+        code(failure),
         words(failure)
     ));
     lines.into_bytes()
+}
+
+/// What stands in brackets. TLS that a host misses is missing on the gateway's leg, never on the client's.
+fn code(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Refused {
+            code: Code::PrivacyRequired,
+            ..
+        } => Code::ContactAdmin.as_str(),
+        _ => failure.code(),
+    }
 }
 
 fn words(failure: &Failure) -> String {
@@ -61,6 +72,10 @@ fn words(failure: &Failure) -> String {
         | Failure::TimedOut { .. } => code_words(Code::Unavailable),
         Failure::HostTls { .. } | Failure::HostSetup { .. } => code_words(Code::ContactAdmin),
         Failure::HostProtocol { .. } | Failure::Loop => code_words(Code::ServerBug),
+        Failure::Refused {
+            code: Code::PrivacyRequired,
+            ..
+        } => code_words(Code::ContactAdmin),
         Failure::Refused { code, .. } => code_words(*code),
     };
     words.into()

@@ -237,6 +237,15 @@ impl Client {
     /// The host says no, and this is why.
     pub(super) fn refused(&mut self, code: Code) {
         let alert = self.alert.take();
+        if code == Code::PrivacyRequired {
+            // The leg in clear is ours: the client's may have TLS, and it could do nothing about it. Nor
+            // could its user, whatever the alert says.
+            let cause = "it answers a login with [PRIVACYREQUIRED]; it may want TLS first \
+                         (imap+starttls:// or imaps://)";
+            return self.fail(Failure::HostSetup {
+                cause: cause.into(),
+            });
+        }
         self.fail(Failure::Refused { code, alert });
     }
 

@@ -164,6 +164,24 @@ pub(super) const TALKS: &[Talk] = &[
                 = host not reached: it said goodbye: x",
     },
     Talk {
+        name: "TLS on our leg is not the client's business",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BAD [ALERT] your client sent its password in clear
+                S: <1> NO [PRIVACYREQUIRED] not without TLS
+                = host cannot be used: it answers a login with [PRIVACYREQUIRED]; it may want TLS first (imap+starttls:// or imaps://)",
+    },
+    Talk {
+        name: "nor where it says so in its goodbye",
+        with: ALICE,
+        lines: "S: * OK [CAPABILITY IMAP4rev1] x
+                C: <1> LOGIN \"alice\" \"hunter2\"
+                S: * BYE [PRIVACYREQUIRED] x
+                S: <1> NO x
+                = host cannot be used: it answers a login with [PRIVACYREQUIRED]; it may want TLS first (imap+starttls:// or imaps://)",
+    },
+    Talk {
         name: "closed at once",
         with: ALICE,
         lines: "EOF
