@@ -199,7 +199,7 @@ impl<'a> Attempt<'a> {
         };
         let change = match (&then, &failure) {
             (Then::Again, _) => host.not_reached(speaks, By::Login, &failure),
-            (_, Failure::Refused { .. }) => {
+            (_, Failure::Refused { .. } | Failure::Unexplained) => {
                 host.gate.answered();
                 host.reached(speaks, By::Login)
             }

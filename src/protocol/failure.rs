@@ -115,6 +115,9 @@ pub enum Failure {
         /// The text of an `[ALERT]`, sanitised and cut to 200 characters: users must see it.
         alert: Option<String>,
     },
+    /// The host said no without a code, and not for the credentials: it announces AUTH-RESP-CODE, so that
+    /// would have had one (RFC 3206 §6). It did not call itself unavailable either: no other host is asked.
+    Unexplained,
 }
 
 /// A limit that may be reached.
@@ -243,7 +246,8 @@ impl Failure {
             | Failure::HostProtocol { .. }
             | Failure::NotTaken { .. }
             | Failure::Loop
-            | Failure::Refused { .. } => Side::Host,
+            | Failure::Refused { .. }
+            | Failure::Unexplained => Side::Host,
         }
     }
 
@@ -264,7 +268,8 @@ impl Failure {
             | Failure::Held
             | Failure::Left
             | Failure::Unreachable { .. }
-            | Failure::TimedOut { .. } => "UNAVAILABLE",
+            | Failure::TimedOut { .. }
+            | Failure::Unexplained => "UNAVAILABLE",
             Failure::HostTls { .. } | Failure::HostSetup { .. } => "CONTACTADMIN",
             Failure::HostProtocol { .. } | Failure::Loop => "SERVERBUG",
             Failure::Refused { code, .. } | Failure::Declined { code, .. } => code.as_str(),
@@ -326,6 +331,9 @@ impl fmt::Display for Failure {
             Failure::NotTaken { cause } => write!(f, "such credentials are not taken: {cause}"),
             Failure::Loop => f.write_str("the host is this gateway, or one that leads back here"),
             Failure::Refused { code, .. } => write!(f, "refused by the host: {}", code.as_str()),
+            Failure::Unexplained => f.write_str(
+                "refused by the host without a code, though it has one for wrong credentials",
+            ),
         }
     }
 }

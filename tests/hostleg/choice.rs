@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::backend::config::{Balance, Config, Failover};
+use gatepost::backend::config::{Balance, Config, Endpoint, Failover};
 use gatepost::backend::{Backend, Request, Surroundings};
-use gatepost::protocol::Failure;
+use gatepost::protocol::{Failure, Protocol};
 use gatepost::state::{Claimed, Pass, Place, State};
 use tokio::net::TcpListener;
 
@@ -79,6 +79,53 @@ async fn a_password_is_shown_to_one_host_only_unless_it_calls_itself_unavailable
         assert_eq!(login(&backend).await.is_ok(), elsewhere, "{answer}");
         let seen = (first.connections(), second.connections());
         assert_eq!(seen, (1, usize::from(elsewhere)), "{answer}");
+    }
+}
+
+/// As little over POP3 where the password was not the reason, and the host says none.
+#[tokio::test]
+async fn a_refusal_without_a_code_is_not_taken_to_another_pop3_host() {
+    for (answer, want) in [
+        ("-ERR cannot open the mailbox\r\n", Err("UNAVAILABLE")),
+        ("-ERR [AUTH] wrong\r\n", Err("AUTHENTICATIONFAILED")),
+        ("-ERR [SYS/TEMP] later\r\n", Ok(())),
+    ] {
+        let script = |answer| Script {
+            greeting: "+OK ready\r\n",
+            answers: Box::leak(Box::new([
+                ("CAPA", "+OK\r\nSASL PLAIN\r\nAUTH-RESP-CODE\r\n.\r\n"),
+                ("PLAIN", answer),
+            ])),
+            tls: None,
+        };
+        let (first, second) = (
+            Host::start(script(answer)).await,
+            Host::start(script("+OK in\r\n")).await,
+        );
+        let mut config = first_then(first.at, second.at).await;
+        for host in &mut config.hosts {
+            host.pop3 = host.imap.take().map(|it| Endpoint {
+                protocol: Protocol::Pop3,
+                ..it
+            });
+        }
+        let backend = backend(config);
+        let alice = Alice::new();
+        let mut request = alice.request();
+        request.protocol = Protocol::Pop3;
+        let got = backend.connect(request).await.map(drop);
+        let got = got.map_err(|refusal| refusal.failure);
+        assert!(
+            !got.as_ref()
+                .is_err_and(|it| it.is_credentials() != answer.contains("[AUTH]"))
+        );
+        assert_eq!(
+            got.as_ref().map_err(Failure::code).copied(),
+            want,
+            "{answer}"
+        );
+        let seen = (first.connections(), second.connections());
+        assert_eq!(seen, (1, usize::from(want.is_ok())), "{answer}");
     }
 }
 

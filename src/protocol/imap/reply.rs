@@ -69,7 +69,8 @@ fn words(failure: &Failure) -> String {
         Failure::MapUnavailable { .. }
         | Failure::Left
         | Failure::Unreachable { .. }
-        | Failure::TimedOut { .. } => code_words(Code::Unavailable),
+        | Failure::TimedOut { .. }
+        | Failure::Unexplained => code_words(Code::Unavailable),
         Failure::HostTls { .. } | Failure::HostSetup { .. } => code_words(Code::ContactAdmin),
         Failure::HostProtocol { .. } | Failure::Loop => code_words(Code::ServerBug),
         Failure::Refused {
@@ -168,6 +169,7 @@ mod tests {
             (Failure::HostTls { cause: cause() }, "CONTACTADMIN"),
             (Failure::HostSetup { cause: cause() }, "CONTACTADMIN"),
             (Failure::Loop, "SERVERBUG"),
+            (Failure::Unexplained, "UNAVAILABLE"),
             (declined(Code::AuthenticationFailed), "AUTHENTICATIONFAILED"),
             (declined(Code::Unavailable), "UNAVAILABLE"),
             (

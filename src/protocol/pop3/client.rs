@@ -186,16 +186,19 @@ impl Client {
     }
 
     /// `-ERR` to a step of the login. Without a code it is about the credentials, as far as anybody
-    /// can tell.
+    /// can tell, but not of a host that has one for them.
     fn refused(&mut self, text: &[u8]) {
         let code = code(text);
         // It may be the mechanism that is refused, not the credentials: ask anew next time.
         if code.is_none() && self.source == Source::Memory {
             self.source = Source::Doubtful;
         }
-        self.fail(Failure::Refused {
-            code: code.unwrap_or(Code::AuthenticationFailed),
-            alert: None,
+        self.fail(match (code, self.can.auth_resp_code) {
+            (None, Offered::Yes) => Failure::Unexplained,
+            (code, _) => Failure::Refused {
+                code: code.unwrap_or(Code::AuthenticationFailed),
+                alert: None,
+            },
         });
     }
 

@@ -34,6 +34,7 @@
 //! | goodbye in a relay | RFC 1939 §3, RFC 3206 §4 | `goodbye` | `observer.rs` |
 //! | host's greeting | RFC 1939 §4 | `greeting` | `client/hear.rs` |
 //! | host's CAPA | RFC 2449 §5 | `introduce` | `client/logging_in.rs` |
+//! | host's AUTH-RESP-CODE | RFC 3206 §6 | `refused` | `client.rs` |
 //! | host's STLS | RFC 2595 §4 | `stls` | `client/hear.rs` |
 //! | USER, PASS to a host | RFC 1939 §7 | `pass` | `client/logging_in.rs` |
 //! | AUTH to a host | RFC 5034 §4 | `auth` | `client/logging_in.rs` |

@@ -81,6 +81,7 @@ pub fn failure(failure: &Failure, session: &str, charset: Charset) -> Vec<u8> {
             SysTemp,
             "the mail server cannot be reached, try again later",
         ),
+        Failure::Unexplained => (SysTemp, "the mail server is not available, try again later"),
         Failure::HostTls { .. } | Failure::HostSetup { .. } => (
             SysPerm,
             "the mail server is not set up right, tell its administrator",
@@ -261,6 +262,7 @@ mod tests {
                 "[SYS/PERM]",
             ),
             (Failure::Loop, "[SYS/PERM]"),
+            (Failure::Unexplained, "[SYS/TEMP]"),
             (declined(Code::AuthenticationFailed), "[AUTH]"),
             (declined(Code::Unavailable), "[SYS/TEMP]"),
             (refused(Code::AuthenticationFailed), "[AUTH]"),

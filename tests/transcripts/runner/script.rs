@@ -253,6 +253,7 @@ fn read_failure(rest: &str) -> Option<Failure> {
             got: cause,
         },
         "Loop" => Failure::Loop,
+        "Unexplained" => Failure::Unexplained,
         // `Refused CODE [alert text]`
         "Refused" => {
             let (code, alert) = detail.split_once(' ').unwrap_or((detail, ""));

@@ -71,6 +71,8 @@ pub(super) struct Can {
     pub(super) sasl: Mechanisms,
     pub(super) stls: Offered,
     pub(super) pipelining: Offered,
+    /// A code with every error of the credentials.
+    pub(super) auth_resp_code: Offered,
 }
 
 impl Can {
@@ -79,9 +81,10 @@ impl Can {
         sasl: Mechanisms::NONE,
         stls: Offered::No,
         pipelining: Offered::No,
+        auth_resp_code: Offered::No,
     };
 
-    /// One line of the list (RFC 2449 §3, §6; RFC 5034 §3).
+    /// One line of the list (RFC 2449 §3, §6; RFC 3206 §6; RFC 5034 §3).
     pub(super) fn learn(&mut self, line: &[u8]) {
         let mut words = line.split(|&octet| octet == b' ');
         let tag = words.next().unwrap_or_default();
@@ -91,6 +94,8 @@ impl Can {
             self.stls = Offered::Yes;
         } else if tag.eq_ignore_ascii_case(b"PIPELINING") {
             self.pipelining = Offered::Yes;
+        } else if tag.eq_ignore_ascii_case(b"AUTH-RESP-CODE") {
+            self.auth_resp_code = Offered::Yes;
         } else if tag.eq_ignore_ascii_case(b"SASL") {
             self.sasl = self
                 .sasl
