@@ -1,5 +1,5 @@
 """What a connection may cost before its login, whatever it sends: private memory of the gateway over
-150 connections that send the same and read nothing, a fresh gateway for each case. At most 64 KiB.
+1,000 connections that send the same and read nothing, a fresh gateway for each case. At most 64 KiB.
 
 python3 tests/bench/bounds.py GATEPOST
 """

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 pub use capability::Profile;
 use capability::{Belief, Capabilities, Extension, Pipelining};
-use command::{Tag, Tags, Wiped};
+use command::{Tag, Tags, Turn, Wiped};
 use response::Cut;
 use zeroize::Zeroizing;
 
@@ -104,7 +104,7 @@ struct Attempt {
     /// An ID in the same burst that is not answered yet.
     id: Option<Tag>,
     /// What is sent after each `+`.
-    turns: VecDeque<Wiped>,
+    turns: VecDeque<Turn>,
     /// The exchange between client and host, where the credentials are relayed.
     relayed: Option<Relayed>,
     behind: Behind,

@@ -74,13 +74,22 @@ pub(super) struct Attempt {
     pub(super) tag: Tag,
     pub(super) verb: Verb,
     pub(super) first: Wiped,
-    pub(super) turns: VecDeque<Wiped>,
+    pub(super) turns: VecDeque<Turn>,
     /// The exchange that may follow, where the credentials are relayed.
     pub(super) relayed: Option<Relayed>,
     /// What it takes the host's word for.
     pub(super) relies_on: Option<Extension>,
     /// The initial response, for a host that asks for it all the same.
     pub(super) again: Option<Wiped>,
+}
+
+/// What is sent after a `+`.
+pub(super) enum Turn {
+    /// These octets.
+    Octets(Wiped),
+    /// The [`response`] of credentials that are relayed: made when it is asked for, as a host may take its time
+    /// and tokens are long.
+    Response,
 }
 
 /// Longest LOGIN argument sent as a quoted string: old servers read a command line into a few
@@ -161,14 +170,14 @@ fn sasl(
     relayed: Relayed,
 ) -> Result<Attempt, Failure> {
     let mechanism = relayed.mechanism();
-    let first = relayed::first(user, credentials).filter(|_| can.mechanisms().has(mechanism));
-    let Some(mut response) = first else {
+    let response = response(user, credentials).filter(|_| can.mechanisms().has(mechanism));
+    let Some(response) = response else {
         let name = mechanism.name();
         let cause = format!("it offers no AUTH={name}, as this login needs");
         return Err(credentials.not_taken(cause));
     };
     let command = tag.line(format_args!("AUTHENTICATE {}", mechanism.name()));
-    let at_once = can.has("SASL-IR") && response.len() <= INITIAL_MAX;
+    let at_once = can.has("SASL-IR") && response.trim_ascii_end().len() <= INITIAL_MAX;
     let (first, turns, again) = match at_once {
         true => {
             let mut line = room(
@@ -180,14 +189,9 @@ fn sasl(
             line.extend_from_slice(command.trim_ascii_end());
             line.push(b' ');
             line.extend_from_slice(&response);
-            line.extend_from_slice(b"\r\n");
-            (line, VecDeque::new(), Some(in_a_line(&mut response)))
+            (line, VecDeque::new(), Some(response))
         }
-        false => (
-            Zeroizing::new(command),
-            [in_a_line(&mut response)].into(),
-            None,
-        ),
+        false => (Zeroizing::new(command), [Turn::Response].into(), None),
     };
     Ok(Attempt {
         tag,
@@ -200,12 +204,13 @@ fn sasl(
     })
 }
 
-/// A response with its CRLF. What it was before is wiped where it lies.
-fn in_a_line(response: &mut Vec<u8>) -> Wiped {
+/// The first message of credentials that are relayed, with CRLF; none: they are of another kind.
+pub(super) fn response(user: &UserName, credentials: &Credentials) -> Option<Wiped> {
+    let mut response = relayed::first(user, credentials)?;
     let mut line = room(response.len().saturating_add(2));
-    line.append(response);
+    line.append(&mut response);
     line.extend_from_slice(b"\r\n");
-    line
+    Some(line)
 }
 
 fn goes_quoted(argument: &[u8]) -> bool {
@@ -240,7 +245,7 @@ fn plain_in_two(tag: Tag, user: &UserName, password: &Secret) -> Attempt {
         first: Zeroizing::new(tag.line("AUTHENTICATE PLAIN")),
         tag,
         verb: Verb::Authenticate,
-        turns: [plain(user, password)].into(),
+        turns: [Turn::Octets(plain(user, password))].into(),
         relayed: None,
         relies_on: None,
         again: None,
@@ -267,6 +272,24 @@ pub(super) fn plain(user: &UserName, password: &Secret) -> Wiped {
 enum Form {
     Quoted,
     Literal(Literals),
+}
+
+impl Form {
+    /// Room for what is written of these arguments before the host is to answer, each octet escaped where that may be: so
+    /// that nothing moves and is left behind.
+    fn size(self, arguments: &[&[u8]]) -> usize {
+        let octets = |factor: usize, at_once: &dyn Fn(&&&[u8]) -> bool| {
+            let lengths = arguments.iter().take_while(at_once).map(|it| it.len());
+            lengths
+                .fold(0_usize, usize::saturating_add)
+                .saturating_mul(factor)
+        };
+        let octets = match self {
+            Form::Quoted => octets(2, &|_| true),
+            Form::Literal(literals) => octets(1, &|argument| literals.at_once(argument)),
+        };
+        octets.saturating_add(64)
+    }
 }
 
 /// Which literals a host takes without being asked.
@@ -302,20 +325,18 @@ impl Literals {
 
 /// LOGIN (RFC 9051 §6.2.3): `login = "LOGIN" SP userid SP password`
 fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
-    // Room for both arguments with every octet escaped, so that nothing moves and is left behind.
-    let size = (arguments[0].len().saturating_add(arguments[1].len()))
-        .saturating_mul(2)
-        .saturating_add(64);
-    let mut now = room(size);
+    let mut now = room(form.size(&arguments));
     now.extend_from_slice(tag.line("LOGIN").trim_ascii_end());
     let mut pieces = VecDeque::new();
     let mut relies_on = None;
-    for argument in arguments {
+    let mut left: &[&[u8]] = &arguments;
+    while let Some((argument, behind)) = left.split_first() {
+        left = behind;
         now.push(b' ');
         match form {
             Form::Quoted => {
                 now.push(b'"');
-                for &b in argument {
+                for &b in *argument {
                     if matches!(b, b'"' | b'\\') {
                         now.push(b'\\');
                     }
@@ -330,6 +351,7 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
                 if at_once {
                     relies_on = Some(Extension::Literals);
                 } else {
+                    let size = argument.len().saturating_add(form.size(behind));
                     pieces.push_back(std::mem::replace(&mut now, room(size)));
                 }
                 now.extend_from_slice(argument);
@@ -338,11 +360,12 @@ fn login_with(tag: Tag, arguments: [&[u8]; 2], form: Form) -> Attempt {
     }
     now.extend_from_slice(b"\r\n");
     pieces.push_back(now);
+    let first = pieces.pop_front().unwrap_or_default();
     Attempt {
         tag,
         verb: Verb::Login,
-        first: pieces.pop_front().unwrap_or_default(),
-        turns: pieces,
+        first,
+        turns: pieces.into_iter().map(Turn::Octets).collect(),
         relayed: None,
         relies_on,
         again: None,

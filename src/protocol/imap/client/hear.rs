@@ -1,6 +1,7 @@
 //! What the host says, response by response, and what follows from it in each state.
 
 use super::capability::{Belief, Capabilities, Extension, Pipelining};
+use super::command::{self, Turn};
 use super::response::{self, Kind, Response, Status, is, sanitise, status, word};
 use super::{Attempt, Burst, Bye, Client, Due, MAX_GREETING, MAX_UNTAGGED, Source, State};
 use crate::protocol::sasl::Relayed;
@@ -54,7 +55,11 @@ impl Client {
     /// announced.
     fn login_goes_on(&mut self, mut attempt: Attempt, response: &[u8], text: &[u8]) {
         if let Some(turn) = attempt.turns.pop_front() {
-            self.say_secretly(turn);
+            let (user, credentials) = (&self.login.user, &self.login.credentials);
+            self.say_secretly(match turn {
+                Turn::Octets(octets) => octets,
+                Turn::Response => command::response(user, credentials).unwrap_or_default(),
+            });
         } else if let Some(again) = attempt.again.take_if(|_| text.trim_ascii().is_empty()) {
             // It did not read the initial response (RFC 4959 §3 is younger than AUTHENTICATE).
             self.found_untrue(Extension::InitialResponse);
