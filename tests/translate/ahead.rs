@@ -24,7 +24,7 @@ async fn reading_ahead() {
         .collect();
     let commands: String = (1..=40).map(|n| format!("RETR {n}\r\n")).collect();
     for prefetch in [0, 50, 4 << 20] {
-        for cut in [0, 8, 9] {
+        for (cut, tags_wait) in [(0, 0), (8, 0), (9, 0), (0, 4), (8, 4)] {
             let play = Play {
                 settings: Settings {
                     prefetch,
@@ -33,18 +33,45 @@ async fn reading_ahead() {
                 cut,
                 ..Play::default()
             };
-            let session = play
-                .run(Host::with(&mails), &commands)
-                .await
-                .expect("opened");
+            let host = Host {
+                tags_wait,
+                ..Host::with(&mails)
+            };
+            let session = play.run(host, &commands).await.expect("opened");
             assert_eq!(session.text(), want, "prefetch {prefetch}, cut {cut}");
             let fetches = session
                 .host
                 .log
                 .iter()
                 .filter(|command| command.contains("BODY.PEEK"));
-            assert_eq!(fetches.count(), 40, "prefetch {prefetch}, cut {cut}");
+            let asked = fetches.count();
+            assert_eq!(
+                asked, 40,
+                "prefetch {prefetch}, cut {cut}, tags {tags_wait}"
+            );
         }
+    }
+    // Where the sizes that a host tells are not those of its mail, each answer's end is waited for.
+    for prefetch in [0, 50, 4 << 20] {
+        let mut host = Host {
+            tags_wait: 4,
+            ..Host::with(&mails)
+        };
+        for mail in host.mail.values_mut() {
+            mail.size = Some(30);
+        }
+        let play = Play {
+            settings: Settings {
+                prefetch,
+                ..Settings::default()
+            },
+            ..Play::default()
+        };
+        let text = play.run(host, &commands).await.expect("opened").text();
+        let bodies: String = (0..40).map(|n| format!("mail {n}\n.\n")).collect();
+        let lines = text.split_inclusive('\n');
+        let said: String = lines.filter(|it| !it.starts_with("+OK")).collect();
+        assert_eq!(said, bodies, "{prefetch}");
     }
     // What was foreseen wrongly is drained, not delivered.
     let mut commands = String::new();

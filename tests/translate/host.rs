@@ -50,6 +50,11 @@ pub(crate) struct Host {
     pub(crate) damage: u64,
     /// Octets a write; 0: all at once.
     pub(crate) cut: usize,
+    /// How many fetches of bodies are answered before the tags of them, while more are there to be answered, as
+    /// Dovecot does; 0: each has its tag at once.
+    pub(crate) tags_wait: usize,
+    /// Those that wait.
+    pub(crate) tags: Vec<Vec<u8>>,
     /// Dies after so many octets of answers.
     pub(crate) dies_after: Option<usize>,
     /// The mailbox, where several hosts have it one after the other: taken when a host begins, put
@@ -89,6 +94,8 @@ impl Host {
             delay: Duration::ZERO,
             damage: 0,
             cut: 0,
+            tags_wait: 0,
+            tags: Vec::new(),
             dies_after: None,
             shared: None,
             forgetful: false,
@@ -153,6 +160,12 @@ impl Host {
                     assert!(input.is_empty(), "lost behind {command}");
                 }
                 let (mut answer, close) = self.answer(tag, command);
+                if self.tags_wait > 0 && !input.contains(&b'\n') {
+                    // Its socket has what came while it was busy.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let _ = tokio::time::timeout(Duration::ZERO, stream.read_buf(&mut input)).await;
+                }
+                self.hold_tags(command, &mut answer, input.contains(&b'\n'));
                 self.spoil(&mut answer);
                 let mut dies = close || command == "LOGOUT";
                 if let Some(left) = &mut self.dies_after {
@@ -214,6 +227,25 @@ impl Host {
                 assert_eq!(awaited.len() + exchanges.len(), 0, "{:?}", self.log);
                 return self;
             }
+        }
+    }
+
+    /// Keeps the tag of an answer for later, or sends those that were kept.
+    fn hold_tags(&mut self, command: &str, answer: &mut Vec<u8>, more: bool) {
+        if self.tags_wait == 0 {
+            return;
+        }
+        if !command.contains("BODY") {
+            let late = std::mem::take(&mut self.tags).concat();
+            answer.splice(..0, late);
+            return;
+        }
+        let rows = answer.len().saturating_sub(1);
+        let rows = answer[..rows].iter().rposition(|&b| b == b'\n');
+        self.tags
+            .push(answer.split_off(rows.map_or(0, |at| at + 1)));
+        if !more || self.tags.len() >= self.tags_wait {
+            answer.extend(std::mem::take(&mut self.tags).concat());
         }
     }
 

@@ -95,9 +95,23 @@ impl Fetching {
             && self.got != Got::All
     }
 
-    /// Whether octets of it came, up to the end of their row.
+    /// Whether octets of it came, and its answer is still to show that they are the whole of it.
     fn is_under_way(&self) -> bool {
-        matches!(self.got, Got::Unnamed | Got::Whole | Got::All)
+        matches!(self.got, Got::Unnamed | Got::Whole)
+    }
+
+    /// Whether nothing more comes of it that is of use.
+    fn is_done(&self) -> bool {
+        matches!(self.got, Got::OutOfTurn | Got::All)
+    }
+
+    /// Whether so many octets are all that were asked for, as the host itself told the message's size.
+    fn has_all(&self, octets: u64) -> bool {
+        octets
+            == match self.fetch.span {
+                Span::Whole => self.fetch.expect,
+                Span::Part { length, .. } => length.into(),
+            }
     }
 }
 
@@ -138,8 +152,7 @@ impl Mailbox {
         // was not answered to its end: what looks like another message may be a part of that one.
         let early = self.sent.iter().take(at).any(|sent| match &sent.what {
             What::Fetch(earlier) => {
-                (earlier.demand != Demand::Dropped && earlier.got != Got::OutOfTurn)
-                    || earlier.is_under_way()
+                (earlier.demand != Demand::Dropped && !earlier.is_done()) || earlier.is_under_way()
             }
             _ => false,
         });
@@ -187,9 +200,7 @@ impl Mailbox {
             .iter()
             .enumerate()
             .filter_map(|(at, sent)| match &sent.what {
-                What::Fetch(fetching)
-                    if !fetching.is_under_way() && fetching.got != Got::OutOfTurn =>
-                {
+                What::Fetch(fetching) if !fetching.is_under_way() && !fetching.is_done() => {
                     Some((at, fetching))
                 }
                 _ => None,
@@ -271,8 +282,7 @@ impl Mailbox {
             return self.die(Loss::Protocol("the UID that was asked for"));
         }
         match row.uid == Uid::Is(open.uid) || open.named {
-            true if open.state == State::Complete => self.body_whole(open.uid),
-            true => self.finish_fetch(open.uid, Got::All),
+            true => self.body_came(&open),
             false => self.unnamed(open.uid, row.sequence),
         }
     }
@@ -306,6 +316,24 @@ impl Mailbox {
                 fetching.sequence = Some(sequence);
                 return;
             }
+        }
+    }
+
+    /// A row is at its end that brought octets of the message it names. As many as the host has told before are
+    /// believed right there: hosts tag several answers together, and whoever waited for the tag could not take what
+    /// follows.
+    fn body_came(&mut self, open: &Open) {
+        let mut sent = self.sent.iter().filter_map(|sent| match &sent.what {
+            What::Fetch(fetching) => Some(fetching),
+            _ => None,
+        });
+        let ours = sent.find(|it| it.fetch.uid == open.uid && !it.is_done() && !it.is_under_way());
+        if !ours.is_some_and(|it| it.has_all(open.start.octets)) {
+            return self.body_whole(open.uid);
+        }
+        self.finish_fetch(open.uid, Got::All);
+        if open.state == State::Complete {
+            self.events.push_back(Event::BodyEnd);
         }
     }
 
