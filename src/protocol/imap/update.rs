@@ -148,9 +148,13 @@ impl Updating {
         !self.acted
     }
 
-    /// What others' marks are still to be put back on.
+    /// What others' marks are still to be put back on, where it was this update that took them away. Those that were
+    /// noted before stay noted.
     pub(super) fn into_spared(self) -> UidSet {
-        self.spared
+        match self.then {
+            Then::Done => UidSet::new(),
+            Then::Finish | Then::Over(_) => self.spared,
+        }
     }
 }
 

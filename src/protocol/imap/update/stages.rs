@@ -245,7 +245,8 @@ impl Mailbox {
     }
 
     /// Asks what is left in the burst that removes: where that is nothing, it is proved without an
-    /// exchange of its own.
+    /// exchange of its own. Hosts that search before they tell of what they removed, as Dovecot does, are
+    /// asked once more.
     fn looking(&mut self, up: &mut Updating) -> Turn {
         if up.next == 0 {
             self.found = UidSet::new();
