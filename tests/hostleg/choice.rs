@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost::backend::config::{Balance, Config, Endpoint, Failover};
 use gatepost::backend::{Backend, Request, Surroundings};
-use gatepost::protocol::{Failure, Protocol};
+use gatepost::protocol::{Failure, Protocol, UserName};
 use gatepost::state::{Claimed, Pass, Place, State};
 use tokio::net::TcpListener;
 
@@ -94,6 +94,8 @@ async fn a_refusal_without_a_code_is_not_taken_to_another_pop3_host() {
             greeting: "+OK ready\r\n",
             answers: Box::leak(Box::new([
                 ("CAPA", "+OK\r\nSASL PLAIN\r\nAUTH-RESP-CODE\r\n.\r\n"),
+                // Bob.
+                ("PLAIN AGJvYg", "-ERR [AUTH] wrong\r\n"),
                 ("PLAIN", answer),
             ])),
             tls: None,
@@ -110,10 +112,20 @@ async fn a_refusal_without_a_code_is_not_taken_to_another_pop3_host() {
             });
         }
         let backend = backend(config);
-        let alice = Alice::new();
-        let mut request = alice.request();
-        request.protocol = Protocol::Pop3;
-        let got = backend.connect(request).await.map(drop);
+        let (alice, bob) = (Alice::new(), UserName::new(b"bob").unwrap());
+        let request = || Request {
+            protocol: Protocol::Pop3,
+            ..alice.request()
+        };
+        // It was heard to keep to its announcement.
+        let home = order(&backend)[0].clone();
+        let wrong = Request {
+            user: &bob,
+            host: Some(&home),
+            ..request()
+        };
+        assert!(backend.connect(wrong).await.is_err());
+        let got = backend.connect(request()).await.map(drop);
         let got = got.map_err(|refusal| refusal.failure);
         assert!(
             !got.as_ref()
@@ -125,7 +137,7 @@ async fn a_refusal_without_a_code_is_not_taken_to_another_pop3_host() {
             "{answer}"
         );
         let seen = (first.connections(), second.connections());
-        assert_eq!(seen, (1, usize::from(want.is_ok())), "{answer}");
+        assert_eq!(seen, (2, usize::from(want.is_ok())), "{answer}");
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Client {
     talk: Talk,
     out: Option<Octets>,
     remembered: Option<Profile>,
+    explains: Explains,
     greeting: Vec<u8>,
     can: Can,
     source: Source,
@@ -91,6 +92,15 @@ pub struct Profile {
     greeting: Vec<u8>,
     /// None: to be asked, because a login by what was known went wrong.
     can: Option<Can>,
+    explains: Explains,
+}
+
+/// Whether a host was heard to give its code for wrong credentials. That it announces to is not enough: a proxy in
+/// front of it may announce what it likes, and guesses would not be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Explains {
+    NotYet,
+    Heard,
 }
 
 impl Profile {
@@ -131,6 +141,7 @@ impl Client {
     pub fn new(login: HostLogin, remembered: Option<Profile>) -> Self {
         Client {
             relayed: Relayed::new(&login.credentials),
+            explains: (remembered.as_ref()).map_or(Explains::NotYet, |it| it.explains),
             remembered,
             greeting: Vec::new(),
             source: Source::Nothing,
@@ -164,6 +175,7 @@ impl Client {
         }
         Some(Profile {
             greeting: self.greeting.clone(),
+            explains: self.explains,
             can: match self.source {
                 // Given up in the middle of a login, because it took too long.
                 _ if self.is_logging_in() => None,
@@ -189,13 +201,16 @@ impl Client {
     /// can tell, but not of a host that has one for them.
     fn refused(&mut self, text: &[u8]) {
         let code = code(text);
+        if code == Some(Code::AuthenticationFailed) {
+            self.explains = Explains::Heard;
+        }
         // It may be the mechanism that is refused, not the credentials: ask anew next time.
         if code.is_none() && self.source == Source::Memory {
             self.source = Source::Doubtful;
         }
-        self.fail(match (code, self.can.auth_resp_code) {
-            (None, Offered::Yes) => Failure::Unexplained,
-            (code, _) => Failure::Refused {
+        self.fail(match (code, self.can.auth_resp_code, self.explains) {
+            (None, Offered::Yes, Explains::Heard) => Failure::Unexplained,
+            (code, ..) => Failure::Refused {
                 code: code.unwrap_or(Code::AuthenticationFailed),
                 alert: None,
             },
