@@ -199,7 +199,7 @@ impl<'a> Attempt<'a> {
         };
         let change = match (&then, &failure) {
             (Then::Again, _) => host.not_reached(speaks, By::Login, &failure),
-            (_, Failure::Refused { .. } | Failure::Unexplained) => {
+            (_, failure) if is_answer(failure, sent) => {
                 host.gate.answered();
                 host.reached(speaks, By::Login)
             }
@@ -267,6 +267,16 @@ impl Dialogue for Heard<'_> {
         self.heard = Challenges::Some;
         self.turn = None;
         self.dialogue.exchange(challenge)
+    }
+}
+
+/// Whether a failure is what the host said to credentials: it is there, and at work.
+fn is_answer(failure: &Failure, sent: Sent) -> bool {
+    match failure {
+        Failure::Refused { .. } | Failure::Unexplained => true,
+        // It wants them in another way than it is set up for.
+        Failure::HostSetup { .. } => sent == Sent::Credentials,
+        _ => false,
     }
 }
 

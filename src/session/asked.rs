@@ -2,7 +2,8 @@
 //!
 //! Who has left is not kept: two minutes of a hold, half a minute of a slow host. What a host judges just then
 //! is judged to its end all the same, with nobody to hear of it: who could cut that off by leaving would
-//! guess without being counted.
+//! guess without being counted. So is a mailbox opened: that a host falls silent there, because it loses commands that come in
+//! a burst, is learned by waiting only.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -144,12 +145,19 @@ impl<'a> Near<'a> {
         }
     }
 
+    /// The client has left.
+    pub(super) fn depart(&self, half: Half) {
+        self.inner().attends = Attends::Gone(half);
+    }
+
     /// Closes the connection of a client that left; who may still listen is told.
-    pub(super) async fn close(&self, half: Half) {
-        let client = {
+    pub(super) async fn close(&self) {
+        let (half, client) = {
             let mut inner = self.inner();
-            inner.attends = Attends::Gone(half);
-            inner.client.take()
+            let Attends::Gone(half) = inner.attends else {
+                return;
+            };
+            (half, inner.client.take())
         };
         let Some(Client { stream, server }) = client else {
             return;

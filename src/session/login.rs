@@ -171,9 +171,9 @@ impl Session<'_> {
             (None, _) => {}
         }
         let result = match result {
-            Err(failure @ (Failure::NoRoute | Failure::NotTaken { .. })) => {
-                Err(self.refused_as_by_host(failure, login, shown, client).await)
-            }
+            Err(failure @ (Failure::NoRoute | Failure::NotTaken { .. })) => Err(self
+                .refused_as_by_host(failure, login, visit, shown, client)
+                .await),
             result => result,
         };
         match (facts.typed, &result) {
@@ -197,16 +197,28 @@ impl Session<'_> {
         &self,
         failure: Failure,
         login: &Login,
+        visit: &Visit<'_>,
         shown: Instant,
         client: &mut Asked<'_>,
     ) -> Failure {
         let Credentials::Token(_) = login.credentials else {
             return failure;
         };
-        sleep_until(shown + self.gateway.tables.refusal()).await;
-        match timeout(ANSWER, client.exchange(Message::wrong_token())).await {
-            Ok(Answer::Message(_)) => failure,
-            Ok(Answer::Abort) | Err(_) => Failure::Aborted,
+        let refused = async {
+            sleep_until(shown + self.gateway.tables.refusal()).await;
+            timeout(ANSWER, client.exchange(Message::wrong_token())).await
+        };
+        // It has been counted: nobody has to stay for it.
+        tokio::select! {
+            answer = refused => match answer {
+                Ok(Answer::Message(_)) => failure,
+                Ok(Answer::Abort) | Err(_) => Failure::Aborted,
+            },
+            _ = self.live.end_asked() => failure,
+            half = visit.near.left() => {
+                visit.near.depart(half);
+                failure
+            }
         }
     }
 

@@ -283,6 +283,7 @@ impl Session<'_> {
             let said = asked.over;
             // Nobody is served who is not there, or what was said before would be done unseen.
             if let Some(half) = near.gone() {
+                near.close().await;
                 return Err(Ended::left(half));
             }
             let Failed {

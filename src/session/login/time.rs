@@ -50,7 +50,7 @@ pub(super) async fn unless_left<T>(
         done = part => return Ok(done),
         half = visit.near.left() => half,
     };
-    visit.near.close(half).await;
+    visit.near.depart(half);
     Err(Cut::Left(half))
 }
 
@@ -72,12 +72,14 @@ impl Session<'_> {
             reason = self.live.end_asked() => Cut::Over(reason),
             half = near.left() => Cut::Left(half),
         };
-        let parting = async {
-            match cut {
-                Cut::Over(_) => near.give_up(),
-                Cut::Left(half) => near.close(half).await,
-            }
-        };
+        // At once, as it keeps the part from going on with somebody else.
+        match cut {
+            Cut::Over(_) => near.give_up(),
+            Cut::Left(half) => near.depart(half),
+        }
+        if !near.is_judged() {
+            return Err(cut);
+        }
         let judged = async {
             while near.is_judged() {
                 if let Ok(done) = timeout(JUDGED, &mut part).await {
@@ -86,8 +88,7 @@ impl Session<'_> {
             }
             None
         };
-        // Parting first: it keeps the part from going on with somebody else.
-        let ((), done) = tokio::join!(parting, judged);
+        let ((), done) = tokio::join!(near.close(), judged);
         done.ok_or(cut)
     }
 }
