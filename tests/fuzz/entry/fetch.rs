@@ -218,7 +218,8 @@ impl Play {
         let snapshot = maildrop.snapshot();
         // A message in the talk: its own number is in it three times, or it was cut off.
         let known: Vec<u32> = snapshot.iter().map(|message| message.uid).collect();
-        for uid in 0..12 {
+        // Number 11 is written in every mail, and TOP may end there.
+        for uid in 0..11 {
             let line = format!("uid={uid}\r\n.\r\n");
             assert!(
                 !holds(&self.read, line.as_bytes()) || known.contains(&uid),
