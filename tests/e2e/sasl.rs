@@ -181,20 +181,37 @@ fn mpop_collects_by_each_mechanism() {
     }
 }
 
+/// What a host says to the answer of its challenge.
+#[derive(Clone, Copy)]
+enum Verdict {
+    /// It closes.
+    Nothing,
+    No,
+}
+
+/// A host that takes tokens, with this challenge for each.
+fn asks_on(challenge: &str, verdict: Verdict) -> u16 {
+    let challenge = challenge.to_owned();
+    scripted::host(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let capability = "CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2";
+        let _ = write!(stream, "* OK [{capability}] hi\r\n");
+        let (mut line, mut answer) = (String::new(), String::new());
+        let _ = reader.read_line(&mut line);
+        let _ = write!(stream, "+ {challenge}\r\n");
+        let _ = reader.read_line(&mut answer);
+        if let Verdict::No = verdict {
+            let tag = line.split(' ').next().unwrap();
+            let _ = write!(stream, "{tag} NO [AUTHENTICATIONFAILED] wrong token\r\n");
+            let _ = reader.read_line(&mut answer);
+        }
+    })
+}
+
 /// A host that asks and is gone, and a client that is: both sides hear of it.
 #[test]
 fn either_side_may_go_in_the_middle_of_an_exchange() {
-    let host = scripted::host(|mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(
-            stream,
-            "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n"
-        );
-        let mut line = String::new();
-        let _ = reader.read_line(&mut line);
-        let _ = write!(stream, "+ e30=\r\n");
-        let _ = reader.read_line(&mut line);
-    });
+    let host = asks_on("e30=", Verdict::Nothing);
     let scratch = Scratch::new();
     let pki = Pki::new(&scratch);
     let mut gateway = Settings::to(format!("imap://127.0.0.1:{host}")).start(&scratch, &pki);
@@ -225,21 +242,7 @@ fn either_side_may_go_in_the_middle_of_an_exchange() {
 fn a_wrong_token_is_refused_alike_whoever_is_asked() {
     let error = STANDARD.encode(r#"{"status":"401","schemes":"bearer","scope":"mail"}"#);
     let challenge = format!("+ {error}");
-    let says = challenge.clone();
-    let takes = scripted::host(move |mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let _ = write!(
-            stream,
-            "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n"
-        );
-        let mut line = String::new();
-        let _ = reader.read_line(&mut line);
-        let _ = write!(stream, "{says}\r\n");
-        let _ = reader.read_line(&mut String::new());
-        let tag = line.split(' ').next().unwrap();
-        let _ = write!(stream, "{tag} NO [AUTHENTICATIONFAILED] wrong token\r\n");
-        let _ = reader.read_line(&mut String::new());
-    });
+    let takes = asks_on(&error, Verdict::No);
     let lacks = scripted::imap("[CAPABILITY IMAP4rev1] here", |command| {
         format!("{} OK done\r\n", command.tag)
     });

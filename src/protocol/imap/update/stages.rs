@@ -248,40 +248,41 @@ impl Mailbox {
     /// exchange of its own. Hosts that search before they tell of what they removed, as Dovecot does, are
     /// asked once more.
     fn looking(&mut self, up: &mut Updating) -> Turn {
-        if up.next == 0 {
-            self.found = UidSet::new();
-            up.search = Search::Good;
+        if let Some(turn) = self.search(up) {
+            return turn;
         }
-        if let Some((set, _)) = up.chunk(|up| &up.delete) {
-            self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
-            return Turn::More;
-        }
-        if up.in_flight > 0 {
-            return Turn::Wait;
-        }
-        self.found.normalise();
         match (up.search, up.left(&self.found)) {
             (Search::Good, 0) => Turn::Over(Outcome::Done),
             _ => up.go(Stage::Verifying),
         }
     }
 
+    /// Asks which of those that were to be removed are there. None: it is answered, by `found` and `search`.
+    fn search(&mut self, up: &mut Updating) -> Option<Turn> {
+        if up.next == 0 {
+            self.found = UidSet::new();
+            up.search = Search::Good;
+        }
+        if let Some((set, _)) = up.chunk(|up| &up.delete) {
+            self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
+            return Some(Turn::More);
+        }
+        if up.in_flight > 0 {
+            return Some(Turn::Wait);
+        }
+        self.found.normalise();
+        None
+    }
+
     /// Asks what is left of what was to be removed; once, that is removed again.
     fn verifying(&mut self, up: &mut Updating) -> Turn {
         let can = self.facts.can.unwrap_or_default();
         if up.next == 0 {
-            self.found = UidSet::new();
-            up.search = Search::Good;
             self.send_step(up, Step::Optional, &[b"NOOP"]);
         }
-        if let Some((set, _)) = up.chunk(|up| &up.delete) {
-            self.send_step(up, Step::Search, &[b"UID SEARCH UID ", &set]);
-            return Turn::More;
+        if let Some(turn) = self.search(up) {
+            return turn;
         }
-        if up.in_flight > 0 {
-            return Turn::Wait;
-        }
-        self.found.normalise();
         let found = std::mem::take(&mut self.found);
         let of = up.messages;
         let left = up.left(&found);
