@@ -157,7 +157,7 @@ impl Limit {
 /// A host's reason for a refusal that is passed on (RFC 5530 §3 unless noted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// `[AUTHENTICATIONFAILED]`, also what a bare NO means.
+    /// `[AUTHENTICATIONFAILED]`, also what a refusal without a code means, where nothing else says why.
     AuthenticationFailed,
     /// `[AUTHORIZATIONFAILED]`.
     AuthorizationFailed,

@@ -114,7 +114,7 @@ pub trait Server: Send {
     fn held(&self) -> usize;
 }
 
-/// How many octets a driver gives to [`Server::receive`] or [`Client::receive`](super::Client::receive)
+/// Most octets that a driver gives to [`Server::receive`] or [`Client::receive`](super::Client::receive)
 /// at a time.
 ///
 /// With the longest command of 32 KiB (a SASL line) this keeps a core within [`HELD_MAX`].

@@ -135,7 +135,8 @@ pub(super) struct Failed {
 
 impl Session<'_> {
     /// One attempt. Whatever comes of it is logged here, once. `client` answers what the host asks.
-    /// It waits no longer than until the deadline, or than the session lives, for whoever is to judge it.
+    /// It waits no longer than until the deadline, or than the session lives, or than its client is there, but for
+    /// whoever is judging it just then.
     pub(super) async fn attempt(
         &self,
         login: &Login,

@@ -3,7 +3,7 @@
 //!
 //! Lenient where hosts are known to be sloppy: items in any order, more items than asked, values
 //! missing, blanks doubled, numbers in scientific notation. Not so behind the octets of a message: what
-//! stands there may be the rest of them, where they were announced too short. Nothing here allocates.
+//! stands there may be the rest of them, where they were announced too short. Reading a row allocates nothing.
 
 #[cfg(test)]
 mod tests;

@@ -49,7 +49,7 @@ enum Word {
 /// What is taken out of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Nothing: who asked for a list did not, or it may be no list.
+    /// Nothing: nobody asked for a list, or it may be none.
     Nothing,
     Unauthenticate,
     Both,
