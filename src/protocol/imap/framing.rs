@@ -338,24 +338,21 @@ impl Observer for Framing {
         }
     }
 
-    /// BYE (RFC 9051 §7.1.5) between responses, while no command runs but an IDLE. Not where that may be
-    /// the middle of a mail.
+    /// BYE (RFC 9051 §7.1.5) between responses, while no command runs but an IDLE. No words where they may
+    /// stand in the middle of a mail.
     fn goodbye(&self, reason: Farewell) -> Option<Vec<u8>> {
         let running = match self.idle {
             Idle::Yes => self.outstanding.saturating_sub(1),
             Idle::No => self.outstanding,
         };
-        match self.sight {
-            Sight::Blind => Some(Vec::new()),
-            Sight::Clear | Sight::Ended
-                if self.host.place == Place::Known
-                    && self.host.said == Said::Nothing
-                    && !self.client.within
-                    && running == 0 =>
-            {
+        let between = self.host.said == Said::Nothing && !self.client.within && running == 0;
+        match (self.sight, self.host.place) {
+            (Sight::Blind, _) => Some(Vec::new()),
+            (Sight::Clear | Sight::Ended, Place::Known) if between => {
                 Some(reply::farewell(reason, &self.session))
             }
-            Sight::Clear | Sight::Ended => None,
+            (Sight::Clear | Sight::Ended, Place::Doubtful) if between => Some(Vec::new()),
+            (Sight::Clear | Sight::Ended, _) => None,
         }
     }
 }
