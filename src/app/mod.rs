@@ -147,8 +147,9 @@ async fn serve(
     tokio::spawn(watch::settings(app.clone(), seen));
     app.set_readiness(Readiness::Ready);
     let listeners = present.config.listeners.len();
+    let connections = present.config.limits.connections;
     drop(present);
-    tracing::info!(target: "gatepost", event = "ready", listeners);
+    tracing::info!(target: "gatepost", event = "ready", listeners, connections);
     ready();
     line.ready().await;
     tokio::spawn(notify::serve());

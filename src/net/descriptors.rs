@@ -7,18 +7,27 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The part of all descriptors that mail leaves alone, and its bounds.
 const PART: usize = 8;
 const LEAST: usize = 8;
 const MOST: usize = 128;
 
-/// How many descriptors the process may have (`RLIMIT_NOFILE`, the soft limit), where that can be known.
+/// How many descriptors the process may have (`RLIMIT_NOFILE`); `None`: no end of them. The soft limit is
+/// raised to the hard one first: shells and services begin with 1024, for programs that cannot count
+/// beyond, and leave it to others to ask for more.
 pub fn limit() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    let current = match now.current == now.maximum || setrlimit(Resource::Nofile, raised).is_err() {
+        true => now.current,
+        false => now.maximum,
+    };
+    current.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// Whether a descriptor, just made, is one of the last: whoever made it for mail is to give it back.

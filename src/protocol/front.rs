@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Failure, Handover, Login, StartTls, UserName, Welcome, sasl};
+use super::{Failure, Handover, Login, Mechanism, StartTls, UserName, Welcome, sasl};
 
 /// What a [`Server`] wants done next. `Debug` shows how many octets there are, not which.
 pub enum Step {
@@ -50,6 +50,27 @@ impl Closing {
             Closing::TooLong => "line too long",
             Closing::Http => "http",
             Closing::Farewell => "farewell",
+        }
+    }
+}
+
+/// A login attempt that was refused without asking anybody.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub failure: Failure,
+    /// Who tried, as far as it was said.
+    pub user: Option<UserName>,
+    /// How, if that is known here.
+    pub mechanism: Option<Mechanism>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Refused {
+            failure,
+            user: None,
+            mechanism: None,
         }
     }
 }
@@ -104,7 +125,7 @@ pub trait Server: Send {
     fn farewell(&mut self, reason: Farewell) -> Vec<u8>;
     /// The login attempt that was refused in the step just taken without asking anybody (before TLS,
     /// or with credentials nobody can have): for the log. Told once.
-    fn refused(&mut self) -> Option<Failure> {
+    fn refused(&mut self) -> Option<Refused> {
         None
     }
     /// Where the conversation stands, for logs: `greeting`, `tls`, `user`, `sasl`, …

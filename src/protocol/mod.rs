@@ -36,7 +36,8 @@ use std::fmt;
 
 pub use failure::{Code, Failure, Limit, Side};
 pub use front::{
-    Channel, ClearLogin, Closing, Farewell, FrontSettings, HELD_MAX, READ_CHUNK, Server, Step,
+    Channel, ClearLogin, Closing, Farewell, FrontSettings, HELD_MAX, READ_CHUNK, Refused, Server,
+    Step,
 };
 pub use handover::{Handover, Observer, Verdict};
 pub use leg::{

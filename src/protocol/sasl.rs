@@ -21,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::line::Octets;
+use super::login;
 pub use client::{Client, Exhausted};
 pub use relayed::{Answer, Message, Relayed};
 pub use scram::ClientFirst;
@@ -76,6 +77,18 @@ impl Mechanism {
         Self::ALL
             .into_iter()
             .find(|m| m.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// What a login by it is called.
+    pub fn of_login(self) -> login::Mechanism {
+        match self {
+            Mechanism::Plain => login::Mechanism::SaslPlain,
+            Mechanism::Login => login::Mechanism::SaslLogin,
+            Mechanism::XOAuth2 => login::Mechanism::SaslXOAuth2,
+            Mechanism::OAuthBearer => login::Mechanism::SaslOAuthBearer,
+            Mechanism::ScramSha1 => login::Mechanism::SaslScramSha1,
+            Mechanism::ScramSha256 => login::Mechanism::SaslScramSha256,
+        }
     }
 
     /// Its own bit of [`Mechanisms`].

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::net::Stream;
 use crate::protocol::proxy_header::Beginning;
 use crate::protocol::sasl::Answer;
-use crate::protocol::{Closing, Failure, HELD_MAX, Login, READ_CHUNK, Server, Step};
+use crate::protocol::{Closing, HELD_MAX, Login, READ_CHUNK, Refused, Server, Step};
 use crate::tls::{self, FirstWords, FrontTls};
 
 /// How a stretch of conversation ended.
@@ -44,7 +44,7 @@ pub struct Upgrade {
 }
 
 /// Converses until a login, a goodbye, the start of TLS or the client's end of stream. `beginning` is there as long as
-/// the client may be at it; `refused` hears of login attempts that fail without asking anybody.
+/// the client may be at it; `told_refused` hears of login attempts that fail without asking anybody.
 ///
 /// # Errors
 /// The stream's, and those of a failed handshake.
@@ -53,12 +53,12 @@ pub(super) async fn converse(
     server: &mut dyn Server,
     upgrade: Option<&Upgrade>,
     mut beginning: Option<&mut Beginning>,
-    refused: &mut (dyn FnMut(&Failure) + Send),
+    told_refused: &mut (dyn FnMut(&Refused) + Send),
 ) -> io::Result<Said> {
     loop {
         let step = server.step();
-        if let Some(failure) = server.refused() {
-            refused(&failure);
+        if let Some(refused) = server.refused() {
+            told_refused(&refused);
         }
         match step {
             Step::Read => {

@@ -147,7 +147,8 @@ impl Session<'_> {
         let mut facts = Facts::default();
         let result = self.log_in(login, visit, &mut facts, client).await;
         let took = Some(shown.elapsed());
-        self.log_login(Some(login), &facts, result.as_ref().err(), took);
+        let who = (Some(&login.user), Some(login.mechanism));
+        self.log_login(who, &facts, result.as_ref().err(), took);
         let penalties = &self.gateway.tables.penalties;
         let mut delay = Duration::ZERO;
         match (facts.tried, &result) {

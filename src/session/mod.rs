@@ -49,7 +49,7 @@ use crate::net::{Peer, Stream};
 use crate::observe::metrics::Pop3Action;
 use crate::observe::{SessionIds, metrics, transcript};
 use crate::protocol::proxy_header::Beginning;
-use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Server};
+use crate::protocol::{ClearLogin, Failure, Farewell, Handover, Protocol, Refused, Server};
 use crate::route::Router;
 use crate::state::State;
 use asked::{Asked, Near};
@@ -215,7 +215,7 @@ impl Session<'_> {
         show_certificate(&stream, &mut *server);
         let mut failed = 0;
         let mut beginning = Beginning::default();
-        let mut refused = |failure: &Failure| self.log_refused(failure);
+        let mut refused = |refused: &Refused| self.log_refused(refused);
         loop {
             let said = tokio::select! {
                 // What came in one piece with a login that took all the time is none any more.

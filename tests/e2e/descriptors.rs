@@ -115,3 +115,17 @@ fn nobody_is_turned_away_when_descriptors_run_out() {
         assert_eq!(&greeting, b"* OK ");
     }
 }
+
+/// Shells and services begin with a soft limit of 1024, whatever they could have.
+#[test]
+fn the_soft_limit_is_raised_to_the_hard_one() {
+    needs!(Need::Program("prlimit"));
+    let scratch = Scratch::new();
+    let mut gateway = Settings::to("demo://")
+        .log("level: info")
+        .under(&["prlimit", "--nofile=64:1000"])
+        .start(&scratch, &Pki::new(&scratch));
+    gateway.logged(&["event=ready", "connections=372"]);
+    let metrics = admin_get(gateway.ports.admin, "/metrics").unwrap().1;
+    assert!(metrics.contains("\nprocess_max_fds 1000\n"), "{metrics}");
+}

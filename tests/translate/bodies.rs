@@ -464,7 +464,7 @@ async fn gone_is_gone() {
     );
     let host = Host::with(&[ONE, TWO]).rule("UID FETCH 1 (UID", "$T OK done\r\n");
     let session = play(host, &"RETR 1\r\n".repeat(30)).await;
-    let want = format!("{}-ERR too many bad commands\n", ERR_GONE.repeat(21));
+    let want = format!("{}-ERR too many bad commands (S1)\n", ERR_GONE.repeat(21));
     assert_eq!(session.text(), want);
 }
 

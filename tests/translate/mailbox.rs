@@ -244,7 +244,7 @@ async fn bad_commands_end_the_session() {
     assert_eq!(
         session.text(),
         format!(
-            "{}-ERR too many bad commands\n",
+            "{}-ERR too many bad commands (S1)\n",
             "-ERR unknown command\n".repeat(20)
         )
     );

@@ -17,7 +17,7 @@ use super::grammar::{Bad, Tag, Tokens};
 use super::reply;
 use crate::protocol::line::{Lines, Octets};
 use crate::protocol::sasl::{self, Turn};
-use crate::protocol::{Closing, Failure, FrontSettings, Login, UserName};
+use crate::protocol::{Closing, Failure, FrontSettings, Login, Refused, UserName};
 
 /// What an HTTP request starts with. A browser made to speak to us (cross-protocol attack) is cut
 /// off before anything of its request is answered.
@@ -44,7 +44,7 @@ pub struct Server {
     /// What a gateway in front of us said by ID.
     ttl: Option<u8>,
     /// A login attempt that was refused here, until it was told.
-    refused: Option<Failure>,
+    refused: Option<Refused>,
 }
 
 enum State {
@@ -160,15 +160,16 @@ impl Server {
     }
 
     /// A login attempt that fails here.
-    fn refuse(&mut self, tag: &Tag, failure: Failure) {
-        self.fail(tag, &failure);
-        self.refused = Some(failure);
+    fn refuse(&mut self, tag: &Tag, refused: impl Into<Refused>) {
+        let refused = refused.into();
+        self.fail(tag, &refused.failure);
+        self.refused = Some(refused);
     }
 
     /// Credentials that nobody can have, or a way to show them that is not offered: a failed login without
     /// asking the host. Counted as a bad command, since no other count sees it.
-    fn failed_here(&mut self, tag: &Tag, failure: Failure) {
-        self.refuse(tag, failure);
+    fn failed_here(&mut self, tag: &Tag, refused: impl Into<Refused>) {
+        self.refuse(tag, refused);
         self.count_bad();
     }
 
@@ -182,8 +183,7 @@ impl Server {
     fn count_bad(&mut self) {
         self.bad_commands = self.bad_commands.saturating_add(1);
         if self.bad_commands >= self.settings.bad_commands {
-            let goodbye = format_args!("* BYE too many bad commands");
-            self.end(Closing::BadCommands, goodbye);
+            self.end(Closing::BadCommands, "too many bad commands");
         }
     }
 
@@ -193,9 +193,10 @@ impl Server {
     }
 
     /// Closes with a goodbye, unless one was said already.
-    fn end(&mut self, why: Closing, goodbye: std::fmt::Arguments) {
+    fn end(&mut self, why: Closing, words: &str) {
         if !matches!(self.state, State::Closed(_)) {
-            self.say(goodbye);
+            let session = self.settings.session.clone();
+            self.say(format_args!("* BYE {words} ({session})"));
             self.close(why);
         }
     }

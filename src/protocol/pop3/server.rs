@@ -12,7 +12,7 @@ use crate::protocol::line::{Lines, Octets, TooLong};
 use crate::protocol::sasl;
 use crate::protocol::{
     Channel, ClearLogin, Closing, Failure, Farewell, FrontSettings, Handover, Login, Observer as _,
-    StartTls, Step, UserName, Welcome,
+    Refused, StartTls, Step, UserName, Welcome,
 };
 
 /// Longest command line that bears no credentials. RFC 2449 §4 asks for 255; nothing needs more.
@@ -40,7 +40,7 @@ pub struct Server {
     /// What a gateway in front of us said by XCLIENT.
     ttl: Option<u8>,
     /// A login attempt that was refused here, until it was told.
-    refused: Option<Failure>,
+    refused: Option<Refused>,
 }
 
 /// Where the conversation stands.
@@ -178,9 +178,10 @@ impl Server {
     }
 
     /// A login attempt that fails here.
-    fn refuse(&mut self, failure: Failure) {
-        self.fail(&failure);
-        self.refused = Some(failure);
+    fn refuse(&mut self, refused: impl Into<Refused>) {
+        let refused = refused.into();
+        self.fail(&refused.failure);
+        self.refused = Some(refused);
     }
 
     fn fail(&mut self, failure: &Failure) {
@@ -190,9 +191,9 @@ impl Server {
 
     /// Credentials that nobody can have, or a way to show them that is not offered: a failed login without
     /// asking the host. Counted as a bad command, since no other count sees it.
-    fn failed_here(&mut self, failure: Failure) {
+    fn failed_here(&mut self, refused: impl Into<Refused>) {
         if self.count_bad() {
-            self.refuse(failure);
+            self.refuse(refused);
         }
     }
 
@@ -361,7 +362,7 @@ impl crate::protocol::Server for Server {
         std::mem::take(&mut self.out)
     }
 
-    fn refused(&mut self) -> Option<Failure> {
+    fn refused(&mut self) -> Option<Refused> {
         self.refused.take()
     }
 

@@ -97,10 +97,7 @@ impl Server {
             Expects::Token(mechanism) => match Token::parse(mechanism, message) {
                 Some(token) => Turn::Login(Login {
                     user: token.user().clone(),
-                    mechanism: match mechanism {
-                        Mechanism::XOAuth2 => login::Mechanism::SaslXOAuth2,
-                        _ => login::Mechanism::SaslOAuthBearer,
-                    },
+                    mechanism: mechanism.of_login(),
                     credentials: Credentials::Token(token),
                 }),
                 None => Turn::Failed,
@@ -108,10 +105,7 @@ impl Server {
             Expects::ClientFirst(mechanism) => match ClientFirst::parse(mechanism, message) {
                 Some(first) => Turn::Login(Login {
                     user: first.user().clone(),
-                    mechanism: match mechanism {
-                        Mechanism::ScramSha1 => login::Mechanism::SaslScramSha1,
-                        _ => login::Mechanism::SaslScramSha256,
-                    },
+                    mechanism: mechanism.of_login(),
                     credentials: Credentials::Scram(first),
                 }),
                 None => Turn::Failed,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Facts;
 use crate::observe::metrics;
-use crate::protocol::{Failure, Login, Origin, Transport};
+use crate::protocol::{Failure, Mechanism, Origin, Refused, Transport, UserName};
 use crate::session::Session;
 
 /// How many gateways a login may pass behind us: what is left is told to the host.
@@ -31,13 +31,15 @@ impl Session<'_> {
     }
 
     /// An attempt that was refused before anybody was asked.
-    pub(in crate::session) fn log_refused(&self, failure: &Failure) {
-        self.log_login(None, &Facts::default(), Some(failure), None);
+    pub(in crate::session) fn log_refused(&self, refused: &Refused) {
+        let who = (refused.user.as_ref(), refused.mechanism);
+        self.log_login(who, &Facts::default(), Some(&refused.failure), None);
     }
 
+    /// `user` and `mechanism`: as far as they are known.
     pub(super) fn log_login(
         &self,
-        login: Option<&Login>,
+        (user, mechanism): (Option<&UserName>, Option<Mechanism>),
         facts: &Facts,
         failure: Option<&Failure>,
         took: Option<Duration>,
@@ -54,9 +56,9 @@ impl Session<'_> {
             event = "login",
             result,
             protocol = self.front.protocol.as_str(),
-            user = login.map(|login| login.user.as_str()),
+            user = user.map(UserName::as_str),
             client = %self.peer.client,
-            mechanism = login.map(|login| login.mechanism.as_str()),
+            mechanism = mechanism.map(Mechanism::as_str),
             tls = self.live.tls.get(),
             backend = facts.backend.as_deref(),
             host = facts.host.as_deref(),

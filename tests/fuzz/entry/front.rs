@@ -133,8 +133,8 @@ impl Play {
             );
             assert!(!self.server.state().is_empty());
             let step = self.server.step();
-            if let Some(failure) = self.server.refused() {
-                assert!(!failure.code().is_empty());
+            if let Some(refused) = self.server.refused() {
+                assert!(!refused.failure.code().is_empty());
             }
             match step {
                 Step::Read => match parts.next() {

@@ -4,7 +4,7 @@ use super::{Asked, Server, State};
 use crate::protocol::imap::grammar::{Bad, Tag, Tokens};
 use crate::protocol::sasl::{self, Mechanism};
 use crate::protocol::{
-    self, Channel, Closing, Credentials, Failure, Login, Secret, StartTls, UserName,
+    self, Channel, Closing, Credentials, Failure, Login, Refused, Secret, StartTls, UserName,
 };
 
 /// RFC 2971 §3.3: at most 30 pairs, fields of 30 octets, values of 1024.
@@ -95,20 +95,27 @@ impl Server {
         args.space()?;
         let password = args.astring()?;
         args.end()?;
+        let user = UserName::new(&name).ok();
+        let mechanism = protocol::Mechanism::Login;
+        let refused = |failure, user| Refused {
+            failure,
+            user,
+            mechanism: Some(mechanism),
+        };
         if !self.may_log_in() {
-            self.refuse(tag, Failure::PrivacyRequired);
+            self.refuse(tag, refused(Failure::PrivacyRequired, user));
             return Ok(());
         }
-        match (UserName::new(&name), Secret::new(&password)) {
-            (Ok(user), Ok(secret)) => {
+        match (user, Secret::new(&password)) {
+            (Some(user), Ok(secret)) => {
                 let login = Login {
                     user,
                     credentials: Credentials::Password(secret),
-                    mechanism: protocol::Mechanism::Login,
+                    mechanism,
                 };
                 self.state = State::LoginDue(tag.clone(), login);
             }
-            _ => self.failed_here(tag, Failure::Credentials),
+            (user, _) => self.failed_here(tag, refused(Failure::Credentials, user)),
         }
         Ok(())
     }
@@ -126,7 +133,12 @@ impl Server {
         };
         args.end()?;
         if !self.may_log_in() {
-            self.refuse(tag, Failure::PrivacyRequired);
+            let refused = Refused {
+                failure: Failure::PrivacyRequired,
+                user: None,
+                mechanism: Mechanism::from_name(name).map(Mechanism::of_login),
+            };
+            self.refuse(tag, refused);
             return Ok(());
         }
         let exchange = match (&self.certificate, Mechanism::from_name(name)) {

@@ -6,7 +6,7 @@ use crate::protocol::imap::framing::Framing;
 use crate::protocol::imap::reply;
 use crate::protocol::sasl;
 use crate::protocol::{
-    self, Channel, Failure, Farewell, Handover, Observer, Step, UserName, Verdict, Welcome,
+    self, Channel, Failure, Farewell, Handover, Observer, Refused, Step, UserName, Verdict, Welcome,
 };
 
 impl protocol::Server for Server {
@@ -157,7 +157,7 @@ impl protocol::Server for Server {
         }
     }
 
-    fn refused(&mut self) -> Option<Failure> {
+    fn refused(&mut self) -> Option<Refused> {
         self.refused.take()
     }
 

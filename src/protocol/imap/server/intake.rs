@@ -6,7 +6,7 @@ use super::{Server, State};
 use crate::protocol::imap::grammar::{LiteralKind, Tag, Tokens, announced};
 use crate::protocol::line::Octets;
 use crate::protocol::sasl;
-use crate::protocol::{Closing, Failure};
+use crate::protocol::{Closing, Failure, Mechanism, Refused};
 
 /// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
 /// token of 12 KiB has 16 KiB of base64.
@@ -132,7 +132,7 @@ impl Server {
             self.bad(tag.as_ref(), "literal too long");
             if kind == LiteralKind::NonSynchronizing {
                 // Its octets are on their way and would be read as commands.
-                self.end(Closing::TooLong, format_args!("* BYE literal too long"));
+                self.end(Closing::TooLong, "literal too long");
             }
             return;
         }
@@ -140,7 +140,14 @@ impl Server {
             return self.bad(None, "invalid tag");
         };
         match verb(&command).as_deref() {
-            Some("LOGIN") if !self.may_log_in() => self.refuse(&tag, Failure::PrivacyRequired),
+            Some("LOGIN") if !self.may_log_in() => {
+                let refused = Refused {
+                    failure: Failure::PrivacyRequired,
+                    user: None,
+                    mechanism: Some(Mechanism::Login),
+                };
+                self.refuse(&tag, refused);
+            }
             Some("LOGIN" | "ID") => {
                 self.command = command;
                 self.literal = Some(octets);
@@ -162,7 +169,7 @@ impl Server {
             _ => Tokens::new(head).tag(),
         };
         self.bad(tag.as_ref(), "line too long");
-        self.end(Closing::TooLong, format_args!("* BYE line too long"));
+        self.end(Closing::TooLong, "line too long");
     }
 }
 

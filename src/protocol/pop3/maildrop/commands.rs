@@ -165,7 +165,8 @@ impl Maildrop {
     pub(super) fn bad(&mut self, out: &mut Vec<u8>) {
         self.bad = self.bad.saturating_add(1);
         if self.bad >= BAD_COMMANDS {
-            out.extend_from_slice(b"-ERR too many bad commands\r\n");
+            let words = "too many bad commands";
+            out.extend(reply::err(None, words, &self.session, Charset::Ascii));
             self.doing = Doing::Over(Why::BadCommands);
         }
     }

@@ -5,7 +5,7 @@ use crate::protocol::pop3::grammar::{Bad, Command};
 use crate::protocol::pop3::reply::{self, Charset};
 use crate::protocol::sasl::{self, Turn};
 use crate::protocol::{
-    Channel, Closing, Credentials, Failure, Login, Mechanism, Secret, UserName, login,
+    Channel, Closing, Credentials, Failure, Login, Mechanism, Refused, Secret, UserName, login,
 };
 
 impl Server {
@@ -115,7 +115,11 @@ impl Server {
     /// there are.
     fn user(&mut self, name: &[u8]) {
         if !self.may_log_in() {
-            return self.refuse(Failure::PrivacyRequired);
+            return self.refuse(Refused {
+                failure: Failure::PrivacyRequired,
+                user: UserName::new(name).ok(),
+                mechanism: Some(Mechanism::UserPass),
+            });
         }
         match UserName::new(name) {
             Ok(name) => {
@@ -128,8 +132,13 @@ impl Server {
 
     /// PASS (RFC 1939 §7): only directly behind an accepted USER.
     fn pass(&mut self, user: Option<UserName>, password: &[u8]) {
+        let refused = |failure, user| Refused {
+            failure,
+            user,
+            mechanism: Some(Mechanism::UserPass),
+        };
         if !self.may_log_in() {
-            return self.refuse(Failure::PrivacyRequired);
+            return self.refuse(refused(Failure::PrivacyRequired, user));
         }
         let Some(user) = user else {
             return self.say("-ERR USER first");
@@ -142,7 +151,7 @@ impl Server {
                     mechanism: Mechanism::UserPass,
                 }));
             }
-            Err(_) => self.failed_here(Failure::Credentials),
+            Err(_) => self.failed_here(refused(Failure::Credentials, Some(user))),
         }
     }
 
@@ -163,7 +172,12 @@ impl Server {
     /// AUTH (RFC 5034 §4): `AUTH mechanism [initial-response]`.
     fn auth(&mut self, mechanism: &[u8], initial: Option<&[u8]>) {
         if !self.may_log_in() {
-            return self.refuse(Failure::PrivacyRequired);
+            let mechanism = sasl::Mechanism::from_name(mechanism);
+            return self.refuse(Refused {
+                failure: Failure::PrivacyRequired,
+                user: None,
+                mechanism: mechanism.map(sasl::Mechanism::of_login),
+            });
         }
         let exchange = match (&self.certificate, sasl::Mechanism::from_name(mechanism)) {
             // A token goes to whatever host the user has, listed here or not: only that one knows.
