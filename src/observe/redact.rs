@@ -167,8 +167,8 @@ impl Lines {
         self.literal = literal.unwrap_or(0);
         let told = match (self.language, self.side) {
             _ if was_rest => None,
-            (Language::Imap, Side::Client) => Some(imap_command(&line)),
-            (Language::Imap, Side::Gateway) => Some(imap_response(&line)),
+            (Language::Imap, Side::Client) => Some(imap_command(&line, answers)),
+            (Language::Imap, Side::Gateway) => Some(imap_response(&line, answers)),
             (Language::Pop3, Side::Client) => {
                 answers.asked(&line);
                 Some(pop3_command(&line))
@@ -227,7 +227,8 @@ fn announced(line: &[u8]) -> Option<u64> {
     Some(number.unwrap_or(u64::MAX))
 }
 
-fn imap_command(line: &[u8]) -> String {
+/// The tag of a command that is shown is remembered: its answer is shown, too.
+fn imap_command(line: &[u8], answers: &mut Answers) -> String {
     if line.eq_ignore_ascii_case(b"DONE") {
         return "DONE".into();
     }
@@ -235,21 +236,22 @@ fn imap_command(line: &[u8]) -> String {
     let (Some(tag), Some(verb)) = (words.next(), words.next()) else {
         return hidden(line);
     };
-    let is_tag = !tag.is_empty() && tag.len() <= 32 && tag.iter().all(u8::is_ascii_alphanumeric);
+    let in_tag = |octet: &u8| octet.is_ascii_alphanumeric() || b".-_:/".contains(octet);
+    let is_tag = !tag.is_empty() && tag.len() <= 32 && tag.iter().all(in_tag);
     if !is_tag {
         return hidden(line);
     }
-    match known(verb, IMAP) {
-        // RFC 5464's and RFC 4467's kin are not in the list; ID is, and its values are the client's name.
-        Some(_) => shown(line),
-        None => match known(verb, SECRET) {
-            Some(verb) => format!("{} {verb} [hidden]", String::from_utf8_lossy(tag)),
-            None => hidden(line),
-        },
-    }
+    // RFC 5464's and RFC 4467's kin are not in the list; ID is, and its values are the client's name.
+    let told = match (known(verb, IMAP), known(verb, SECRET)) {
+        (Some(_), _) => shown(line),
+        (None, Some(verb)) => format!("{} {verb} [hidden]", String::from_utf8_lossy(tag)),
+        (None, None) => return hidden(line),
+    };
+    answers.tagged(tag);
+    told
 }
 
-fn imap_response(line: &[u8]) -> String {
+fn imap_response(line: &[u8], answers: &mut Answers) -> String {
     // A challenge (RFC 9051 §7.6), and URLs that are keys to mail (RFC 4467 §7).
     if line.starts_with(b"+") {
         return "+ [hidden]".into();
@@ -264,7 +266,17 @@ fn imap_response(line: &[u8]) -> String {
     if start.starts_with(b"* GENURLAUTH") || start.starts_with(b"* URLFETCH") {
         return hidden(line);
     }
-    shown(line)
+    let mut words = line.split(|b| *b == b' ');
+    let (tag, status) = (words.next().unwrap_or_default(), words.next());
+    if tag == b"*" || answers.is_shown(tag) {
+        return shown(line);
+    }
+    // What was taken for a command may be an answer to a challenge that never came, and its tag the password.
+    let status = known(status.unwrap_or_default(), &["OK", "NO", "BAD"]);
+    status.map_or_else(
+        || hidden(line),
+        |status| format!("[hidden] {status} [hidden]"),
+    )
 }
 
 fn pop3_command(line: &[u8]) -> String {

@@ -1,12 +1,15 @@
-//! Which reply of a POP3 conversation a message follows (RFC 1939 §5). That cannot be seen from the
-//! message, which may begin as a reply does: the command tells, and replies come in the order of the
-//! commands (RFC 2449 §6.6).
+//! What of the answers depends on the commands. POP3: which reply a message follows (RFC 1939 §5); that cannot be
+//! seen from the message, which may begin as a reply does, but replies come in the order of the
+//! commands (RFC 2449 §6.6). IMAP: which tags are those of commands that were shown.
 
 use std::collections::VecDeque;
 
 /// Commands under way that are looked after: no client has so many. Past it every `+OK` counts as the
 /// start of a message: too little is shown then, but no mail.
 const DUE: usize = 4096;
+
+/// Tags that are remembered: of the oldest command beyond, the answer is hidden.
+const TAGS: usize = 64;
 
 /// The replies that are due to a client.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(in crate::observe) struct Answers {
     due: Option<VecDeque<Asked>>,
     /// Challenges whose answers the client has still to send: they are no commands.
     challenges: u32,
+    /// Tags of IMAP commands that were shown and not answered.
+    tags: VecDeque<Box<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,7 @@ impl Default for Answers {
         Answers {
             due: Some(VecDeque::from([Asked::Line])),
             challenges: 0,
+            tags: VecDeque::new(),
         }
     }
 }
@@ -47,8 +53,22 @@ impl Answers {
     pub(in crate::observe) fn secured(&mut self) {
         *self = Answers {
             due: Some(VecDeque::new()),
-            challenges: 0,
+            ..Answers::default()
         };
+    }
+
+    /// An IMAP command is shown, with its tag.
+    pub(super) fn tagged(&mut self, tag: &[u8]) {
+        if self.tags.len() >= TAGS {
+            self.tags.pop_front();
+        }
+        self.tags.push_back(tag.into());
+    }
+
+    /// Whether an answer with this tag is one to a command that was shown.
+    pub(super) fn is_shown(&mut self, tag: &[u8]) -> bool {
+        let at = self.tags.iter().position(|it| **it == *tag);
+        at.is_some_and(|at| self.tags.remove(at).is_some())
     }
 
     /// The client sent a line.

@@ -96,10 +96,10 @@ const CASES: &[(Language, Side, &str, &[&str])] = &[
             "* OK ready",
             "+ [hidden]",
             "+ [hidden]",
-            "a OK done",
+            "[hidden] OK [hidden]",
             "* 1 FETCH (BODY[] {8} [literal of 8 octets]",
             "[hidden, 21 octets]",
-            "b OK",
+            "[hidden] OK [hidden]",
         ],
     ),
     (
@@ -144,7 +144,7 @@ const CASES: &[(Language, Side, &str, &[&str])] = &[
         Language::Imap,
         Side::Gateway,
         "a OK\r\n\u{1}S3CRET\n",
-        &["a OK", "[hidden, 7 octets]"],
+        &["[hidden] OK [hidden]", "[hidden, 7 octets]"],
     ),
 ];
 
@@ -206,4 +206,74 @@ fn who_asks_for_too_much_at_once_is_not_shown_its_mail() {
     hear(&b"+OK\r\n".repeat(5000));
     hear(b"+OK\r\n+OK S3CRET\r\n.\r\n-ERR no\r\n");
     assert_eq!(told, ["-ERR no", "+OK", "[5002 lines]", "-ERR no"]);
+}
+
+/// `c` says it, or the gateway. What a client sent in the belief that it was asked for may be its password, and is
+/// answered as a command, with its tag.
+#[test]
+fn answers_are_shown_to_what_was_shown() {
+    let talks: [(&[(char, &str)], &[&str]); 4] = [
+        (
+            &[
+                ('c', "a AUTHENTICATE PLAIN\r\nS3CRET\r\nb NOOP\r\n"),
+                (
+                    'g',
+                    "a NO [PRIVACYREQUIRED] TLS first\r\nS3CRET BAD expected a command\r\nb OK\r\n",
+                ),
+            ],
+            &[
+                "a AUTHENTICATE [hidden]",
+                "[hidden, 6 octets]",
+                "b NOOP",
+                "a NO [PRIVACYREQUIRED] TLS first",
+                "[hidden] BAD [hidden]",
+                "b OK",
+            ],
+        ),
+        (
+            &[
+                ('c', "a.1 LOGIN alice {20000}\r\n"),
+                ('g', "a.1 BAD literal too long\r\n"),
+            ],
+            &[
+                "a.1 LOGIN [hidden] [literal of 20000 octets]",
+                "a.1 BAD literal too long",
+            ],
+        ),
+        (
+            &[
+                ('c', "a XPASS S3CRET\r\n"),
+                ('g', "a BAD XPASS S3CRET?\r\n"),
+            ],
+            &["[hidden, 14 octets]", "[hidden] BAD [hidden]"],
+        ),
+        // Once.
+        (
+            &[
+                ('c', "S3 NOOP\r\n"),
+                ('g', "S3 OK\r\nS3 OK S3CRET\r\nS3CRET\r\nS3CRET S3CRET\r\n"),
+            ],
+            &[
+                "S3 NOOP",
+                "S3 OK",
+                "[hidden] OK [hidden]",
+                "[hidden, 6 octets]",
+                "[hidden, 13 octets]",
+            ],
+        ),
+    ];
+    for (talk, want) in talks {
+        let mut answers = Answers::default();
+        let mut client = Lines::new(Language::Imap, Side::Client);
+        let mut gateway = Lines::new(Language::Imap, Side::Gateway);
+        let mut told = Vec::new();
+        for (side, text) in talk {
+            let lines = match side {
+                'c' => &mut client,
+                _ => &mut gateway,
+            };
+            lines.take(text.as_bytes(), &mut answers, &mut |line| told.push(line));
+        }
+        assert_eq!(told, want);
+    }
 }
