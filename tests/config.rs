@@ -52,6 +52,32 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8(octets.to_vec()).unwrap()
 }
 
+/// A file that is being written, or was on a full disk: a reload would tell every user that the password is wrong.
+#[test]
+fn a_map_file_with_nothing_in_it_is_refused() {
+    let dir = data("config-nothing");
+    let settings = "listeners: [imap://127.0.0.1:1143]\nbackends: { old: imap://10.0.0.5 }\n\
+                    users: { a: old }\nusers_from:\n  - file: map.txt\n";
+    fs::write(dir.join("nothing.yaml"), settings).unwrap();
+    let check = |map: &str| {
+        fs::write(dir.join("map.txt"), map).unwrap();
+        let got = gatepost(&dir, &["check", "-c", "nothing.yaml"]);
+        (got.status.success(), text(&got.stderr))
+    };
+    for map in ["", "\n", "# users\r\n \t\n"] {
+        let (taken, told) = check(map);
+        assert!(
+            !taken && told.contains("error[E041]: the map file is empty"),
+            "{map:?}: {told}"
+        );
+        assert!(told.contains("map.txt"), "{told}");
+    }
+    for map in ["{}\n", "# none yet\n{}\n", "---\n{}\n", "b: old\n"] {
+        let (taken, told) = check(map);
+        assert!(taken, "{map:?}: {told}");
+    }
+}
+
 /// Latin-1, as old systems write it: the place is told, not that reading failed.
 #[test]
 fn a_map_that_is_not_utf_8_is_told_with_its_place() {
@@ -409,7 +435,7 @@ fn users_whose_names_look_like_numbers_are_told_apart() {
 #[test]
 fn a_map_without_an_entry_or_a_source_is_refused() {
     let dir = data("config-nobody");
-    fs::write(dir.join("empty-map.txt"), "").unwrap();
+    fs::write(dir.join("empty-map.txt"), "{}\n").unwrap();
     let check = |listener: &str, users: &str| {
         let backends = "backends: { b: imap://h }";
         let settings = format!("listeners: [{listener}]\n{backends}\n{users}\n");

@@ -165,6 +165,10 @@ async fn serve(
                         wishes.reload(By::Signal).await
                     });
                 }
+                Wish::Reopen => {
+                    let log = log.clone();
+                    tokio::spawn(spawn_blocking(move || log.reopen()));
+                }
                 Wish::Upgrade => {
                     let app = app.clone();
                     tokio::spawn(async move { app.upgrade().await });

@@ -9,6 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum Wish {
     Stop,
     Reload,
+    /// Open the log file anew, and nothing else: what other mail servers and log rotation take it for.
+    Reopen,
     Upgrade,
 }
 
@@ -16,6 +18,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    first: Signal,
     second: Signal,
 }
 
@@ -25,6 +28,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            first: signal(SignalKind::user_defined1())?,
             second: signal(SignalKind::user_defined2())?,
         })
     }
@@ -34,6 +38,7 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.hangup.recv() => Wish::Reload,
+            _ = self.first.recv() => Wish::Reopen,
             _ = self.second.recv() => Wish::Upgrade,
         }
     }

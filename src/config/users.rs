@@ -333,7 +333,9 @@ fn map_file(
     };
     // Backends that were named and are there: nearly every entry names one of a few.
     let mut good: HashSet<Box<str>> = HashSet::new();
+    let mut entries = 0_usize;
     let read = map_file::read(file, |key, value| {
+        entries = entries.saturating_add(1);
         bare.note(&key);
         if let (Kind::Text(_), Kind::Text(to)) = (&key.kind, &value.kind)
             && good.contains(to)
@@ -358,6 +360,12 @@ fn map_file(
         }
         entry(&key, &value, &place, backends, &mut inner, map);
     });
+    if read.is_ok() && entries == 0 && says_nothing(path) {
+        // Somebody writes it, or the disk was full: nobody means that of no user is known any more.
+        let expected = "expected entries, or `{}` where there are none yet";
+        let message = "the map file is empty";
+        inner.say(Mark::default(), Code::E041, message, expected);
+    }
     if let Err(mut fault) = read {
         // What is no text fails YAML's reader, which names no place then.
         if let (None, Some(mark)) = (fault.mark, no_text(path)) {
@@ -383,6 +391,16 @@ fn lines(file: File) -> impl Iterator<Item = Vec<u8>> {
         line.pop_if(|last| *last == b'\r');
         let parts = line.split(|octet| *octet == b'\r');
         parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    })
+}
+
+/// Whether there is nothing in a file but comments.
+fn says_nothing(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| {
+        lines(file).all(|line| {
+            let text = line.trim_ascii();
+            text.is_empty() || text.starts_with(b"#")
+        })
     })
 }
 

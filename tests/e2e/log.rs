@@ -12,6 +12,13 @@ use crate::support::{Imap, Scratch};
 
 #[test]
 fn a_log_is_renamed_and_opened_anew_at_a_signal() {
+    // The second does nothing else.
+    for signal in ["HUP", "USR1"] {
+        a_log_is_opened_anew_at(signal);
+    }
+}
+
+fn a_log_is_opened_anew_at(signal: &str) {
     let scratch = Scratch::new();
     let (path, rotated) = (scratch.join("own.log"), scratch.join("own.log.1"));
     let gateway = Settings::to("demo://")
@@ -32,7 +39,7 @@ fn a_log_is_renamed_and_opened_anew_at_a_signal() {
     fs::rename(&path, &rotated).unwrap();
     log_in();
     come(&rotated, 2);
-    gateway.signal("HUP");
+    gateway.signal(signal);
     wait_for("the new file", || path.exists());
     log_in();
     come(&path, 1);
