@@ -7,9 +7,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::Failure;
 use super::line::Octets;
 use super::sasl::{self, ClientFirst, Token};
+
+/// Stands for somebody's words that hold a [proof](Credentials::proof).
+pub const WITHHELD: &str = "(withheld: it repeats the password)";
 
 /// A login attempt, as a client made it.
 #[derive(Clone, Debug)]
@@ -43,6 +48,27 @@ impl Credentials {
             Credentials::Password(secret) => Some(secret),
             Credentials::Certificate | Credentials::Token(_) | Credentials::Scram(_) => None,
         }
+    }
+
+    /// What must not be seen by anybody but who judges it; empty: nothing.
+    pub fn proof(&self) -> &[u8] {
+        match self {
+            Credentials::Password(secret) => secret.reveal(),
+            Credentials::Token(token) => token.bearer(),
+            Credentials::Certificate | Credentials::Scram(_) => b"",
+        }
+    }
+
+    /// Whether somebody's words hold the proof, as it is or with backslashes before some of its octets: then
+    /// nobody is to read them.
+    pub fn is_repeated_by(&self, words: &[u8]) -> bool {
+        let repeats = |words: &[u8], secret: &[u8]| {
+            !secret.is_empty() && memmem::find(words, secret).is_some()
+        };
+        let bare = |octets: &[u8]| -> Octets {
+            Octets::new(octets.iter().copied().filter(|b| *b != b'\\').collect())
+        };
+        repeats(words, self.proof()) || repeats(&bare(words), &bare(self.proof()))
     }
 
     /// The one mechanism that a host must know for them, where they cannot be shown in any other way.

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memmem;
 use tokio::time::{Instant, sleep};
 
 pub use answer::Server;
@@ -33,7 +34,8 @@ use self::wire::Wire;
 use super::Route;
 use super::config::{Entry, Place};
 use crate::backend::config::{Endpoint, Target};
-use crate::protocol::{Failure, Protocol, Secret, UserName};
+use crate::protocol::login::WITHHELD;
+use crate::protocol::{Credentials, Failure, Protocol, Secret, UserName};
 use crate::state::Owner;
 
 /// How long a service may let a login wait by `Auth-Status: WAIT`, all waits together.
@@ -213,14 +215,25 @@ impl Lookup {
             let asked = self.flights.join(key, async {
                 let (status, headers) = self.wire.ask(&question).await?;
                 let known = |name: &str| self.config.backends.contains(name);
-                let verdict = answer::read(status, &headers, &known);
-                let verdict = verdict.map_err(|cause| format!("{}: {cause}", self.name))?;
-                match &verdict {
+                let mut verdict =
+                    answer::read(status, &headers, &known).map_err(
+                        |cause| match is_repeated_by(visit.credentials, &headers) {
+                            true => format!("{}: {WITHHELD}", self.name),
+                            false => format!("{}: {cause}", self.name),
+                        },
+                    )?;
+                match &mut verdict {
                     Verdict::Go(answer) => {
                         let cache = answer.cache.unwrap_or(self.config.cache);
                         self.known.keep(user, protocol, answer, proof, cache);
                     }
-                    Verdict::No { .. } => self.known.declined(user, protocol, &proof),
+                    Verdict::No { text, .. } => {
+                        let said = headers.get("auth-status").map(HeaderValue::as_bytes);
+                        if said.is_some_and(|said| is_repeated(visit.credentials, said)) {
+                            *text = WITHHELD.into();
+                        }
+                        self.known.declined(user, protocol, &proof);
+                    }
                     Verdict::Wait(_) => {}
                 }
                 Ok(verdict)
@@ -287,6 +300,19 @@ impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.config.fmt(f)
     }
+}
+
+/// Whether a service's words hold the proof that it was asked about, as it is or as it was sent.
+fn is_repeated(credentials: &Credentials, words: &[u8]) -> bool {
+    let sent = request::escaped(credentials.proof());
+    credentials.is_repeated_by(words) || !sent.is_empty() && memmem::find(words, &sent).is_some()
+}
+
+/// Whether what is told of an answer may hold it: a part of it, too, since long words are cut. `Auth-Pass`
+/// holds it as a rule, and is never told.
+fn is_repeated_by(credentials: &Credentials, answer: &HeaderMap) -> bool {
+    let mut told = answer.iter().filter(|(name, _)| *name != "auth-pass");
+    told.any(|(_, value)| is_repeated(credentials, value.as_bytes()))
 }
 
 fn sent(answer: Answer) -> Option<Sent> {

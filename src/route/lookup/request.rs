@@ -110,7 +110,7 @@ pub(super) fn shown(credentials: &Credentials) -> (&'static str, &[u8]) {
 
 /// As nginx escapes names and passwords (`NGX_ESCAPE_MAIL_AUTH`): a space, `%` and control characters
 /// as `%XX`; whatever has its eighth bit set stays.
-fn escaped(octets: &[u8]) -> Vec<u8> {
+pub(super) fn escaped(octets: &[u8]) -> Vec<u8> {
     let mut out = String::new();
     let mut escaped = Vec::with_capacity(octets.len() + 8);
     for octet in octets {

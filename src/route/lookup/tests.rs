@@ -22,7 +22,9 @@ enum Then {
     Hang,
 }
 
-async fn service(script: Script) -> (Uri, Heard) {
+async fn service(
+    script: impl Fn(usize) -> (Vec<u8>, Then) + Clone + Send + 'static,
+) -> (Uri, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/auth?key=secret", listener.local_addr().unwrap());
     let heard = Heard::default();
@@ -30,7 +32,7 @@ async fn service(script: Script) -> (Uri, Heard) {
     tokio::spawn(async move {
         for connection in 0.. {
             let (mut tcp, _) = listener.accept().await.unwrap();
-            let heard = ours.clone();
+            let (heard, script) = (ours.clone(), script.clone());
             tokio::spawn(async move {
                 let mut text = Vec::new();
                 loop {
@@ -188,6 +190,35 @@ async fn the_service_says_no_next_or_later() {
     assert_eq!(ask(&lookup, "bob", "x").await, Ok(Some(store())));
     assert_eq!(heard.lock().unwrap().len(), 4);
     assert!(unavailable(ask(&lookup, "eve", "x").await).contains("wait for too long"));
+}
+
+/// What a service says is in the log and, where it says no, before the user.
+#[tokio::test]
+async fn a_service_that_repeats_the_password_is_not_quoted() {
+    const PASSWORD: &str = r#"S3 CR\E"T"#;
+    for (said, shown) in [
+        (r#"Auth-Status: no S3 CR\E"T for you"#, Ok(())),
+        ("Auth-Status: no S3%20CR\\E\"T for you", Ok(())),
+        (r#"Auth-Status: no S3 CR\\E\"T for you"#, Ok(())),
+        (r#"Auth-Status: OK\r\nAuth-Backend: S3 CR\E"T"#, Err(())),
+        (r#"Auth-Status: OK\r\nAuth-Server: xxS3 CR\E"Txx"#, Err(())),
+    ] {
+        let said = said.replace(r"\r\n", "\r\n") + "\r\n";
+        let (uri, _) = service(move |_| (answer(&said), Then::Stay)).await;
+        let told = match (ask(&lookup(vec![uri]), "bob", PASSWORD).await, shown) {
+            (Err(Failure::Declined { text, .. }), Ok(())) => text,
+            (asked, _) => unavailable(asked),
+        };
+        assert!(
+            told.ends_with("(withheld: it repeats the password)"),
+            "{told}"
+        );
+    }
+    let (uri, _) = service(|_| (answer("Auth-Status: no S3 for you\r\n"), Then::Stay)).await;
+    match ask(&lookup(vec![uri]), "bob", PASSWORD).await {
+        Err(Failure::Declined { text, .. }) => assert_eq!(text, "no S3 for you"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use super::capability::{Belief, Capabilities, Pipelining};
 use super::command::{self, Followed, Tag, Verb, Wiped};
 use super::response::{self, Cut, Response, sanitise};
 use super::{Attempt, Burst, Client, Due, Secrecy, State};
+use crate::protocol::login::WITHHELD;
 use crate::protocol::sasl::relayed;
 use crate::protocol::{Behind, Credentials, Failure, Goal, HostStep};
 
@@ -178,22 +179,11 @@ impl Client {
             Credentials::Password(password) => command::plain(user, password),
             _ => relayed::first(user, credentials).unwrap_or_default(),
         };
-        let unescaped: Wiped =
-            Zeroizing::new(text.iter().copied().filter(|b| *b != b'\\').collect());
-        let repeats = |secret: &[u8]| {
-            !secret.is_empty()
-                && [text, &unescaped]
-                    .iter()
-                    .any(|said| memmem::find(said, secret).is_some())
-        };
-        let secret = match credentials {
-            Credentials::Password(password) => password.reveal(),
-            Credentials::Token(token) => token.bearer(),
-            Credentials::Scram(_) | Credentials::Certificate => b"",
-        };
-        match self.secrecy == Secrecy::Sent && (repeats(secret) || repeats(first.trim_ascii_end()))
-        {
-            true => "(withheld: it repeats the password)".into(),
+        let first = first.trim_ascii_end();
+        let repeats = credentials.is_repeated_by(text)
+            || !first.is_empty() && memmem::find(text, first).is_some();
+        match self.secrecy == Secrecy::Sent && repeats {
+            true => WITHHELD.into(),
             false => sanitise(text),
         }
     }
