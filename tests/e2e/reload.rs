@@ -11,6 +11,7 @@ use crate::support::gateway::{Gateway, Ports, Settings, admin_get, cli};
 use crate::support::imap::Way;
 use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
+use crate::support::users::ANYBODYS;
 use crate::support::wire::Conn;
 use crate::support::{BOB, Imap, Scratch, scripted};
 
@@ -88,7 +89,7 @@ impl Play {
         static USERS: AtomicUsize = AtomicUsize::new(0);
         let user = format!("lander{}", USERS.fetch_add(1, Relaxed));
         let mut imap = Imap::plain(self.gateway.ports.imap);
-        imap.login(Way::LoginQuoted, &user, "secret").ok();
+        imap.login(Way::LoginQuoted, &user, ANYBODYS).ok();
         host_of(&mut imap)
     }
 

@@ -12,10 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use crate::support::gateway::Settings;
 use crate::support::imap::Way;
 use crate::support::pop3::Way as PopWay;
+use crate::support::users::ANYBODYS;
 use crate::support::{Gateway, Imap, Pop3, Scratch, pki::Pki, scripted};
 
 /// Beyond ASCII: where a host has no SASL it goes by a literal.
-const PASSWORD: &str = "swordfish-ünï";
+const PASSWORD: &str = crate::support::users::ANYBODYS_UTF_8;
 
 /// What a host says to a command, by its verb: `$T` is the command's tag, `$N` the one that would come
 /// next if tags were counted.
@@ -309,7 +310,7 @@ fn imap_smuggles(gateway: &Gateway) {
     let mut imap = Imap::plain(gateway.ports.imap);
     for control in CONTROLS {
         let bad = format!("ann{control}x LOGOUT");
-        for (name, password) in [(bad.as_str(), "secret"), ("ann", bad.as_str())] {
+        for (name, password) in [(bad.as_str(), ANYBODYS), ("ann", bad.as_str())] {
             // By literals, which may hold what a line cannot; NUL may stand in neither.
             if control != "\0" {
                 let tag = imap.tag();
@@ -351,7 +352,7 @@ fn pop3_smuggles(gateway: &Gateway) {
     let mut pop3 = Pop3::plain(gateway.ports.pop3);
     for control in CONTROLS {
         let bad = format!("ann{control}x LOGOUT");
-        for (name, password) in [(bad.as_str(), "secret"), ("ann", bad.as_str())] {
+        for (name, password) in [(bad.as_str(), ANYBODYS), ("ann", bad.as_str())] {
             let plain = STANDARD.encode(format!("\0{name}\0{password}"));
             let answer = pop3.command(&format!("AUTH PLAIN {plain}"));
             assert!(answer.starts_with("-ERR [AUTH]"), "{control:?}: {answer}");

@@ -208,11 +208,14 @@ fn who_asks_for_too_much_at_once_is_not_shown_its_mail() {
     assert_eq!(told, ["-ERR no", "+OK", "[5002 lines]", "-ERR no"]);
 }
 
+/// Who says what, and what is told of it.
+type Talk<'a> = (&'a [(char, &'a str)], &'a [&'a str]);
+
 /// `c` says it, or the gateway. What a client sent in the belief that it was asked for may be its password, and is
 /// answered as a command, with its tag.
 #[test]
 fn answers_are_shown_to_what_was_shown() {
-    let talks: [(&[(char, &str)], &[&str]); 4] = [
+    let talks: [Talk; 4] = [
         (
             &[
                 ('c', "a AUTHENTICATE PLAIN\r\nS3CRET\r\nb NOOP\r\n"),

@@ -143,9 +143,12 @@ pub fn row(line: &[u8]) -> Option<Row<'_>> {
             Some(section) if row.body.is_none() => row.body = Some(body(section, value)),
             Some(_) => {}
             None if name.eq_ignore_ascii_case(b"UID") => {
+                let said = number(value).map_or(Uid::Unreadable, Uid::Is);
                 row.uid = match row.uid {
-                    Uid::Unsaid => number(value).map_or(Uid::Unreadable, Uid::Is),
-                    said => said,
+                    Uid::Unsaid => said,
+                    before if before == said => said,
+                    // Whose octets these are is anybody's guess.
+                    _ => Uid::Unreadable,
                 };
             }
             None if name.eq_ignore_ascii_case(b"RFC822.SIZE") => row.size = size(value),

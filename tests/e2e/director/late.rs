@@ -15,6 +15,7 @@ use super::*;
 use crate::support::Scratch;
 use crate::support::need::needs;
 use crate::support::scratch::free_port;
+use crate::support::users::ANYBODYS;
 
 /// A gateway, as far as its state goes.
 fn gateway(runtime: &Runtime, redis: &Redis) -> Arc<State> {
@@ -139,7 +140,7 @@ fn found_late() -> bool {
     let told = runtime.block_on(async {
         backend.start_asking(Arc::new(Late(AtomicBool::new(false))));
         let user = UserName::new(b"alice").unwrap();
-        let credentials = Credentials::Password(Secret::new(b"secret").unwrap());
+        let credentials = Credentials::Password(Secret::new(ANYBODYS.as_bytes()).unwrap());
         let request = Request {
             protocol: Protocol::Imap,
             user: &user,

@@ -7,6 +7,7 @@ use super::*;
 use crate::support::need::needs;
 use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
+use crate::support::users::ANYBODYS;
 use crate::support::{Gateway, Scratch};
 
 #[test]
@@ -247,7 +248,7 @@ fn gateways_with_a_redis_count_sessions_and_failures_together() {
         let answer = client.command(&format!("LOGIN {user} {password}"));
         (client, answer)
     };
-    let good = |gateway: usize, from: &str, user: &str| log_in(gateway, from, user, "secret");
+    let good = |gateway: usize, from: &str, user: &str| log_in(gateway, from, user, ANYBODYS);
     // Two of alice's from one /64, on different gateways: a third is too many on either.
     let one = good(0, "2001:db8:1:1::1", "alice");
     let two = good(1, "2001:db8:1:1::2", "alice");

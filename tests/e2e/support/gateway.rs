@@ -14,7 +14,7 @@ use super::Scratch;
 use super::pki::Pki;
 use super::process::{self, Running};
 use super::scratch::free_port;
-use super::users::{AWKWARD, User, WRONG};
+use super::users::{ANYBODYS, ANYBODYS_UTF_8, AWKWARD, User, WRONG};
 
 /// The gateway's binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_gatepost");
@@ -378,7 +378,9 @@ pub(crate) fn assert_clean(log: &str) {
     for line in log.lines() {
         assert!(!line.contains("panicked at"), "a panic: {line}");
     }
-    for &user in AWKWARD {
+    let name = "somebody";
+    let others = [ANYBODYS, ANYBODYS_UTF_8].map(|password| User { name, password });
+    for user in AWKWARD.iter().copied().chain(others) {
         for form in forms(user) {
             assert!(
                 !log.contains(&form),

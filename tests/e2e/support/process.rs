@@ -94,7 +94,8 @@ impl Running {
 
     /// What it wrote to stdout and stderr so far.
     pub(crate) fn words(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+        let log = fs::read(&self.log).expect("a log that can be read");
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Where its output goes.

@@ -53,5 +53,10 @@ pub(crate) const AWKWARD: &[User] = &[
     },
 ];
 
+/// What users have whom a scripted host or a demo store lets in, whatever they show. It must not be found in a log
+/// either, nor the one with letters that are not ASCII.
+pub(crate) const ANYBODYS: &str = "swordfish-4711";
+pub(crate) const ANYBODYS_UTF_8: &str = "swordfish-ünï";
+
 /// Passwords that tests give wrongly. They too must not be found in a log.
 pub(crate) const WRONG: &str = "not-the-password-77";

@@ -76,6 +76,15 @@ fn rows_are_read() {
         ),
         ("* 3 FETCH (UID 4294967296)", Some(unreadable)),
         ("* 3 FETCH (UID 0 UID 7)", Some(unreadable)),
+        ("* 3 FETCH (UID 7 UID 7)", Some(uid)),
+        ("* 3 FETCH (UID 7 UID 8)", Some(unreadable)),
+        (
+            "* 3 FETCH (UID 7 BODY[] \0 UID 8)",
+            Some(Row {
+                body: Some(Body::Literal),
+                ..unreadable
+            }),
+        ),
         (
             "* 3 FETCH (UID 7 MODSEQ (5) EMAILID (M1))",
             Some(Row {
