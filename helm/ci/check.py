@@ -130,11 +130,15 @@ def notes():
               "--set-json", 'extraEnv=[{"name": "KEY", "value": "v"}]']
     tls = ["--set", "config.tls.min_version=TLSv1.3"]
     token = ["--set", "config.admin.token_file=/x/t"]
-    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls, token):
+    crowd = ["--set", "config.limits.connections=9000"]
+    fits = ["--set", "config.limits.connections=9000,resources.limits.memory=1Gi"]
+    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls, token, crowd, fits):
         done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
         need(done.returncode == 0, done.stderr)
         told.append(done.stdout.partition("\nNOTES:\n")[2])
-    trial, real, open_secret, set_tls, own_token = told
+    trial, real, open_secret, set_tls, own_token, crowd, fits = told
+    need("`config.limits.connections` is 9000" in crowd and "(512Mi)\nis enough for 6592" in crowd and not any(
+        "CAN HAVE A POD KILLED" in said for said in (trial, real, fits)), f"the notes of too many connections: {crowd}")
     for words in ("helm -n post test mail", "THIS IS A TRIAL", "NO CLIENT TRUSTS"):
         need(words in trial and words in set_tls, f"the notes do not say {words!r}")
     need("config.backends.a.health.login.password" in open_secret and "s3cret" not in open_secret.split("NOTES")[-1],

@@ -94,6 +94,17 @@ def grace():
         need(got == want, f"{seconds} with {timeouts}: a grace of {got} s, not {want}")
 
 
+def memory():
+    """Connections are limited to what the limit of memory is enough for, unless the user says how many."""
+    for limit, given, want in (("512Mi", {}, 6592), ("512Mi", {"per_ip": 5}, 6592), ("512Mi", {"connections": 9000}, 9000),
+                               (536870912, {}, 6592), ("0.5Gi", {}, 6592), ("1Gi", {}, 14784), ("1G", {}, 13658),
+                               ("1350Mi", {}, 20000), ("8Gi", {}, 20000), ("64Mi", {}, 256), ("116Mi", {}, 256),
+                               (None, {}, None), ("all of it", {}, None)):
+        docs = rendered({"resources": {"limits": {"memory": limit}}}, {"limits": given} if given else {})
+        got = proxy_yaml(docs).get("limits", {})
+        need(got == {**given, **({"connections": want} if want else {})}, f"{limit} and {given}: {got}, not {want} connections")
+
+
 def budget():
     """A PodDisruptionBudget is for a Deployment, which has a number of replicas."""
     several, one, every = {"replicas": 2}, {"replicas": 1}, {"kind": "DaemonSet"}
@@ -107,4 +118,5 @@ def budget():
 
 
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token, "the grace of a pod": grace, "budgets": budget}
+          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory,
+          "budgets": budget}

@@ -196,6 +196,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $timeouts := default dict $config.timeouts -}}
 {{- if not (hasKey $timeouts "drain_delay") -}}{{- $_ := set $timeouts "drain_delay" "5s" -}}{{- end -}}
 {{- $_ := set $config "timeouts" $timeouts -}}
+{{- $limits := default dict $config.limits -}}
+{{- if not $limits.connections -}}
+{{- with include "gatepost.connections" . -}}
+{{- $_ := set $limits "connections" (int .) -}}
+{{- $_ := set $config "limits" $limits -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.redis.existingSecret -}}
 {{- $_ := set $config "state" "${GATEPOST_REDIS_URL}" -}}
 {{- end -}}
