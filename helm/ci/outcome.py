@@ -94,6 +94,24 @@ def grace():
         need(got == want, f"{seconds} with {timeouts}: a grace of {got} s, not {want}")
 
 
+def low_ports():
+    """Whoever runs the gateway, it gets the ports that it is told, and the pod no sysctl that it does not need."""
+    ours = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    other, given = {"name": "net.ipv4.tcp_syncookies", "value": "1"}, {**ours[0], "value": "900"}
+    low, high = ["imap://[::]:1143", "imaps://0.0.0.0:993"], ["imaps://0.0.0.0:1993"]
+    host = {"extraPodSpec": {"hostNetwork": True}}
+    for listeners, more, want in (
+            (high, {}, None), (low, {}, ours), (["pop3s://0.0.0.0"], {}, ours), (low, {"kind": "DaemonSet"}, ours),
+            (low, {"podSecurityContext": {"sysctls": [other]}}, [other, *ours]),
+            (low, {"podSecurityContext": {"sysctls": [given]}}, [given]), (low, {"podSecurityContext": {"sysctls": []}}, []),
+            (high, host, None), (low, {**host, "podSecurityContext": {"sysctls": []}}, []),
+            (low, {**host, "podSecurityContext": {"runAsNonRoot": False, "runAsUser": 0}}, None)):
+        got = pod(rendered(more, {"listeners": listeners}))["securityContext"].get("sysctls")
+        need(got == want, f"{listeners} and {more}: sysctls {got}, not {want}")
+    got = pod(rendered({}, {"admin": {"bind": "0.0.0.0:900"}}))["securityContext"].get("sysctls")
+    need(got == ours, f"an admin port below 1024: sysctls {got}")
+
+
 def memory():
     """Connections are limited to what the limit of memory is enough for, unless the user says how many."""
     for limit, given, want in (("512Mi", {}, 6592), ("512Mi", {"per_ip": 5}, 6592), ("512Mi", {"connections": 9000}, 9000),
@@ -118,5 +136,5 @@ def budget():
 
 
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory,
+          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory, "ports below 1024": low_ports,
           "budgets": budget}

@@ -13,6 +13,9 @@ FOREIGN = {"Certificate", "PodMonitor", "ServiceMonitor", "PrometheusRule", "TCP
 # Each schema is a file of megabytes: read once, not once for every object.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
+# Sysctls that the baseline profile, and with it the restricted one, allowed first; Kubernetes counts them as safe.
+SAFE = {"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range"}
 VOLUMES = {"configMap", "secret", "emptyDir", "projected", "csi", "downwardAPI", "persistentVolumeClaim", "ephemeral"}
 
 
@@ -59,6 +62,8 @@ def restricted(docs, host_ports=False):
         need(not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), f"{name}: shares the host's namespaces")
         need(pod.get("runAsNonRoot") is True and pod.get("runAsUser", 0) > 0, f"{name}: may run as root")
         need(pod.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{name}: no seccomp profile")
+        sysctls = {one["name"]: one["value"] for one in pod.get("sysctls", [])}
+        need(set(sysctls) <= SAFE, f"{name}: not every sysctl is allowed: {sorted(sysctls)}")
         for volume in spec.get("volumes", []):
             need(set(volume) - {"name"} <= VOLUMES, f"{name}: volume {volume['name']} is not allowed")
         for container in spec.get("initContainers", []) + spec["containers"]:
@@ -72,7 +77,8 @@ def restricted(docs, host_ports=False):
             image = container["image"]
             need(":" in image.rsplit("/", 1)[-1] and not image.endswith(":latest"), f"{at}: {image} floats")
             for port in container.get("ports", []):
-                need(port["containerPort"] > 1023, f"{at}: port {port['containerPort']} needs a capability")
+                first = int(sysctls.get("net.ipv4.ip_unprivileged_port_start", "1024"))
+                need(port["containerPort"] >= first, f"{at}: port {port['containerPort']} needs a capability")
                 need(host_ports or "hostPort" not in port, f"{at}: a port of the host")
             mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
             need(len(set(mounts)) == len(mounts), f"{at}: mounted twice: {mounts}")

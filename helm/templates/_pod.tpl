@@ -19,3 +19,35 @@ what the gateway keeps to, and 100 MiB for everything else. At most the gateway'
 {{- div (sub (int64 .) 104857600) 65536 | max 256 | min 20000 -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The listener or admin port below 1024, if there is one, as `KEY: port N`. */}}
+{{- define "gatepost.lowPort" -}}
+{{- $low := "" -}}
+{{- range $i, $listener := include "gatepost.listeners" . | fromJsonArray -}}
+{{- if and (not $low) (lt (int $listener.port) 1024) -}}{{- $low = printf "config.listeners[%d]: port %d" $i (int $listener.port) -}}{{- end -}}
+{{- end -}}
+{{- $admin := include "gatepost.adminPort" . | int -}}
+{{- if and (not $low) (lt $admin 1024) -}}{{- $low = printf "config.admin.bind: port %d" $admin -}}{{- end -}}
+{{- $low -}}
+{{- end -}}
+
+{{/* The gateway runs as nobody and without capabilities: the pod's own network is told that low ports are for everybody,
+which the restricted profile allows. Sysctls of the user's stand; an empty list: there shall be none. */}}
+{{- define "gatepost.podSecurityContext" -}}
+{{- $context := deepCopy (default dict .Values.podSecurityContext) -}}
+{{- $own := default list $context.sysctls -}}
+{{- $name := "net.ipv4.ip_unprivileged_port_start" -}}
+{{- $isTheirs := and (hasKey $context "sysctls") (not $own) -}}
+{{- range $own -}}{{- if eq .name $name -}}{{- $isTheirs = true -}}{{- end -}}{{- end -}}
+{{- $user := dict "pod" $context.runAsUser "own" (default dict .Values.securityContext).runAsUser -}}
+{{- $isRoot := eq (toString (ternary $user.pod $user.own (kindIs "invalid" $user.own))) "0" -}}
+{{- $low := include "gatepost.lowPort" . -}}
+{{- if and $low (not $isTheirs) -}}
+{{- if not .Values.extraPodSpec.hostNetwork -}}
+{{- $_ := set $context "sysctls" (append $own (dict "name" $name "value" "0")) -}}
+{{- else if not $isRoot -}}
+{{- fail (printf "%s is for root alone in the node's network (extraPodSpec.hostNetwork), where no pod may change that: take one above 1023, like 1993; if the node itself lets everybody have it, set podSecurityContext.sysctls: []" $low) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
