@@ -7,6 +7,11 @@ from tools import HELM4, find, need, template
 STORE = {"backends": {"store": "imap://10.0.0.5"}, "users": {"*": "store"}}
 
 
+# A place for files, and one gateway that may have them.
+FILES = {"replicas": 1, "extraVolumes": [{"name": "redis", "emptyDir": {}}],
+         "extraVolumeMounts": [{"name": "redis", "mountPath": "/redis/"}]}
+
+
 def rendered(values, config=None):
     """The documents, by helm 4: that helm 3 gives the same is held for whole sets of values."""
     return template(HELM4, {"config": {**STORE, **(config or {})}, **values})
@@ -61,7 +66,7 @@ def redis():
             ("redis://u:6@r", {}, 6379), ("redis://u:${R}@r:6393/0", variable, 6393),
             ("${R}", variable, 6379), ("redis://r:${R}/0", {**variable, "redis": {"port": 6394}}, 6394),
             (None, {"redis": {"existingSecret": "r", "port": 6395}}, 6395),
-            ("memory", {}, None), ({"url": "file:///redis/:6"}, {}, None), (None, {}, None)):
+            ("memory", {}, None), ({"url": "file:///redis/:6"}, FILES, None), (None, {}, None)):
         docs = rendered({"networkPolicy": {"enabled": True}, **more}, {"state": state} if state else {})
         rules = find(docs, "NetworkPolicy")["spec"]["egress"]
         got = [port["port"] for rule in rules for port in rule["ports"] if "to" not in rule and port["port"] != 53]
@@ -112,6 +117,24 @@ def low_ports():
     need(got == ours, f"an admin port below 1024: sysctls {got}")
 
 
+def files():
+    """What the gateway writes is where it may write; a state in a file has one owner at a time."""
+    syslog = {"extraVolumeMounts": [{"name": "redis", "mountPath": "/dev/log"}], "extraVolumes": FILES["extraVolumes"]}
+    writable = {"securityContext": {"readOnlyRootFilesystem": False}}
+    for config, more in (
+            ({"log": {"output": "stderr"}}, {}), ({"log": {"output": "/redis/mail.log"}}, FILES),
+            ({"log": {"output": "/dev/stdout"}}, {}), ({"log": {"output": "syslog"}}, syslog),
+            ({"log": {"output": "/var/log/mail.log"}}, writable),
+            ({"log": {"output": "${L}"}}, {"extraEnv": [{"name": "L", "value": "stderr"}]})):
+        rendered(more, config)
+    own = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    usual = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    for state, more, want in (("file:///redis/a/state", {}, {"type": "Recreate"}), ("memory", {}, usual),
+                              ({"url": "file:///redis/state"}, {"updateStrategy": own}, own)):
+        got = find(rendered({**FILES, **more}, {"state": state}), "Deployment")["spec"]["strategy"]
+        need(got == want, f"{state} and {more}: {got}, not {want}")
+
+
 def memory():
     """Connections are limited to what the limit of memory is enough for, unless the user says how many."""
     for limit, given, want in (("512Mi", {}, 6592), ("512Mi", {"per_ip": 5}, 6592), ("512Mi", {"connections": 9000}, 9000),
@@ -136,5 +159,5 @@ def budget():
 
 
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory, "ports below 1024": low_ports,
+          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory, "ports below 1024": low_ports, "files that are written": files,
           "budgets": budget}

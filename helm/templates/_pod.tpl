@@ -51,3 +51,64 @@ which the restricted profile allows. Sysctls of the user's stand; an empty list:
 {{- end -}}
 {{- toYaml $context -}}
 {{- end -}}
+
+{{/* Why the gateway could not write this path, if that is certain; argument: dict "root", "path", "whole": beside it too. */}}
+{{- define "gatepost.unwritable" -}}
+{{- $path := clean (ternary .path (printf "/etc/gatepost/config/%s" .path) (hasPrefix "/" .path)) -}}
+{{- $mount := dict -}}
+{{- $at := "" -}}
+{{- range .root.Values.extraVolumeMounts -}}
+{{- $place := clean .mountPath -}}
+{{- $isIn := or (hasPrefix (printf "%s/" (trimSuffix "/" $place)) $path) (and (not $.whole) (eq $path $place)) -}}
+{{- if and $isIn (ge (len $place) (len $at)) -}}{{- $mount = . -}}{{- $at = $place -}}{{- end -}}
+{{- end -}}
+{{- if $mount.readOnly -}}
+{{- printf "extraVolumeMounts has %s readOnly" $at -}}
+{{- else if and (not $at) (eq (toString .root.Values.securityContext.readOnlyRootFilesystem) "true") (not (regexMatch "^/(dev|proc)/" $path)) -}}
+{{- printf "%s is in the container's root, which is read-only; name a place below one of extraVolumeMounts" $path -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The path of a state that is kept in a file; none: it is elsewhere, or not known. */}}
+{{- define "gatepost.stateFile" -}}
+{{- $state := (.Values.config).state -}}
+{{- $url := ternary (get (ternary $state dict (kindIs "map" $state)) "url") $state (kindIs "map" $state) | default "" | toString -}}
+{{- if and (hasPrefix "file://" $url) (not .Values.redis.existingSecret) -}}{{- trimPrefix "file://" $url -}}{{- end -}}
+{{- end -}}
+
+{{/* Files that the settings have the gateway write. */}}
+{{- define "gatepost.validate.files" -}}
+{{- $output := ((.Values.config).log).output | default "" | toString -}}
+{{- $known := ternary "" $output (contains "${" $output) -}}
+{{- if eq $known "syslog" -}}
+{{- $isThere := false -}}
+{{- range .Values.extraVolumeMounts -}}{{- if has (clean .mountPath) (list "/dev/log" "/dev") -}}{{- $isThere = true -}}{{- end -}}{{- end -}}
+{{- if not $isThere -}}
+{{- fail "config.log.output: there is no syslog in a pod (/dev/log); leave it out: the cluster collects what goes to stderr" -}}
+{{- end -}}
+{{- else if or (has $known (list "-")) (has (lower $known) (list "stdout" "syslog")) (and (ne $known "stderr") (eq (lower $known) "stderr")) -}}
+{{- fail (printf "config.log.output: %q is none of the choices; expected stderr or a path" $known) -}}
+{{- else if not (has $known (list "" "stderr")) -}}
+{{- with include "gatepost.unwritable" (dict "root" . "path" $known "whole" false) -}}
+{{- fail (printf "config.log.output: no file can be written there: %s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- $state := include "gatepost.stateFile" . -}}
+{{- if $state -}}
+{{- if and (eq .Values.kind "Deployment") (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
+{{- fail (printf "config.state: a file is for one gateway, and %s; keep the state in a Redis (redis.existingSecret), or have replicas: 1" (ternary "autoscaling makes several" (printf "there are %d" (int .Values.replicas)) .Values.autoscaling.enabled)) -}}
+{{- end -}}
+{{- if not (contains "${" $state) -}}
+{{- with include "gatepost.unwritable" (dict "root" . "path" $state "whole" true) -}}
+{{- fail (printf "config.state: no file can be kept there: %s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How a Deployment is updated. A file of the state has one owner: the new one comes when the old one is gone. */}}
+{{- define "gatepost.strategy" -}}
+{{- $strategy := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
+{{- if include "gatepost.stateFile" . -}}{{- $strategy = dict "type" "Recreate" -}}{{- end -}}
+{{- toYaml (default $strategy .Values.updateStrategy) -}}
+{{- end -}}

@@ -43,6 +43,7 @@
 {{- if and .Values.redis.existingSecret $given.state -}}
 {{- fail "config.state and redis.existingSecret exclude each other" -}}
 {{- end -}}
+{{- include "gatepost.validate.files" . -}}
 {{- if gt (len (compact (list .Values.usersMap.text .Values.usersMap.existingConfigMap .Values.usersMap.existingSecret))) 1 -}}
 {{- fail "usersMap: text, existingConfigMap and existingSecret exclude each other" -}}
 {{- end -}}
