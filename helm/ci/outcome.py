@@ -135,6 +135,22 @@ def files():
         need(got == want, f"{state} and {more}: {got}, not {want}")
 
 
+def families():
+    """What the chart opens is open to every family that the Service has; what the user writes is theirs."""
+    own = {"listeners": ["imaps://0.0.0.0:1993"], "admin": {"bind": "0.0.0.0:9100"}}
+    for service, where in (({}, "0.0.0.0"), ({"ipFamilyPolicy": "SingleStack"}, "0.0.0.0"), ({"ipFamilies": ["IPv4"]}, "0.0.0.0"),
+                           ({"ipFamilyPolicy": "PreferDualStack"}, "[::]"), ({"ipFamilyPolicy": "RequireDualStack"}, "[::]"),
+                           ({"ipFamilies": ["IPv6"]}, "[::]"), ({"ipFamilies": ["IPv4", "IPv6"]}, "[::]")):
+        docs = rendered({"service": service})
+        got = proxy_yaml(docs)
+        ports = [f"{scheme}://{where}:{port}" for scheme, port in (("imap", 1143), ("imaps", 1993), ("pop3", 1110), ("pop3s", 1995))]
+        need(got["listeners"] == ports and got["admin"]["bind"] == f"{where}:9090", f"{service}: {got}")
+        open_ports = [port["containerPort"] for port in pod(docs)["containers"][0]["ports"]]
+        need(open_ports == [1143, 1993, 1110, 1995, 9090], f"{service}: ports {open_ports}")
+        got = proxy_yaml(rendered({"service": service}, own))
+        need(got["listeners"] == own["listeners"] and got["admin"]["bind"] == own["admin"]["bind"], f"{service}: {got}")
+
+
 def memory():
     """Connections are limited to what the limit of memory is enough for, unless the user says how many."""
     for limit, given, want in (("512Mi", {}, 6592), ("512Mi", {"per_ip": 5}, 6592), ("512Mi", {"connections": 9000}, 9000),
@@ -160,4 +176,5 @@ def budget():
 
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
           "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory, "ports below 1024": low_ports, "files that are written": files,
+          "families of addresses": families,
           "budgets": budget}

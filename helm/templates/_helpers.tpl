@@ -152,11 +152,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- regexFind "[0-9]+$" $config.admin.bind -}}
 {{- end -}}
 
+{{/* Where what the chart opens listens: `[::]` is both families, and needs IPv6 on the node. */}}
+{{- define "gatepost.anywhere" -}}
+{{- $isBoth := or (hasSuffix "DualStack" .Values.service.ipFamilyPolicy) (has "IPv6" .Values.service.ipFamilies) -}}
+{{- ternary "[::]" "0.0.0.0" $isBoth -}}
+{{- end -}}
+
 {{/* proxy.yaml as the gateway gets it. */}}
 {{- define "gatepost.config" -}}
 {{- $config := deepCopy (default dict .Values.config) -}}
+{{- $anywhere := include "gatepost.anywhere" . -}}
 {{- if not $config.listeners -}}
-{{- $_ := set $config "listeners" (list "imap://0.0.0.0:1143" "imaps://0.0.0.0:1993" "pop3://0.0.0.0:1110" "pop3s://0.0.0.0:1995") -}}
+{{- $listeners := list -}}
+{{- range list "imap://%s:1143" "imaps://%s:1993" "pop3://%s:1110" "pop3s://%s:1995" -}}
+{{- $listeners = append $listeners (printf . $anywhere) -}}
+{{- end -}}
+{{- $_ := set $config "listeners" $listeners -}}
 {{- end -}}
 {{- if .Values.proxyProtocol.enabled -}}
 {{- $listeners := list -}}
@@ -190,7 +201,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $_ := set $config "tls" $tls -}}
 {{- end -}}
 {{- $admin := default dict $config.admin -}}
-{{- if not $admin.bind -}}{{- $_ := set $admin "bind" "0.0.0.0:9090" -}}{{- end -}}
+{{- if not $admin.bind -}}{{- $_ := set $admin "bind" (printf "%s:9090" $anywhere) -}}{{- end -}}
 {{- if not $admin.token_file -}}{{- $_ := set $admin "token_file" "/etc/gatepost/admin/token" -}}{{- end -}}
 {{- $_ := set $config "admin" $admin -}}
 {{- $timeouts := default dict $config.timeouts -}}
