@@ -93,7 +93,7 @@ def grace():
     """A grace that is given is taken as it is, also where the drain is a variable; without one it is computed."""
     variable = {"extraEnv": [{"name": "D", "value": "50s"}]}
     for seconds, timeouts, want in ((60, {"drain": "${D}"}, 60), (60, {"drain_delay": "${D}", "drain": "${D}"}, 60),
-                                    (7, {"drain": "10m"}, 7), (0, {"drain": "10m", "drain_delay": "1500ms"}, 607)):
+                                    (35, {}, 35), (7, {"drain": "2s"}, 7), (0, {"drain": "10m", "drain_delay": "1500ms"}, 607)):
         docs = rendered({"terminationGracePeriodSeconds": seconds, **variable}, {"timeouts": timeouts})
         got = pod(docs)["terminationGracePeriodSeconds"]
         need(got == want, f"{seconds} with {timeouts}: a grace of {got} s, not {want}")

@@ -106,7 +106,24 @@ which the restricted profile allows. Sysctls of the user's stand; an empty list:
 {{- end -}}
 {{- end -}}
 
-{{/* How a Deployment is updated. A file of the state has one owner: the new one comes when the old one is gone. */}}
+{{/* A grace of the user's is enough for the drain, as far as that can be computed. */}}
+{{- define "gatepost.validate.grace" -}}
+{{- $grace := int .root.Values.terminationGracePeriodSeconds -}}
+{{- $delay := .config.timeouts.drain_delay | toString -}}
+{{- $drain := default "30s" .config.timeouts.drain | toString -}}
+{{- if and $grace (not (contains "${" (cat $delay $drain))) -}}
+{{- $need := 0 -}}
+{{- range $key, $text := dict "drain_delay" $delay "drain" $drain -}}
+{{- $need = include "gatepost.seconds" (dict "text" $text "key" (printf "config.timeouts.%s" $key)) | atoi | add $need -}}
+{{- end -}}
+{{- if lt $grace (int $need) -}}
+{{- fail (printf "terminationGracePeriodSeconds: after %d s the pod is killed, and sessions get their goodbye within timeouts.drain_delay (%s) and timeouts.drain (%s): give %d s, leave it out, or drain faster" $grace $delay $drain (add $need 5)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How a Deployment is updated. A file of the state has one owner: the new one comes when the old one is gone. A node that
+can have one pod alone has no place for the new one beside the old one. */}}
 {{- define "gatepost.strategy" -}}
 {{- $strategy := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
 {{- if include "gatepost.stateFile" . -}}{{- $strategy = dict "type" "Recreate" -}}{{- end -}}

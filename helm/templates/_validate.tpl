@@ -44,6 +44,7 @@
 {{- fail "config.state and redis.existingSecret exclude each other" -}}
 {{- end -}}
 {{- include "gatepost.validate.files" . -}}
+{{- include "gatepost.validate.grace" (dict "root" . "config" $config) -}}
 {{- if gt (len (compact (list .Values.usersMap.text .Values.usersMap.existingConfigMap .Values.usersMap.existingSecret))) 1 -}}
 {{- fail "usersMap: text, existingConfigMap and existingSecret exclude each other" -}}
 {{- end -}}
