@@ -151,6 +151,18 @@ def families():
         need(got["listeners"] == own["listeners"] and got["admin"]["bind"] == own["admin"]["bind"], f"{service}: {got}")
 
 
+def strategy():
+    """An update ends also where there are as many replicas as nodes."""
+    usual = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    alone = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    ports, hard, own = {"hostPorts": {"enabled": True}}, {"podAntiAffinity": "hard"}, {"nodeAffinity": {}}
+    for more, want in (({}, usual), ({"podAntiAffinity": "none"}, usual), (ports, alone), (hard, alone),
+                       ({"extraPodSpec": {"hostNetwork": True}}, alone), ({**hard, "affinity": own}, usual),
+                       ({**ports, "updateStrategy": {"type": "Recreate"}}, {"type": "Recreate"})):
+        got = find(rendered(more), "Deployment")["spec"]["strategy"]
+        need(got == want, f"{more}: {got}, not {want}")
+
+
 def memory():
     """Connections are limited to what the limit of memory is enough for, unless the user says how many."""
     for limit, given, want in (("512Mi", {}, 6592), ("512Mi", {"per_ip": 5}, 6592), ("512Mi", {"connections": 9000}, 9000),
@@ -175,6 +187,6 @@ def budget():
 
 
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
-          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory, "ports below 1024": low_ports, "files that are written": files,
-          "families of addresses": families,
-          "budgets": budget}
+          "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory,
+          "ports below 1024": low_ports, "files that are written": files, "families of addresses": families,
+          "updates": strategy, "budgets": budget}

@@ -126,6 +126,10 @@ which the restricted profile allows. Sysctls of the user's stand; an empty list:
 can have one pod alone has no place for the new one beside the old one. */}}
 {{- define "gatepost.strategy" -}}
 {{- $strategy := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
+{{- $isAlone := and (eq .Values.podAntiAffinity "hard") (not .Values.affinity) -}}
+{{- if or .Values.hostPorts.enabled .Values.extraPodSpec.hostNetwork $isAlone -}}
+{{- $strategy = dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 0 "maxUnavailable" 1) -}}
+{{- end -}}
 {{- if include "gatepost.stateFile" . -}}{{- $strategy = dict "type" "Recreate" -}}{{- end -}}
 {{- toYaml (default $strategy .Values.updateStrategy) -}}
 {{- end -}}
