@@ -131,12 +131,16 @@ def notes():
     tls = ["--set", "config.tls.min_version=TLSv1.3"]
     token = ["--set", "config.admin.token_file=/x/t"]
     crowd = ["--set", "config.limits.connections=9000"]
+    closed = ["--set", "networkPolicy.enabled=true,metrics.podMonitor.enabled=true"]
     fits = ["--set", "config.limits.connections=9000,resources.limits.memory=1Gi"]
-    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls, token, crowd, fits):
+    for more in ([], ["-f", CHART / "examples/legacy-server.yaml"], secret, tls, token, crowd, fits, closed,
+                 [*closed, "--set-json", 'networkPolicy.scrapers=[{"namespaceSelector": {}}]']):
         done = run([HELM4, "install", "mail", CHART, "-n", "post", "--dry-run=client", *more])
         need(done.returncode == 0, done.stderr)
         told.append(done.stdout.partition("\nNOTES:\n")[2])
-    trial, real, open_secret, set_tls, own_token, crowd, fits = told
+    trial, real, open_secret, set_tls, own_token, crowd, fits, closed, scraped = told
+    need("networkPolicy.scrapers" in closed and not any("networkPolicy.scrapers" in said for said in (trial, real, scraped)),
+         f"the notes of metrics that nobody gets: {closed}")
     need("`config.limits.connections` is 9000" in crowd and "(512Mi)\nis enough for 6592" in crowd and not any(
         "CAN HAVE A POD KILLED" in said for said in (trial, real, fits)), f"the notes of too many connections: {crowd}")
     for words in ("helm -n post test mail", "THIS IS A TRIAL", "NO CLIENT TRUSTS"):
