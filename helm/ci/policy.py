@@ -49,6 +49,9 @@ def shape(doc, name):
         [endpoint] = spec.get("podMetricsEndpoints") or spec["endpoints"]
         need(set(endpoint) == {"interval", "port", "path", "authorization"}, f"{name}: {endpoint}")
         need(set(endpoint["authorization"]["credentials"]) == {"name", "key"}, f"{name}: no token")
+    if doc["kind"] == "PrometheusRule":
+        there = f'absent(gatepost_build_info{{namespace="{doc["metadata"]["namespace"]}"}})'
+        need(there in str(spec), f"{name}: no alert where no gateway of this namespace is there")
     if doc["kind"].endswith("Route"):
         need(doc["apiVersion"].startswith("gateway.networking.k8s.io/v1"), f"{name}: {doc['apiVersion']}")
         need(all(ref.get("name") for ref in spec["parentRefs"]), f"{name}: a parent without a name")
