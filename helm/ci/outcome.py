@@ -1,8 +1,10 @@
 """What a cluster would be given for certain values: pairs of settings whose meeting no schema and no golden file shows."""
 
+import json
+
 import yaml
 
-from tools import HELM4, find, need, template
+from tools import GATEPOST, HELM4, Wrong, find, need, run, template
 
 STORE = {"backends": {"store": "imap://10.0.0.5"}, "users": {"*": "store"}}
 
@@ -186,7 +188,55 @@ def budget():
         need(got == made, f"{more}, enabled {wanted}: a PodDisruptionBudget: {got}")
 
 
+def durations():
+    """Every duration and rate that `gatepost schema` knows is refused with its name and an example, all at once."""
+    found = {}
+
+    def walk(value, path):
+        about = str(value.get("description"))
+        for what in ("duration", "rate"):
+            if f"a {what}, like" in about:
+                found[path] = (what, "0+(?:ms" in value["pattern"])
+        for key, inner in value.get("properties", {}).items():
+            walk(inner, (*path, key))
+        for key, step in (("additionalProperties", "store"), ("items", 0)):
+            if isinstance(value.get(key), dict):
+                walk(value[key], (*path, step))
+
+    walk(json.loads(run([GATEPOST, "schema"]).stdout), ())
+    need(len(found) > 15, f"durations in the schema: {sorted(found)}")
+    example = {"duration": "a number and a unit, like `250ms`, `30s`, `5m`, `1h`", "rate": "so many in such a time, like `100/10m`"}
+    for text, says in (({"duration": "30sec", "rate": "5/30sec"}, lambda what, zero: example[what]),
+                       ({"duration": "", "rate": ""}, lambda what, zero: example[what]),
+                       ({"duration": "30", "rate": "5/30"},
+                        lambda what, zero: example[what] if what == "rate" else "write `30s` for seconds"),
+                       ({"duration": "8785h", "rate": "4294967296/1m"},
+                        lambda what, zero: example[what] if what == "rate" else "at most a year"),
+                       ({"duration": "00s", "rate": "00/5m"},
+                        lambda what, zero: "at least one, like `1/10m`" if what == "rate" else None if zero else "more than no time"),
+                       ({"duration": "0031622400s", "rate": "4294967295/8784h"}, lambda what, zero: None)):
+        config = {"backends": {"store": {"hosts": ["imap://h"]}}, "users_from": [{"http": "http://l"}]}
+        want = {}
+        for path, (what, zero) in found.items():
+            at, name = config, "config"
+            for key in path[:-1]:
+                at = at[0] if key == 0 else at.setdefault(key, {})
+                name += f"[{key}]" if key == 0 else f".{key}"
+            at[path[-1]] = text[what]
+            if says(what, zero):
+                want[f"{name}.{path[-1]}"] = says(what, zero)
+        try:
+            rendered({}, config)
+            said = ""
+        except Wrong as wrong:
+            said = str(wrong)
+        lines = [line.partition("): ")[2] if "execution error" in line else line for line in said.splitlines()]
+        got = dict(line.split(": ", 1) for line in lines if line.startswith("config"))
+        wrong = sorted({*want.keys() ^ got.keys(), *(key for key in want.keys() & got.keys() if not got[key].endswith(want[key]))})
+        need(not wrong and bool(want) == bool(said), f"{text}: {wrong}:\n{said}")
+
+
 CHECKS = {"a setting of TLS beside the chart's certificates": tls, "the network policy and Redis": redis,
           "an admin token of one's own": token, "the grace of a pod": grace, "connections and memory": memory,
           "ports below 1024": low_ports, "files that are written": files, "families of addresses": families,
-          "updates": strategy, "budgets": budget}
+          "updates": strategy, "budgets": budget, "durations": durations}

@@ -2,6 +2,7 @@
 {{- define "gatepost.validate" -}}
 {{- $given := default dict .Values.config -}}
 {{- $config := include "gatepost.config" . | fromYaml -}}
+{{- include "gatepost.validate.durations" $config -}}
 {{- include "gatepost.validate.users" (dict "config" $config) -}}
 {{- include "gatepost.validate.backends" (dict "config" $config) -}}
 {{- include "gatepost.validate.listeners" (dict "config" $config) -}}
