@@ -8,6 +8,7 @@
 {{- include "gatepost.validate.listeners" (dict "config" $config) -}}
 {{- include "gatepost.validate.sources" (dict "config" $config) -}}
 {{- include "gatepost.validate.networks" (dict "config" $config) -}}
+{{- include "gatepost.validate.hosts" (dict "root" . "config" $config) -}}
 {{- include "gatepost.validate.variables" (dict "root" . "config" $config) -}}
 {{- if and $given.users (include "gatepost.isTrial" .) -}}
 {{- fail "config.backends is missing: config.users names backends, and there are none" -}}
@@ -272,7 +273,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A network starts where it says: 10.0.0.1/8 is most likely a mistake. IPv6 is left to the gateway. */}}
+{{/* A network starts where it says: 10.0.0.1/8 is most likely a mistake. */}}
 {{- define "gatepost.validate.networks" -}}
 {{- $networks := dict "config.limits.trusted" (default list (.config.limits).trusted) -}}
 {{- with ((.config.log).transcript).ip -}}{{- $_ := set $networks "config.log.transcript.ip" (list .) -}}{{- end -}}
@@ -292,6 +293,9 @@
 {{- if mod $address $size -}}
 {{- fail (printf "%s: %s does not begin at the first address of the network" $key $network) -}}
 {{- end -}}
+{{- else if and (contains ":" $network) (not (contains "${" $network)) -}}
+{{- $why := include "gatepost.notNetwork" $network -}}
+{{- if $why -}}{{- fail (printf "%s: `%s` is no network; %s" $key $network $why) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
