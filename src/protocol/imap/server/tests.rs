@@ -1,7 +1,9 @@
 //! What no transcript can say: it depends on what is read together, or on how little is held.
 
 use super::*;
-use crate::protocol::{Channel, Farewell, Server as _, Step, Verdict, Welcome};
+use crate::protocol::{
+    Channel, ClearLogin, Farewell, READ_CHUNK, Server as _, StartTls, Step, Verdict, Welcome,
+};
 
 fn server() -> Box<Server> {
     let mut server = Box::new(Server::new(FrontSettings {
@@ -123,4 +125,55 @@ fn a_verb_behind_the_longest_line_asks_for_no_longer_one() {
             assert_eq!(heard(most), whole, "{command} in parts of {most}");
         }
     }
+}
+
+fn in_clear() -> Server {
+    let mut settings = server().settings;
+    settings.channel = Channel::Clear {
+        starttls: StartTls::Yes,
+        login: ClearLogin::Refused,
+    };
+    let mut server = Server::new(settings);
+    assert!(matches!(server.step(), Step::Write(_)));
+    server
+}
+
+/// A TTL that came in clear may have come from anybody: the one who is asked for a login is another.
+#[test]
+fn a_ttl_told_in_clear_does_not_outlive_starttls() {
+    let mut server = in_clear();
+    server.receive(b"a ID (\"x-proxy-ttl\" \"1\")\r\n");
+    assert!(matches!(server.step(), Step::Write(_)));
+    assert_eq!(server.ttl(), Some(1));
+    server.receive(b"b STARTTLS\r\n");
+    assert!(matches!(server.step(), Step::Write(_)));
+    assert!(matches!(server.step(), Step::StartTls));
+    server.tls_started();
+    assert_eq!(server.ttl(), None);
+    // Told again under TLS it counts.
+    server.receive(b"c ID (\"x-proxy-ttl\" \"2\")\r\n");
+    assert!(matches!(server.step(), Step::Write(_)));
+    assert_eq!(server.ttl(), Some(2));
+}
+
+/// The longest line, others behind it, and STARTTLS with more behind it than is read at a time.
+#[test]
+fn nothing_is_held_while_tls_is_asked_for() {
+    let mut server = in_clear();
+    let mut octets = b"a ID (".to_vec();
+    octets.resize(octets.len() + 32_700, b'x');
+    octets.extend(b"\r\n");
+    octets.extend(b"b NOOP\r\n".repeat(3));
+    octets.extend(b"c STARTTLS\r\n");
+    octets.resize(octets.len() + READ_CHUNK, b'x');
+    let mut chunks = octets.chunks(READ_CHUNK);
+    loop {
+        match server.step() {
+            Step::Read => server.receive(chunks.next().unwrap()),
+            Step::Write(_) => {}
+            Step::StartTls => break,
+            step => panic!("{step:?}"),
+        }
+    }
+    assert_eq!(server.held(), 0);
 }
