@@ -123,6 +123,8 @@ pub async fn start_tls(
     let (Stream::Tcp(tcp), Some(upgrade)) = (stream, upgrade) else {
         return Err(io::ErrorKind::Unsupported.into());
     };
+    // What was promised of a connection before login. A core that waits for TLS holds nothing.
+    const { assert!(tls::stream::HANDSHAKE_MAX <= 64 * 1024) };
     let handshake = FrontTls::accept(tcp, upgrade.config.clone(), first);
     match timeout(upgrade.timeout, handshake).await {
         Ok(tls) => Ok(Stream::FrontTls(Box::new(tls?))),

@@ -6,19 +6,13 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::asked::Asked;
-use super::protect::HEADER;
+use super::received::Received;
 use super::records::Records;
 use super::{FirstWords, FrontTls};
-
-/// Octets of a client's handshake that may wait for their end: its certificates come in one message.
-const RECEIVED_MAX: usize = 32 * 1024;
-
-/// Octets read at a time: a client's hello has 300 to 2000.
-const READ: usize = 4096;
 
 /// What the handshake wants next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,45 +23,6 @@ enum Want {
     Go,
     /// Nothing: data may be sent. The handshake is done, or the client's Finished is all that is missing.
     Data,
-}
-
-/// What the client has sent and rustls is not done with. It is given one record at a time: behind the
-/// client's Finished may come more in the same write (data, a new key), which rustls would go on to read,
-/// and answer in words that are lost when its part ends here.
-#[derive(Default)]
-pub(super) struct Received {
-    pub(super) octets: Vec<u8>,
-    /// How many of them rustls has been given.
-    given: usize,
-    /// The end of the record that those end with.
-    end: usize,
-}
-
-impl Received {
-    pub(super) fn given(&mut self) -> &mut [u8] {
-        self.octets.get_mut(..self.given).unwrap_or_default()
-    }
-
-    pub(super) fn discard(&mut self, octets: usize) {
-        let octets = octets.min(self.given);
-        self.octets.drain(..octets);
-        self.given = self.given.saturating_sub(octets);
-        self.end = self.end.saturating_sub(octets);
-    }
-
-    /// Gives rustls the rest of a record, or what there is of the next one. Whether there was any.
-    pub(super) fn give(&mut self) -> bool {
-        let header = self.octets.get(self.end..).unwrap_or_default();
-        if self.given == self.end
-            && let [_, _, _, high, low, ..] = *header
-        {
-            let record = HEADER + usize::from(u16::from_be_bytes([high, low]));
-            self.end = self.end.saturating_add(record);
-        }
-        let before = self.given;
-        self.given = self.end.min(self.octets.len());
-        self.given > before
-    }
 }
 
 /// Shakes hands. What is said last stays with the stream and leaves with its first data.
@@ -94,21 +49,10 @@ pub(super) async fn accept(
                 }
                 if !send.is_empty() {
                     tcp.write_all(&send).await?;
-                    send.clear();
+                    // The answer may be long in coming.
+                    send = Vec::new();
                 }
-                if received.octets.len() >= RECEIVED_MAX {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "a handshake without end",
-                    ));
-                }
-                received.octets.reserve(READ);
-                if tcp.read_buf(&mut received.octets).await? == 0 {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "tls handshake eof",
-                    ));
-                }
+                received.more(&mut tcp).await?;
             }
             Err(error) => {
                 // Its alert is the last that rustls has to say.

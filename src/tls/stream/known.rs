@@ -6,8 +6,8 @@ use std::ops::Range;
 use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::{ConnectionTrafficSecrets, ExtractedSecrets};
 
-use super::handshake::Received;
 use super::protect::{Form, HEADER, Protection};
+use super::received::Received;
 use super::records::{Opened, Records, Schedule};
 
 /// How a record looks.

@@ -26,6 +26,7 @@ mod handshake;
 pub mod known;
 mod protect;
 mod reading;
+mod received;
 mod records;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -43,6 +44,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use protect::{HEADER, PLAIN_MAX};
+pub use received::HANDSHAKE_MAX;
 use records::Records;
 use unsent::Unsent;
 pub use unsent::waiting;

@@ -23,6 +23,7 @@ use records::IDLE_MAX;
 mod ends;
 mod flight;
 mod floods;
+mod hellos;
 
 #[path = "../../../tests/support/anybody.rs"]
 mod anybody;
