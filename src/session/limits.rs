@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-pub use self::penalties::{Penalties, Try, Whose};
+pub use self::penalties::{Penalties, Stake, Try, Whose};
 pub use self::shared::share;
 pub use self::waiting::Parted;
 use self::waiting::{Ticket, Waiting};

@@ -91,6 +91,9 @@ struct Facts {
     /// The same under the name that was typed, where a lookup service was asked and the user has
     /// another.
     typed: Option<limits::Try>,
+    /// Its part in the windows of failed logins, as long as somebody may be judging it and until what came
+    /// of that is counted.
+    stake: Option<limits::Stake>,
     /// That its password was found right here.
     verified: Option<Verified>,
     /// How long its user was held.
@@ -149,41 +152,34 @@ impl Session<'_> {
         let took = Some(shown.elapsed());
         let who = (Some(&login.user), Some(login.mechanism));
         self.log_login(who, &facts, result.as_ref().err(), took);
-        let penalties = &self.gateway.tables.penalties;
-        let mut delay = Duration::ZERO;
-        match (facts.tried, &result) {
-            (Some(tried), Ok(_)) => tried.succeeded(penalties),
-            (Some(tried), Err(failure)) if failure.is_credentials() => {
-                delay = tried.failed(penalties, &self.gateway.limits);
-                let tables = &self.gateway.tables;
-                match (failure, &login.credentials) {
-                    // Where the host asks on, the client says how long it takes.
-                    // What else was waited for a stranger does not wait for.
-                    (Failure::Refused { .. }, Credentials::Password(_)) => {
-                        facts
-                            .took
-                            .into_iter()
-                            .for_each(|took| tables.refused_after(took));
-                    }
-                    (Failure::NoRoute, _) => delay = delay.max(tables.refusal()),
-                    _ => {}
-                }
-            }
-            (Some(tried), Err(_)) => tried.forgiven(penalties),
-            (None, _) => {}
-        }
         let result = match result {
             Err(failure @ (Failure::NoRoute | Failure::NotTaken { .. })) => Err(self
                 .refused_as_by_host(failure, login, visit, shown, client)
                 .await),
             result => result,
         };
-        match (facts.typed, &result) {
-            // Known there by either name, or strangers could fill the window of the one.
-            (Some(typed), Ok(_)) => typed.succeeded(penalties),
-            (Some(typed), Err(_)) => typed.forgiven(penalties),
-            (None, _) => {}
+        let penalties = &self.gateway.tables.penalties;
+        let mut delay = Duration::ZERO;
+        match (facts.tried, &result) {
+            (Some(tried), Ok(_)) => tried.succeeded(penalties),
+            (Some(tried), Err(failure)) if failure.is_credentials() => {
+                delay = tried.failed(penalties, &self.gateway.limits);
+                // Where the host asks on, the client says how long it takes.
+                if let (Failure::Refused { .. }, Credentials::Password(_)) =
+                    (failure, &login.credentials)
+                    && let Some(took) = facts.took
+                {
+                    self.gateway.tables.refused_after(took);
+                }
+            }
+            // It is not known whether the password is wrong: the host was down, a limit was met.
+            (Some(_), Err(_)) | (None, _) => {}
         }
+        // Known there by either name, or strangers could fill the window of the one.
+        if let (Some(typed), Ok(_)) = (facts.typed, &result) {
+            typed.succeeded(penalties);
+        }
+        facts.stake = None;
         let Facts { held, over, .. } = facts;
         result.map_err(|failure| Failed {
             failure,
@@ -210,7 +206,7 @@ impl Session<'_> {
             sleep_until(shown + self.gateway.tables.refusal()).await;
             timeout(ANSWER, client.exchange(Message::wrong_token())).await
         };
-        // It has been counted: nobody has to stay for it.
+        // It is counted all the same: nobody has to stay for it.
         tokio::select! {
             answer = refused => match answer {
                 Ok(Answer::Message(_)) => failure,
@@ -252,6 +248,8 @@ impl Session<'_> {
                 Ok(accepted) => return Ok(accepted),
                 Err(NoWay::Failed(failure)) => return Err(failure),
                 Err(NoWay::AskAgain) => {
+                    // Nobody judges it while it waits.
+                    facts.stake = None;
                     let wait = self.wait_for(&mut changes, &mut patience);
                     let waited = unless_left(visit, wait).await;
                     facts.held = patience.waited();
@@ -273,6 +271,7 @@ impl Session<'_> {
     ) -> Result<Accepted, NoWay> {
         let (backend, user) = (&way.backend, &route.login);
         let (target, credentials) = self.target(login, route, way)?;
+        self.stake(facts).await?;
         // Judged here: to its end, as strangers' passwords are, which are checked in vain.
         client.awaits(Awaited::Judge);
         let checked = self.authenticate(login, &target, &mut facts.verified).await;
@@ -298,6 +297,8 @@ impl Session<'_> {
         };
         let host = connected.seat.host().name().to_owned();
         facts.host = Some(host.clone());
+        // What is left to do may take its time, and others wait.
+        facts.stake = None;
         // Held from now on: strangers who have another password cannot fill a user's places.
         let own = self.place_of(&user.canonical()).await?;
         let (far, state) = match (maildrop, connected.speaks) {

@@ -1,7 +1,9 @@
 //! Clients that guess passwords or only sit there: windows over failed logins, what a lookup service
 //! hears of them, who makes room when all connections are taken, and that nobody waits behind them.
 
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+mod at_once;
+
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::proxy_protocol::{Version, of};
@@ -185,70 +187,8 @@ fn strangers_lock_nobody_out_who_has_another_name() {
     assert!(said.starts_with("OK"), "{said}");
 }
 
-/// Answers when it may, and then with a no.
-fn holds_back(_: &Question) -> Vec<u8> {
-    let (may, told) = &ANSWERS;
-    let mut may = may.lock().unwrap();
-    while !*may {
-        may = told.wait(may).unwrap();
-    }
-    lines("Auth-Status: Invalid login or password\r\n")
-}
-
-static ANSWERS: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
-
-/// A lookup service is shown passwords: of many guesses at once it hears as many as the window has.
-#[test]
-fn a_lookup_service_hears_no_more_guesses_than_the_window_has() {
-    let service = Service::start(holds_back);
-    let url = format!("http://127.0.0.1:{}/auth", service.port);
-    let stage = Stage::new(
-        Settings::new()
-            .backend("store", "demo://")
-            .user("mapped@example.org", "store")
-            .top(&format!(
-                "users_from: [{{ http: \"{url}\", timeout: 10m }}]"
-            ))
-            .limits("failed_logins: { per_ip: 100/1h, per_user: 3/1h }"),
-    );
-    let (stage, (told, heard)) = (&stage, mpsc::channel());
-    std::thread::scope(|scope| {
-        for n in 0..8 {
-            let told = told.clone();
-            scope.spawn(move || {
-                let from = format!("203.0.113.{n}");
-                let said = stage.login(&from, "alice@example.org", &format!("guess{n}"));
-                told.send(said).unwrap();
-            });
-        }
-        // Nobody has heard from the service yet.
-        for _ in 3..8 {
-            let said = heard.recv_timeout(PATIENCE);
-            let said = said.unwrap_or_else(|_| {
-                answer();
-                panic!("more than three guesses wait for the service")
-            });
-            if !said.starts_with("NO [LIMIT]") {
-                answer();
-                panic!("{said}");
-            }
-        }
-        answer();
-        for _ in 0..3 {
-            let said = heard.recv().unwrap();
-            assert!(said.starts_with("NO [AUTHENTICATIONFAILED]"), "{said}");
-        }
-    });
-    assert_eq!(service.questions().len(), 3);
-}
-
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(50);
-
-fn answer() {
-    *ANSWERS.0.lock().unwrap() = true;
-    ANSWERS.1.notify_all();
-}
 
 /// The line of a guess does not wait for its answer to be let go.
 #[test]

@@ -252,3 +252,30 @@ fn a_mailbox_is_open_in_the_time_that_a_login_has() {
         assert_eq!(real.sessions(0), (0, 0));
     }
 }
+
+/// Of two guesses at once where one is left the second is heard when the first is decided: as late, whether there
+/// is such a user or not.
+#[test]
+fn who_waits_behind_a_guess_cannot_tell_users_from_strangers() {
+    for who in ["User0@Model.example", "stranger@elsewhere.example"] {
+        let mut real = Real::with_settings(|settings| {
+            settings.replace("per_user: 10000/1h", "per_user: 1/1h")
+        });
+        for host in [0, 1] {
+            real.does(&Action::Mood(host, Mood::Slow));
+        }
+        for client in [0, 1, 2] {
+            real.does(&Action::Connect(client));
+        }
+        real.says(2, "a LOGIN User1@Model.example wrong-of-1-\r\n");
+        real.hears(2, "a NO [AUTHENTICATIONFAILED] ");
+        let begun = real.now();
+        for client in [0, 1] {
+            real.says(client, &format!("a LOGIN {who} wrong-of-0-{client}\r\n"));
+        }
+        for (client, said) in [(1, "a NO [LIMIT] "), (0, "a NO [AUTHENTICATIONFAILED] ")] {
+            real.hears(client, said);
+            assert_eq!(between(begun, real.now()), SLOW.as_secs(), "{who}");
+        }
+    }
+}

@@ -2,16 +2,18 @@
 //! asked any more.
 //!
 //! Windows count distinct passwords, so a phone that keeps trying an old one locks nobody out; kept
-//! are keyed digests, never passwords. An address from which a user logged in within a day is not
-//! judged by the user's window: strangers cannot lock anyone out. Tables are bounded: a million
-//! addresses and as many passwords and logins take less than 64 MiB, and what pushes a record out of
-//! a full table is another that did as much.
+//! are keyed digests, never passwords. They hold for tries at one moment, too: no more of those are
+//! judged at once than a window has room for, and the others wait (`at_once`). An address from which
+//! a user logged in within a day is not judged by the user's window: strangers cannot lock anyone out.
+//! Tables are bounded: a million addresses and as many passwords and logins take less than 64 MiB, and
+//! what pushes a record out of a full table is another that did as much.
 
+mod at_once;
 mod tries;
 mod windows;
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
@@ -23,7 +25,9 @@ use super::ways::Ways;
 use super::{bucket, trusted};
 use crate::protocol::{Credentials, Limit};
 
-use self::tries::Charged;
+pub use self::at_once::Stake;
+use self::at_once::{AtOnce, Open, Taken};
+use self::tries::Counts;
 pub use self::tries::Try;
 use self::windows::{Counter, KNOWN, Mark, judge, seconds};
 
@@ -51,9 +55,10 @@ pub struct Whose {
 
 /// Failures of addresses and users, and who is known where.
 ///
-/// It is asked in three places: [`user`](Penalties::user) before anything is looked up,
-/// [`admit`](Penalties::admit) before a password is shown to anybody, and [`Try::failed`],
-/// [`Try::forgiven`] or [`Try::succeeded`] once it is known what came of it.
+/// It is asked in four places: [`user`](Penalties::user) before anything is looked up,
+/// [`admit`](Penalties::admit) once it is known whose login it is, [`stake`](Penalties::stake) before
+/// a password is shown to anybody, and [`Try::failed`] or [`Try::succeeded`] once it is known what came
+/// of it; where that stays unknown nobody, and nothing is counted.
 pub struct Penalties {
     started: Instant,
     /// Of every hash; that of all gateways, where they share a store.
@@ -64,6 +69,7 @@ pub struct Penalties {
     users: Ways<Counter>,
     tried: Ways<Mark>,
     known: Ways<Mark>,
+    at_once: Arc<AtOnce>,
 }
 
 impl Default for Penalties {
@@ -85,6 +91,7 @@ impl Penalties {
             users: Ways::new(users),
             tried: Ways::new(marks),
             known: Ways::new(marks),
+            at_once: Arc::default(),
         }
     }
 
@@ -117,11 +124,11 @@ impl Penalties {
         if self.knows(whose.here) {
             return Ok(());
         }
-        judge(self.users.get(whose.user), limits.failed_per_user, now)
+        let of_user = self.users.get(whose.user);
+        judge(of_user, limits.failed_per_user, now).map(drop)
     }
 
-    /// Whether a login of a user is still judged: to be asked before the password is shown to
-    /// anybody.
+    /// What a login of a user would be counted as, if it is still judged.
     ///
     /// # Errors
     /// The limit that is reached.
@@ -134,54 +141,70 @@ impl Penalties {
         credentials: &Credentials,
     ) -> Result<Try, Limit> {
         self.user(limits, whose, ip)?;
-        let now = self.now();
         let Whose {
             address,
             user,
             here,
         } = whose;
         let from_anywhere = self.digest(canonical, credentials);
-        let mut it = Try {
-            trusted: trusted(limits, ip),
+        let parts = [from_anywhere.to_ne_bytes(), address.to_ne_bytes()];
+        let [anywhere, at] = &parts;
+        Ok(Try {
             address,
             user,
-            from_here: self.hash(
-                "here",
-                &[&from_anywhere.to_ne_bytes(), &address.to_ne_bytes()],
-            ),
+            from_here: self.hash("here", &[anywhere, at]),
             from_anywhere,
             here,
-            charged: Charged::Never,
-        };
-        if it.trusted || self.knows(here) {
-            return Ok(it);
-        }
-        it.charged = match credentials {
-            Credentials::Scram(_) => Charged::Later,
-            _ => self.charge_user(user, from_anywhere, limits.failed_per_user, now)?,
-        };
-        Ok(it)
+            counts: match trusted(limits, ip) {
+                true => Counts::Nowhere,
+                false if self.knows(here) => Counts::AtAddress,
+                false => Counts::Everywhere,
+            },
+        })
     }
 
-    /// Counts a password in a user's window if there is room, at one stroke: what was judged before may
-    /// be what others at the same moment were let in by.
-    fn charge_user(
-        &self,
-        user: u64,
-        password: u64,
-        rate: Rate,
-        now: u32,
-    ) -> Result<Charged, Limit> {
-        let per = seconds(rate.per);
-        self.users.with(user, now, |counter| {
-            judge(Some(*counter), rate, now)?;
-            // Users' locks come before those of passwords, here and nowhere the other way round.
-            let renew = |mark: &mut Mark| mark.renew(now) >= per;
-            if !self.tried.with(password, now, renew) {
-                return Ok(Charged::Before);
+    /// Waits until the windows have room for a try beside those that are being judged: to be asked before
+    /// a password is shown to anybody, and kept until what came of it is counted.
+    ///
+    /// # Errors
+    /// The limit that is reached, now or meanwhile.
+    pub async fn stake(&self, limits: &Limits, tried: Try) -> Result<Stake, Limit> {
+        let mut behind = None;
+        loop {
+            let look = || self.open(limits, tried);
+            match self.at_once.take(behind, look)? {
+                Taken::Stake(stake) => return Ok(stake),
+                Taken::Behind(waiter) => {
+                    waiter.woken().await;
+                    behind = Some(waiter);
+                }
             }
-            counter.count(rate, now);
-            Ok(Charged::Now)
+        }
+    }
+
+    /// The windows that a try would be counted in. A password that is known to be wrong is not counted
+    /// again, so it waits for nobody, and nobody for it.
+    fn open(&self, limits: &Limits, tried: Try) -> Result<[Option<Open>; 2], Limit> {
+        let now = self.now();
+        let window = |counters: &Ways<Counter>, key, password, rate: Rate| {
+            let left = judge(counters.get(key), rate, now)?;
+            let mark = self.tried.get(password);
+            let wrong = mark.is_some_and(|mark| mark.age(now) < seconds(rate.per));
+            Ok((!wrong).then_some(Open { key, left }))
+        };
+        let Try {
+            address,
+            user,
+            from_here,
+            from_anywhere,
+            ..
+        } = tried;
+        let of_address = || window(&self.addresses, address, from_here, limits.failed_per_ip);
+        let of_user = || window(&self.users, user, from_anywhere, limits.failed_per_user);
+        Ok(match tried.counts {
+            Counts::Nowhere => [None, None],
+            Counts::AtAddress => [of_address()?, None],
+            Counts::Everywhere => [of_address()?, of_user()?],
         })
     }
 
@@ -223,7 +246,7 @@ impl Penalties {
     /// Hashes by another key from now on: what was counted is forgotten.
     pub(super) fn use_key(&self, secret: &[u8]) {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        self.key.store(std::sync::Arc::new(key));
+        self.key.store(Arc::new(key));
     }
 
     /// What others are to hear of since the last time.

@@ -2,7 +2,10 @@
 //! and what is shown there, and whether the password is right, where that is found out here.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+
+use tokio::time::sleep;
 
 use super::{Facts, Visit, told};
 use crate::backend::Backend;
@@ -37,16 +40,20 @@ impl Session<'_> {
         // A lookup service is shown the password, too: many guesses at once are not all for it.
         if self.gateway.router.asks_lookups(ask) {
             facts.tried = Some(self.admit(&typed, whose, login)?);
+            self.stake_in_time(visit, facts).await?;
         }
         let route = match self.gateway.router.route(ask, &seen).await {
             Err(Failure::NoRoute) => {
                 if facts.tried.is_none() {
                     facts.tried = Some(self.admit(&typed, whose, login)?);
                 }
+                self.stake_in_time(visit, facts).await?;
                 return Err(self.nowhere(login).await);
             }
             route => route?,
         };
+        // Until a host is asked.
+        facts.stake = None;
         facts.backend = Some(route.backend.clone());
         if matches!(login.credentials, Credentials::Scram(_)) && route.login != login.user {
             // The proof covers the name: with another one it would always be wrong.
@@ -78,6 +85,27 @@ impl Session<'_> {
         penalties
             .admit(limits, canonical, whose, self.ip(), &login.credentials)
             .map_err(|limit| Failure::TooMany { limit })
+    }
+
+    /// Waits until the login may be judged beside those of its user and its address that are being
+    /// judged.
+    pub(super) async fn stake(&self, facts: &mut Facts) -> Result<(), Failure> {
+        let (Some(tried), None) = (facts.tried, &facts.stake) else {
+            return Ok(());
+        };
+        let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
+        let stake = penalties.stake(limits, tried).await;
+        facts.stake = Some(stake.map_err(|limit| Failure::TooMany { limit })?);
+        Ok(())
+    }
+
+    /// The same, no longer than there is time and the client is there.
+    async fn stake_in_time(&self, visit: &Visit<'_>, facts: &mut Facts) -> Result<(), Failure> {
+        let staked = {
+            let stake = pin!(self.stake(facts));
+            self.in_time(visit, visit.deadline, stake).await
+        };
+        staked.map_err(|why| facts.cut(why))?
     }
 
     /// What decides the way.
@@ -178,7 +206,8 @@ impl Session<'_> {
         }
     }
 
-    /// No entry of the map: found out as late as a wrong password.
+    /// No entry of the map: found out as late as a wrong password, or others that wait for what comes of it
+    /// could tell.
     async fn nowhere(&self, login: &Login) -> Failure {
         if let (Some(password), Some(authenticator)) =
             (login.credentials.secret(), &self.gateway.authenticate)
@@ -186,6 +215,7 @@ impl Session<'_> {
             let name = self.gateway.router.full_name(&login.user);
             return authenticator.check_in_vain(&name, password).await;
         }
+        sleep(self.gateway.tables.refusal()).await;
         Failure::NoRoute
     }
 }

@@ -13,13 +13,12 @@ const STREAK_FORGOTTEN: u32 = 600;
 /// How long an address from which a user logged in is exempt from the user's window.
 pub(super) const KNOWN: u32 = 24 * 60 * 60;
 
-/// Whether a window has room.
-pub(super) fn judge(counter: Option<Counter>, rate: Rate, now: u32) -> Result<(), Limit> {
-    match counter {
-        Some(counter) if counter.within(rate, now) >= u64::from(rate.count) => {
-            Err(Limit::FailedLogins)
-        }
-        Some(_) | None => Ok(()),
+/// How many more a window has room for, if any.
+pub(super) fn judge(counter: Option<Counter>, rate: Rate, now: u32) -> Result<u64, Limit> {
+    let within = counter.map_or(0, |counter| counter.within(rate, now));
+    match u64::from(rate.count).saturating_sub(within) {
+        0 => Err(Limit::FailedLogins),
+        left => Ok(left),
     }
 }
 
@@ -54,10 +53,6 @@ impl Counter {
         }
         self.open = self.open.saturating_add(1);
         self.last = now;
-    }
-
-    pub(super) fn uncount(&mut self) {
-        self.open = self.open.saturating_sub(1);
     }
 
     /// How many there were within the time, the window before taken in part.
@@ -132,10 +127,6 @@ impl Mark {
         let age = self.age(now);
         self.at = now;
         age
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.at = 0;
     }
 }
 
