@@ -9,11 +9,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::io::DuplexStream;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::names::Names;
+use super::system_names;
 use crate::net::descriptors;
 use crate::net::keepalive::Keepalive;
 use crate::protocol::Failure;
@@ -129,11 +130,9 @@ async fn resolve(names: Option<&Names>, host: &str, port: u16) -> Result<Vec<Soc
     let unresolved = |cause: String| Failure::Unreachable {
         cause: format!("resolve {host}: {cause}"),
     };
-    let found = lookup_host((host, port)).await;
-    let addresses: Vec<SocketAddr> = found
-        .map_err(|error| unresolved(error.to_string()))?
-        .take(MAX_ADDRESSES)
-        .collect();
+    let found = system_names::addresses(host).await.map_err(unresolved)?;
+    let found = found.iter().take(MAX_ADDRESSES);
+    let addresses: Vec<SocketAddr> = found.map(|ip| SocketAddr::new(*ip, port)).collect();
     match addresses.is_empty() {
         true => Err(unresolved("no address".into())),
         false => Ok(addresses),

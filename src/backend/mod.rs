@@ -30,6 +30,7 @@ mod probe;
 mod request;
 mod seat;
 mod shown;
+mod system_names;
 pub(crate) mod tls;
 mod trial;
 mod visit;
