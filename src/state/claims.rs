@@ -93,6 +93,18 @@ impl State {
         left.cloned().collect()
     }
 
+    /// Whether there are places that are counted over all gateways: the one that is full, where one is. As
+    /// [`enter`](Self::enter), and none is taken.
+    pub async fn room(&self, keys: &[(String, u32)]) -> Result<(), usize> {
+        let Some(redis) = &self.redis else {
+            return Ok(());
+        };
+        match self.room_shared(redis, keys).await {
+            Ok(Some(full)) => Err(full),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
     /// Takes places that are counted over all gateways, each key with the most it may have; the place
     /// of the one that is full, where one is. Where no store is shared, or it is away, nothing is full.
     pub async fn enter(self: &Arc<Self>, keys: Vec<(String, u32)>) -> Result<Entered, usize> {

@@ -272,14 +272,16 @@ elseif verb == 'failed' then
   end
   return answer
 
-elseif verb == 'enter' then
+elseif verb == 'enter' or verb == 'room' then
   for i = 3, #ARGV, 2 do
     local _, places = members(ARGV[i])
     -- Who was entered already, by a gateway that came back in between, is not in its own way.
     local others = #places - redis.call('HEXISTS', ARGV[i], ARGV[2])
     if others >= tonumber(ARGV[i + 1]) then return { 'full', tostring((i - 3) / 2) } end
   end
-  for i = 3, #ARGV, 2 do redis.call('HSET', ARGV[i], ARGV[2], '1') end
+  if verb == 'enter' then
+    for i = 3, #ARGV, 2 do redis.call('HSET', ARGV[i], ARGV[2], '1') end
+  end
   return { 'ok' }
 
 elseif verb == 'enter-again' then

@@ -387,6 +387,7 @@ impl State {
         Some(left.iter().map(|owner| Owner::from_key(owner)).collect())
     }
 
+    /// Takes places; the one that is full, where one is.
     pub(super) async fn enter_shared(
         &self,
         redis: &Redis,
@@ -394,15 +395,37 @@ impl State {
         keys: &[(String, u32)],
     ) -> Result<Option<usize>, Away> {
         let link = redis.link().ok_or(Away)?;
-        let mut args = vec!["enter".to_owned(), member(&link, id)];
-        for (key, most) in keys {
-            args.extend([redis.count_key(key), most.to_string()]);
-        }
-        let answer = redis.ask(&link, &args).await?;
-        match (answer.first().map(String::as_str), answer.get(1)) {
-            (Some("ok"), _) => Ok(None),
-            (Some("full"), Some(which)) => which.parse().map(Some).map_err(|_| Away),
-            _ => Err(Away),
-        }
+        let member = member(&link, id);
+        first_full(redis, &link, ["enter".into(), member], keys).await
+    }
+
+    /// The place that is full, where one is; none is taken.
+    pub(super) async fn room_shared(
+        &self,
+        redis: &Redis,
+        keys: &[(String, u32)],
+    ) -> Result<Option<usize>, Away> {
+        let link = redis.link().ok_or(Away)?;
+        let nobody = String::new();
+        first_full(redis, &link, ["room".into(), nobody], keys).await
+    }
+}
+
+/// The answer to `enter` or `room`, for a member: the place that is full, where one is.
+async fn first_full(
+    redis: &Redis,
+    link: &Link,
+    verb: [String; 2],
+    keys: &[(String, u32)],
+) -> Result<Option<usize>, Away> {
+    let mut args = Vec::from(verb);
+    for (key, most) in keys {
+        args.extend([redis.count_key(key), most.to_string()]);
+    }
+    let answer = redis.ask(link, &args).await?;
+    match (answer.first().map(String::as_str), answer.get(1)) {
+        (Some("ok"), _) => Ok(None),
+        (Some("full"), Some(which)) => which.parse().map(Some).map_err(|_| Away),
+        _ => Err(Away),
     }
 }

@@ -33,7 +33,12 @@ impl Session<'_> {
     pub(super) async fn room_for(&self, canonical: &str) -> Result<(), Failure> {
         let (tables, limits) = (&self.gateway.tables, &self.gateway.limits);
         tables.room(limits, canonical, self.ip()).map_err(met)?;
-        self.together(canonical).await.map(drop)
+        if !self.gateway.state.is_shared() {
+            return Ok(());
+        }
+        let (keys, limits) = self.keys(canonical);
+        let room = self.gateway.state.room(&keys).await;
+        room.map_err(|full| limit_of(&limits, full))
     }
 
     /// That place, when the host has let the user in.
@@ -50,13 +55,16 @@ impl Session<'_> {
         if !self.gateway.state.is_shared() {
             return Ok(None);
         }
-        let (mut together, mut which) = (Vec::new(), Vec::new());
-        for (key, most, limit) in limits::together(&self.gateway.limits, canonical, self.ip()) {
-            together.push((key, most));
-            which.push(limit);
-        }
-        let entered = self.gateway.state.enter(together).await.map(Some);
-        entered.map_err(|full| met(which.get(full).copied().unwrap_or(Limit::PerUser)))
+        let (keys, limits) = self.keys(canonical);
+        let entered = self.gateway.state.enter(keys).await.map(Some);
+        entered.map_err(|full| limit_of(&limits, full))
+    }
+
+    /// What is counted over all replicas, with the most there may be, and the limits that are met where one is full.
+    fn keys(&self, canonical: &str) -> (Vec<(String, u32)>, Vec<Limit>) {
+        let keys = limits::together(&self.gateway.limits, canonical, self.ip());
+        let keys = keys.into_iter();
+        keys.map(|(key, most, limit)| ((key, most), limit)).unzip()
     }
 
     /// All that a session holds.
@@ -68,6 +76,11 @@ impl Session<'_> {
             _counted: counts.map(|counts| counts.session(self.front.protocol)),
         }
     }
+}
+
+/// The limit that is met where the place of this number is full.
+fn limit_of(limits: &[Limit], full: usize) -> Failure {
+    met(limits.get(full).copied().unwrap_or(Limit::PerUser))
 }
 
 fn met(limit: Limit) -> Failure {
