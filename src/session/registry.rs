@@ -125,9 +125,10 @@ impl Registry {
         }
     }
 
-    /// Asks the sessions that match to end with their protocol's goodbye; how many there were.
+    /// Asks the sessions that match to end with their protocol's goodbye; how many had not been asked.
     pub fn end(&self, filter: &Filter, reason: Farewell) -> usize {
-        let matching = self.list(filter);
+        let mut matching = self.list(filter);
+        matching.retain(|live| live.asked_to_end() != Some(reason));
         for live in &matching {
             live.end(reason);
         }
@@ -301,6 +302,7 @@ mod tests {
         let alice = enter(&registry, "1", Some("alice"));
         assert_eq!(alice.asked_to_end(), None);
         assert_eq!(registry.end(&Filter::default(), Farewell::Kicked), 1);
+        assert_eq!(registry.end(&Filter::default(), Farewell::Kicked), 0);
         assert_eq!(alice.end_asked().await, Farewell::Kicked);
         assert_eq!(alice.end_asked().await, Farewell::Kicked);
     }

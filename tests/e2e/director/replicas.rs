@@ -10,11 +10,11 @@ use crate::support::{Gateway, Scratch};
 
 /// A gateway before two hosts of one backend, and a Redis that it shares with another one.
 struct Shared {
-    /// Its files, until the end.
-    _scratch: Scratch,
+    gateway: Gateway,
     redis: Redis,
     site: Site,
-    gateway: Gateway,
+    /// Its files, until the end: the gateway's log is looked at when that is dropped.
+    _scratch: Scratch,
 }
 
 impl Shared {
@@ -39,10 +39,10 @@ impl Shared {
             .top(&format!("state: {}", redis.url()))
             .start(&scratch, &Pki::new(&scratch));
         Shared {
-            _scratch: scratch,
+            gateway,
             redis,
             site,
-            gateway,
+            _scratch: scratch,
         }
     }
 
