@@ -13,8 +13,8 @@ pub(super) enum First {
     /// What there is of it, in capitals, the last octet lowest.
     Part(u64),
     Ok,
-    /// NO or BAD.
     No,
+    Bad,
     /// BYE or PREAUTH, which no tag may have before it.
     Untagged,
     /// Any other word.
@@ -45,8 +45,10 @@ impl First {
         };
         if is(b"OK") {
             First::Ok
-        } else if is(b"NO") || is(b"BAD") {
+        } else if is(b"NO") {
             First::No
+        } else if is(b"BAD") {
+            First::Bad
         } else if is(b"BYE") || is(b"PREAUTH") {
             First::Untagged
         } else {
@@ -61,7 +63,7 @@ impl First {
 
     /// Whether it begins a status response.
     pub(super) fn is_status(self) -> bool {
-        matches!(self, First::Ok | First::No | First::Untagged)
+        matches!(self, First::Ok | First::No | First::Bad | First::Untagged)
     }
 }
 

@@ -4,24 +4,25 @@
 //! literals need care: were the host to refuse one that we skip, its octets would be commands to the
 //! host and invisible to us, and UNAUTHENTICATE (RFC 8437) among them would open the way to a login
 //! that routing never saw. So a literal is only skipped where the host is known to take it; a
-//! doubtful one is read both ways. What the host answers to CAPABILITY loses what must not pass. After
-//! COMPRESS (RFC 4978) nothing can be read any more.
+//! doubtful one is read both ways, and `doubt` tells which is which. What the host answers to CAPABILITY
+//! loses what must not pass. After COMPRESS (RFC 4978) nothing can be read any more.
 //!
 //! Mail is never changed: once anything of the host's may be read otherwise than it is here, whatever it
 //! says is left alone for ever, and no BYE is put between.
 
 mod answering;
 mod asking;
+mod doubt;
 mod listing;
+mod plain;
 mod tail;
 #[cfg(test)]
 mod tests;
 
 use self::answering::{Answering, Place, Said};
-use self::asking::{Answer, Asking, Body, Found, Head, Verb};
+use self::asking::{Answer, Asking, Body, Breadth, Found, Head, Verb};
 use self::listing::{Listing, Takes};
 use super::first::First;
-use super::grammar::{Literal, LiteralKind};
 use super::reply;
 use crate::protocol::{Farewell, Observer, UnauthenticateOffer, Verdict};
 
@@ -62,8 +63,9 @@ enum Sight {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Counted {
     All,
-    /// A literal was read both ways: to the host there may have been commands in it, an IDLE for one. What
-    /// asks for octets then, or takes none, is not known any more, and every literal is read so.
+    /// A literal was read both ways: to the host there may have been commands in it, an IDLE for one. Or
+    /// what else was said may be other commands to it. What asks for octets then, or takes none, is not
+    /// known any more, and every literal is read so.
     Perhaps,
 }
 
@@ -76,10 +78,28 @@ enum Idle {
 /// What the host is known to offer.
 #[derive(Clone, Copy)]
 struct Offers {
-    /// Longest literal without synchronisation that it takes (RFC 7888 §4, §5).
-    literal: u64,
+    literals: Literals,
     /// Whether COMPRESS may pass.
     compress: Compress,
+}
+
+/// Which literals without synchronisation it takes (RFC 7888 §4, §5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Literals {
+    Any,
+    /// LITERAL-.
+    Short,
+    None,
+}
+
+impl Literals {
+    fn take(self, octets: u64) -> bool {
+        match self {
+            Literals::Any => true,
+            Literals::Short => octets <= 4096,
+            Literals::None => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,12 +126,12 @@ impl Framing {
             session: session.into(),
             sight: Sight::Clear,
             offers: Offers {
-                literal: if offers("LITERAL+") {
-                    u64::MAX
+                literals: if offers("LITERAL+") {
+                    Literals::Any
                 } else if offers("LITERAL-") || offers("IMAP4REV2") {
-                    4096
+                    Literals::Short
                 } else {
-                    0
+                    Literals::None
                 },
                 compress: match unauthenticate {
                     UnauthenticateOffer::No => Compress::Passes,
@@ -131,32 +151,21 @@ impl Framing {
         }
     }
 
-    /// The client's line in `head` has its end. Between commands it may be blank.
-    fn client_line(&mut self, literal: Option<Literal>) {
-        if !self.client.within {
-            return;
-        }
-        match literal {
-            Some(literal) => {
-                let octets = literal.octets as u64;
-                self.client.body = match literal.kind {
-                    LiteralKind::Synchronizing => Body::Awaited(octets),
-                    LiteralKind::NonSynchronizing
-                        if self.nothing_asks() && octets <= self.offers.literal =>
-                    {
-                        Body::Literal(octets)
-                    }
-                    LiteralKind::NonSynchronizing => Body::Doubtful(octets),
-                };
-            }
-            None => self.client_command(),
-        }
-    }
-
     /// The client sent a whole command.
     fn client_command(&mut self) {
         let (verb, tag, answer) = (self.client.verb, self.client.tag, self.client.answer);
         self.client.next_command();
+        if self.breadth() == Breadth::Words {
+            // An IDLE ends by its DONE only, and whose answer is whose is sure of one that runs alone.
+            let sure = match verb {
+                Verb::Idle => self.outstanding == 0,
+                Verb::Authenticate => false,
+                _ => self.idle == Idle::No || verb == Verb::Done,
+            };
+            if !sure {
+                self.doubt();
+            }
+        }
         match verb {
             Verb::Done if self.idle == Idle::Yes => {
                 self.idle = Idle::No;
@@ -176,30 +185,17 @@ impl Framing {
         }
     }
 
-    /// `+`: the host wants more. That it wants *this* literal is certain only while no other command
-    /// could have asked.
-    fn continuation(&mut self) {
-        if let Body::Awaited(octets) = self.client.body {
-            self.client.body = if self.outstanding == 0 && self.nothing_asks() {
-                Body::Literal(octets)
-            } else {
-                Body::Doubtful(octets)
-            };
-        }
-    }
-
-    /// Whether no command is under way that takes lines which are no commands.
-    fn nothing_asks(&self) -> bool {
-        self.open.is_none() && self.counted == Counted::All
-    }
-
     /// A tagged answer.
     fn answered(&mut self, tag: Hash, status: First) {
         if self.client.is_refused_by(tag) {
             return;
         }
         // One tag for two commands: the one takes the other's place, and the count stays right.
-        if !self.client.is_answered_by(tag) {
+        if self.client.is_answered_by(tag) {
+            if self.breadth() == Breadth::Words {
+                self.doubt();
+            }
+        } else {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
         if self.open == Some(tag) {
@@ -228,15 +224,49 @@ impl Framing {
 
     /// Looks for commands that must not pass in octets that may start one.
     fn look(&mut self, bytes: &[u8]) -> Verdict {
+        let breadth = self.breadth();
         let mut rest = bytes;
-        while let Some((found, tail)) = self.client.find(rest) {
+        while let Some((found, tail)) = self.client.find(rest, breadth) {
             rest = tail;
-            if found == Found::Unauthenticate || self.offers.compress != Compress::Passes {
-                self.sight = Sight::Ended;
-                return Verdict::End;
+            match (found, breadth) {
+                (Found::Odd, _) => self.doubt(),
+                (Found::Compress, Breadth::Verbs) => {}
+                (Found::Unauthenticate | Found::Compress | Found::Tls, _) => {
+                    self.sight = Sight::Ended;
+                    return Verdict::End;
+                }
             }
         }
         Verdict::Pass
+    }
+
+    /// What the host said of its capabilities in a response that is at its end.
+    fn listed(&mut self, found: listing::Found, takes: Takes) {
+        match (found, self.offers.compress) {
+            (listing::Found::Unauthenticate, before) => {
+                self.offers.compress = Compress::Refused;
+                if before == Compress::Passes {
+                    self.doubt();
+                }
+            }
+            (listing::Found::List, Compress::Unknown) if takes != Takes::Nothing => {
+                self.offers.compress = Compress::Passes;
+            }
+            (listing::Found::List | listing::Found::Nothing, _) => {}
+        }
+    }
+
+    /// The host has said so much of a response that is at its end.
+    fn heard(&mut self, said: Said) {
+        // It did not understand the client, or not as we do.
+        if said.is_bad() && self.breadth() == Breadth::Words {
+            self.doubt();
+        }
+        match said {
+            Said::Continue => self.continuation(),
+            Said::Tagged(tag, status) => self.answered(tag, status),
+            Said::Nothing | Said::Star | Said::Untagged(_) | Said::Tag(_) => {}
+        }
     }
 }
 
@@ -254,6 +284,9 @@ impl Observer for Framing {
                     let (line, tail) = split_line(rest);
                     if self.look(line) == Verdict::End {
                         return Verdict::End;
+                    }
+                    if self.breadth() == Breadth::Words {
+                        self.client.plain.read(line);
                     }
                     if let Some(line) = line.strip_suffix(b"\n") {
                         let literal = self.client.tail.literal(line);
@@ -276,15 +309,17 @@ impl Observer for Framing {
                     }
                     rest = tail;
                 }
-                Body::Doubtful(left) => {
+                body @ (Body::Watched(left) | Body::Doubtful(left)) => {
                     self.counted = Counted::Perhaps;
                     let (octets, tail) = split_literal(rest, left);
                     if self.look(octets) == Verdict::End {
                         return Verdict::End;
                     }
-                    self.client.body = match left.saturating_sub(octets.len() as u64) {
-                        0 => Body::Line,
-                        left => Body::Doubtful(left),
+                    let left = left.saturating_sub(octets.len() as u64);
+                    self.client.body = match body {
+                        _ if left == 0 => Body::Line,
+                        Body::Watched(_) => Body::Watched(left),
+                        _ => Body::Doubtful(left),
                     };
                     rest = tail;
                 }
@@ -323,18 +358,10 @@ impl Observer for Framing {
                 // A `+` may stand in a mail, too.
                 self.counted = Counted::Perhaps;
             }
-            match (self.listing.end(), self.offers.compress) {
-                (listing::Found::Unauthenticate, _) => self.offers.compress = Compress::Refused,
-                (listing::Found::List, Compress::Unknown) if takes != Takes::Nothing => {
-                    self.offers.compress = Compress::Passes;
-                }
-                (listing::Found::List | listing::Found::Nothing, _) => {}
-            }
-            match std::mem::replace(&mut self.host.said, Said::Nothing) {
-                Said::Continue => self.continuation(),
-                Said::Tagged(tag, status) => self.answered(tag, status),
-                Said::Nothing | Said::Star | Said::Untagged(_) | Said::Tag(_) => {}
-            }
+            let found = self.listing.end();
+            self.listed(found, takes);
+            let said = std::mem::take(&mut self.host.said);
+            self.heard(said);
         }
     }
 

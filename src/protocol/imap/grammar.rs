@@ -79,7 +79,7 @@ impl Tag {
 }
 
 /// `ASTRING-CHAR = ATOM-CHAR / resp-specials`
-fn is_astring_char(c: u8) -> bool {
+pub(super) fn is_astring_char(c: u8) -> bool {
     matches!(c, 0x21..=0x7e) && !matches!(c, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\')
 }
 

@@ -49,13 +49,21 @@ impl Said {
         }
     }
 
+    /// Whether it says that what the client said is none.
+    pub(super) fn is_bad(self) -> bool {
+        matches!(
+            self,
+            Said::Untagged(First::Bad) | Said::Tagged(_, First::Bad)
+        )
+    }
+
     /// Whether this is a response, now that its line is at its end.
     fn is_response(self) -> bool {
         match self {
             // An empty line is as if it were not there.
             Said::Nothing | Said::Continue => true,
             Said::Untagged(first) => first == First::Data || first.is_status(),
-            Said::Tagged(_, first) => matches!(first, First::Ok | First::No),
+            Said::Tagged(_, first) => matches!(first, First::Ok | First::No | First::Bad),
             Said::Star | Said::Tag(_) => false,
         }
     }

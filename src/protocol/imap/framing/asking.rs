@@ -1,5 +1,6 @@
 //! The client's side of a relayed session: where in a command it is, and what that command is.
 
+use super::plain::Plain;
 use super::tail::Tail;
 use super::{HASH, Hash, hash};
 
@@ -17,7 +18,30 @@ pub(super) struct Asking {
     /// Where in a line we are that may be a command's first.
     pub(super) head: Head,
     word: Word,
+    /// The last octet, if it parted words, and the last word, if it was COMPRESS.
+    parted: u8,
+    before: Before,
+    pub(super) plain: Plain,
     pub(super) tail: Tail,
+}
+
+/// The word before the one that is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Before {
+    #[default]
+    Other,
+    Compress,
+}
+
+/// Where commands that must not pass are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// At the beginning of a line, where they stand.
+    Verbs,
+    /// Wherever a host may read them: behind an error there is one that drops what it has read and takes
+    /// the octets of its next read for a command, anywhere in a line; it skips tabs and CRs in a tag, and
+    /// line ends and a `UID` before a verb.
+    Words,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -28,7 +52,9 @@ pub(super) enum Body {
     Awaited(u64),
     /// This many octets of a literal are to come.
     Literal(u64),
-    /// As many, which the host may take for commands.
+    /// As many, which the host has said to take, and may take for commands nevertheless.
+    Watched(u64),
+    /// As many, which it has not.
     Doubtful(u64),
 }
 
@@ -68,11 +94,16 @@ pub(super) enum Head {
     Rest,
 }
 
-/// A command that must not pass, or not everywhere.
+/// A command that must not pass, or not everywhere, and what makes others doubtful.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Unauthenticate,
     Compress,
+    /// The beginning of a TLS record (RFC 8446 §5.1).
+    Tls,
+    /// What only some hosts may read as we do: a line end that is none to all, another control character,
+    /// or a verb after which lines are no commands, out of its place.
+    Odd,
 }
 
 impl Asking {
@@ -81,6 +112,7 @@ impl Asking {
         self.verb = Verb::Unread;
         self.answer = Answer::ToCome;
         self.head = Head::Start;
+        self.plain = Plain::default();
     }
 
     /// If a literal of this command waits for the host's word, the host has said no.
@@ -112,10 +144,14 @@ impl Asking {
     /// Reads on to the next command that may not pass, and gives what is behind its words. A control
     /// character or a space parts words, since nobody knows which of them each host takes for one;
     /// a bare CR starts a line for the same reason.
-    pub(super) fn find<'a>(&mut self, bytes: &'a [u8]) -> Option<(Found, &'a [u8])> {
+    pub(super) fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        breadth: Breadth,
+    ) -> Option<(Found, &'a [u8])> {
         let mut rest = bytes;
         loop {
-            if self.head == Head::Rest {
+            if self.head == Head::Rest && breadth == Breadth::Verbs {
                 let end = memchr::memchr2(b'\r', b'\n', rest)?;
                 rest = rest.get(end..)?;
             }
@@ -123,12 +159,61 @@ impl Asking {
             let (word, tail) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
             if !word.is_empty() {
                 self.word_goes_on(word);
+                let alone = std::mem::take(&mut self.parted) == b'\r';
+                if alone && breadth == Breadth::Words {
+                    return Some((Found::Odd, tail));
+                }
             }
             let (&octet, tail) = tail.split_first()?;
             rest = tail;
-            if let Some(found) = self.word_ends(matches!(octet, b'\r' | b'\n')) {
+            let anywhere = match breadth {
+                Breadth::Verbs => None,
+                Breadth::Words => self.is_parted_by(octet),
+            };
+            let verb = self.word_ends(matches!(octet, b'\r' | b'\n'));
+            if let Some(found) = anywhere.or(verb) {
                 return Some((found, rest));
             }
+        }
+    }
+
+    /// This octet stands behind a word, or between words: what that makes of them, wherever they are.
+    fn is_parted_by(&mut self, octet: u8) -> Option<Found> {
+        let last = std::mem::replace(&mut self.parted, octet);
+        match (self.word_anywhere(), last, octet) {
+            (found @ Some(_), _, _) => found,
+            (None, 0x16, 0x03) => Some(Found::Tls),
+            (None, b'\r', b'\n') => None,
+            (None, b'\r', _) | (None, _, b'\n') => Some(Found::Odd),
+            (None, _, b' ' | b'\r') => None,
+            (None, _, _) => Some(Found::Odd),
+        }
+    }
+
+    fn word_anywhere(&mut self) -> Option<Found> {
+        let in_place = self.head == Head::Verb && self.verb == Verb::Unread;
+        let before = self.before;
+        // Between two words this is the word before still, or none.
+        match self.word.length {
+            0 => return None,
+            4 | 7 | 8 | 12 | 14 => {}
+            _ => {
+                self.before = Before::Other;
+                return None;
+            }
+        }
+        self.before = match self.word.is(b"COMPRESS") {
+            true => Before::Compress,
+            false => Before::Other,
+        };
+        if self.word.is(b"UNAUTHENTICATE") {
+            Some(Found::Unauthenticate)
+        } else if before == Before::Compress && self.word.is(b"DEFLATE") {
+            Some(Found::Compress)
+        } else if !in_place && matches!(self.word.verb(), Verb::Idle | Verb::Authenticate) {
+            Some(Found::Odd)
+        } else {
+            None
         }
     }
 
@@ -182,6 +267,9 @@ impl Asking {
             Head::Tag => Head::Gap,
             same => same,
         };
+        if self.head == Head::Rest {
+            self.word.length = 0;
+        }
         if line_end {
             self.head = Head::Start;
         }

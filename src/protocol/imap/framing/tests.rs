@@ -5,6 +5,7 @@ use super::*;
 mod astray;
 mod early;
 mod hidden;
+mod smuggled;
 
 /// `c` is fed from the client, `h` from the host; behind each: may a BYE be said? `blind` and
 /// `end` are the other outcomes.
@@ -236,7 +237,6 @@ fn commands_that_must_not_pass() {
         (PLUS, &[('c', b" \r\n\ta \0 Unauthenticate\n", "end")]),
         (PLUS, &[('c', b"a NOOP\rb UNAUTHENTICATE\r\n", "end")]),
         (PLUS, &[('c', b"a UNAUTHENTICATED\r\n", "wait")]),
-        (PLUS, &[('c', b"a SEARCH UNAUTHENTICATE\r\n", "wait")]),
         // In a literal that the host has said it takes, it is text.
         (
             PLUS,
