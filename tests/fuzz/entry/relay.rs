@@ -1,12 +1,17 @@
 //! What both sides say in a relayed session, watched by the observer: IMAP and POP3.
 //!
-//! An octet 1 begins what the client says, an octet 2 what the host says.
+//! An octet 1 begins what the client says, an octet 2 what the host says. Of IMAP, what passed may be read
+//! by a host of `readers` instead, which answers by itself: an octet 2 then lets its answers come.
 
 use gatepost::protocol::imap::framing::Framing;
 use gatepost::protocol::pop3::observer::Pop3Observer;
 use gatepost::protocol::{Farewell, Observer, UnauthenticateOffer, Verdict};
 
 use super::{Choice, Cut, holds};
+
+mod readers;
+
+use readers::{Reader, Way};
 
 pub(crate) fn imap(octets: &[u8]) {
     let mut choice = Choice(octets);
@@ -23,8 +28,69 @@ pub(crate) fn imap(octets: &[u8]) {
         _ => UnauthenticateOffer::Unknown,
     };
     let known = Choice::bit(settings, 6).then_some(&capabilities[..]);
+    if Choice::bit(settings, 7) {
+        let offers = |bit| known.is_some() && Choice::bit(settings, bit);
+        let unasked = match (offers(0), offers(1) || offers(2)) {
+            (true, _) => u64::MAX,
+            (false, true) => 4096,
+            (false, false) => 0,
+        };
+        read(
+            Framing::new("S1", known, offer),
+            choice,
+            cut,
+            offer,
+            unasked,
+        );
+        return;
+    }
     let seen = watch(choice.0, Cut::of(cut), || Framing::new("S1", known, offer));
     mail_stays_mail(choice.0, &seen);
+}
+
+/// However a host reads what passes, it does nothing that must not pass.
+fn read(
+    mut observer: Framing,
+    mut choice: Choice<'_>,
+    cut: u8,
+    offer: UnauthenticateOffer,
+    unasked: u64,
+) {
+    let how = choice.octet();
+    let way = match how & 3 {
+        0 => Way::Strict,
+        1 => Way::Line,
+        _ => Way::Anew,
+    };
+    let mut reader = Reader::new(way, unasked);
+    // It reads what comes as it comes, or once it has said what it had to.
+    let (at_once, most) = (Choice::bit(how, 2), Cut::of(cut).most());
+    let mut unread = Vec::new();
+    for (side, octets) in turns(choice.0) {
+        match side {
+            Side::Client => {
+                for part in octets.chunks(most) {
+                    if observer.client_to_host(part) == Verdict::End {
+                        return;
+                    }
+                    unread.extend_from_slice(part);
+                    if at_once {
+                        reader.read(&std::mem::take(&mut unread));
+                    }
+                }
+            }
+            Side::Host => {
+                reader.read(&std::mem::take(&mut unread));
+                observer.host_to_client(&mut std::mem::take(&mut reader.says));
+            }
+        }
+    }
+    reader.read(&unread);
+    let may_hide = offer != UnauthenticateOffer::No;
+    assert!(
+        !(may_hide && reader.done),
+        "the host did what must not pass"
+    );
 }
 
 /// What was changed stands in a list of capabilities and in no literal, and no BYE stands in one either.
