@@ -181,8 +181,8 @@ impl Asking {
     fn is_parted_by(&mut self, octet: u8) -> Option<Found> {
         let last = std::mem::replace(&mut self.parted, octet);
         match (self.word_anywhere(), last, octet) {
+            (_, 0x16, 0x03) => Some(Found::Tls),
             (found @ Some(_), _, _) => found,
-            (None, 0x16, 0x03) => Some(Found::Tls),
             (None, b'\r', b'\n') => None,
             (None, b'\r', _) | (None, _, b'\n') => Some(Found::Odd),
             (None, _, b' ' | b'\r') => None,
@@ -267,7 +267,7 @@ impl Asking {
             Head::Tag => Head::Gap,
             same => same,
         };
-        if self.head == Head::Rest {
+        if self.head == Head::Rest || line_end {
             self.word.length = 0;
         }
         if line_end {
