@@ -1,6 +1,7 @@
 //! The connection to the host is lost, and another one takes its place.
 
 use gatepost::protocol::pop3::config::Delete;
+use tokio::time::Instant;
 
 use super::host::Host;
 use super::{Later, ONE, Play, Session, TWO};
@@ -69,6 +70,25 @@ async fn a_lost_connection_is_replaced() {
     let session = play(bad(), vec![other], "DELE 2\r\nRETR 1\r\nSTAT\r\n").await;
     assert_eq!(session.text(), format!("+OK message deleted\n{CHANGED}"));
     assert_eq!(session.later[0].log, ["SELECT \"INBOX\""]);
+}
+
+/// A silence may be a connection that died; two are a host that does not answer, and nobody waits for more.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stays_silent_is_asked_once_more() {
+    const HALF: &str = "* 1 FETCH (UID 1 BODY[] {29}\r\nSubject";
+    for (first, told) in [
+        ("", format!("{LOST}+OK bye\n")),
+        (HALF, "+OK 29 octets\nSubject".to_owned()),
+    ] {
+        let says = |words| three().rule("UID FETCH 1 (", words);
+        let later = (0..4).map(|_| says("")).collect();
+        let begun = Instant::now();
+        let session = play(says(first), later, "RETR 1\r\nQUIT\r\n").await;
+        assert_eq!(session.text(), told);
+        let took = begun.elapsed().as_secs();
+        assert!((120..130).contains(&took), "{took}");
+        assert_eq!(session.later.len(), 1, "{first}");
+    }
 }
 
 /// What an answer was given to, be it a refusal, is not asked again when a later command loses its host.

@@ -46,6 +46,13 @@ where
         self.tries < RECONNECTS && !self.maildrop.is_poisoned() && !self.client_is_gone()
     }
 
+    /// The host did not answer in its time. It is asked on one more connection, as the old one may have died
+    /// without a word, and no further: its client waits for each of these silences.
+    pub(super) fn fell_silent(&mut self) {
+        self.tries = self.tries.max(RECONNECTS - 1);
+        self.mailbox.closed();
+    }
+
     /// Opens the mailbox on another connection and asks there what waits. Without one, the dead
     /// mailbox answers.
     pub(super) async fn reconnect(&mut self) {

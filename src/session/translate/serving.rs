@@ -384,7 +384,7 @@ where
             // Not at once again, whatever follows.
             self.timer.as_mut().reset(now + self.idle.min(HOST_SILENCE));
             if for_host && end == host {
-                self.mailbox.closed();
+                self.fell_silent();
                 self.host_moved = now;
                 return Poll::Ready(None);
             }
