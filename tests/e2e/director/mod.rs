@@ -199,7 +199,7 @@ impl Client {
 }
 
 /// A request on the admin port: status and answer.
-fn ask(port: u16, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn ask(port: u16, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let mut stream = connect(port).unwrap();
     write!(

@@ -2,7 +2,7 @@
 
 use super::host::{self, Trouble};
 use super::talk::Talk;
-use super::{Doors, Fault, Pace, strangers};
+use super::{Doors, Fault, Left, Pace, strangers};
 use crate::support::imap::plain;
 use crate::support::users::WRONG;
 
@@ -65,6 +65,7 @@ pub(super) fn fault(
         class,
         name: name.to_owned(),
         pace,
+        left: Left::Nothing,
         backend: None,
         play: Box::new(move |doors, _| play(doors)),
     }
@@ -394,6 +395,7 @@ fn who_is_it() -> Vec<Fault> {
             class,
             name: "a wrong password".to_owned(),
             pace: Pace::Patient,
+            left: Left::Nothing,
             backend: Some(format!("hosts: [\"imap://127.0.0.1:{refusing}\"]")),
             play: Box::new(|doors, user| {
                 Talk::greeted(doors.ports.imap)

@@ -14,7 +14,12 @@ pub(super) struct Trouble {
     /// What it still says, `$T` for the tag.
     words: &'static str,
     then: Then,
+    /// Capabilities in the greeting of an IMAP host.
+    offers: &'static str,
 }
+
+/// What a host offers that is not told otherwise.
+pub(super) const OFFERS: &str = "IMAP4rev1 LITERAL+";
 
 /// What a host does after its last words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,17 @@ impl Trouble {
     }
 
     pub(super) fn at(at: &'static str, words: &'static str, then: Then) -> Trouble {
-        Trouble { at, words, then }
+        Trouble {
+            at,
+            words,
+            then,
+            offers: OFFERS,
+        }
+    }
+
+    /// The same with other capabilities; none are not told before they are asked for.
+    pub(super) fn offering(self, offers: &'static str) -> Trouble {
+        Trouble { offers, ..self }
     }
 
     /// Whether the host breaks now; it has done so when this returns.
@@ -60,13 +75,16 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
     scripted::host(move |mut stream| {
         match trouble.struck("connect", "*", &mut stream) {
             None => {
-                let _ = stream.write_all(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] here\r\n");
+                let _ = match trouble.offers {
+                    "" => stream.write_all(b"* OK here\r\n"),
+                    offers => write!(stream, "* OK [CAPABILITY {offers}] here\r\n"),
+                };
             }
             Some(Then::GoesOn) => {}
             Some(_) => return,
         }
         let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut line = Vec::new();
+        let (mut line, mut idling) = (Vec::new(), String::new());
         while {
             line.clear();
             reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0)
@@ -75,15 +93,24 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
             let (tag, rest) = text.split_once(' ').unwrap_or(("*", ""));
             let rest = rest.to_ascii_uppercase();
             let body = rest.contains("BODY");
-            let verb = match rest.split(' ').next().unwrap_or_default() {
-                "UID" if body => "BODY",
-                verb => verb,
+            let mut words = rest.split(' ');
+            let verb = match (words.next().unwrap_or_default(), words.next()) {
+                ("UID", _) if body => "BODY",
+                ("UID", Some(verb @ ("STORE" | "EXPUNGE"))) => verb,
+                ("", _) if text == "DONE" => "DONE",
+                (verb, _) => verb,
             };
             match trouble.struck(verb, tag, &mut stream) {
                 None => {}
                 Some(Then::GoesOn) => continue,
                 Some(_) => return,
             }
+            if verb == "IDLE" {
+                idling = tag.to_owned();
+                let _ = stream.write_all(b"+ idling\r\n");
+                continue;
+            }
+            let tag = if verb == "DONE" { &idling } else { tag };
             if verb == "APPEND" {
                 // The message, which never comes whole.
                 let _ = std::io::copy(&mut reader, &mut std::io::sink());

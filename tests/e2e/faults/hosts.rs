@@ -2,7 +2,7 @@
 
 use super::host::{self, Then, Trouble};
 use super::talk::Talk;
-use super::{Doors, Fault, Pace};
+use super::{Doors, Fault, Left, Pace};
 use crate::support::scratch::free_port;
 use crate::support::users::WRONG;
 
@@ -27,8 +27,18 @@ fn told(class: &'static str, name: &str, scheme: &str, trouble: Trouble) -> Faul
         class,
         name: name.to_owned(),
         pace: Pace::Patient,
+        left: Left::Nothing,
         backend: Some(format!("hosts: [\"{scheme}://127.0.0.1:{port}\"]")),
         play: Box::new(|doors, user| imap_login(doors, user).fin()),
+    }
+}
+
+/// The same of a host that loses each session again, and is logged in to anew as often as can be.
+fn losing(fault: Fault) -> Fault {
+    Fault {
+        pace: Pace::Hasty,
+        left: Left::ForPolls,
+        ..fault
     }
 }
 
@@ -39,6 +49,7 @@ fn translated(class: &'static str, name: &str, trouble: Trouble, then: &'static 
         class,
         name: name.to_owned(),
         pace: Pace::Patient,
+        left: Left::Nothing,
         backend: Some(format!("hosts: [\"imap://127.0.0.1:{port}\"]")),
         play: Box::new(move |doors, user| {
             let mut talk = pop3_login(doors, user);
@@ -156,6 +167,7 @@ pub(super) fn all() -> Vec<Fault> {
         class,
         name: "octets in clear behind the OK to STARTTLS".to_owned(),
         pace: Pace::Patient,
+        left: Left::Nothing,
         backend: Some(format!("hosts: [\"imap+starttls://127.0.0.1:{port}\"]")),
         play: Box::new(|doors, user| imap_login(doors, user).fin()),
     });
@@ -164,6 +176,7 @@ pub(super) fn all() -> Vec<Fault> {
         class: "Hosts that are not there",
         name: "nobody listens".to_owned(),
         pace: Pace::Patient,
+        left: Left::Nothing,
         backend: Some(format!("hosts: [\"imap://127.0.0.1:{nobody}\"]")),
         play: Box::new(|doors, user| imap_login(doors, user).fin()),
     });
@@ -171,6 +184,7 @@ pub(super) fn all() -> Vec<Fault> {
         class: "Hosts that are not there",
         name: "nobody listens, two logins more on the same connection".to_owned(),
         pace: Pace::Patient,
+        left: Left::Nothing,
         backend: Some(format!("hosts: [\"imap://127.0.0.1:{nobody}\"]")),
         play: Box::new(|doors, user| {
             let again = format!("b LOGIN {user} {WRONG}\r\n");
@@ -218,12 +232,12 @@ pub(super) fn all() -> Vec<Fault> {
             ),
             &["RETR 1"],
         ),
-        translated(
+        losing(translated(
             class,
             "BYE in a session",
             Trouble::at("BODY", "* BYE maintenance\r\n", Closes),
             &["RETR 1"],
-        ),
+        )),
     ]);
     all
 }

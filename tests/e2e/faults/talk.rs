@@ -1,22 +1,47 @@
 //! A client that writes down what it saw.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Doors;
 use crate::proxy_protocol::{Version, of};
 use crate::support::wire::{Conn, Heard};
 
+/// Longer than the gateway leaves any client that waits for its host: a translated message may take a minute
+/// to go on, and the same on one more connection.
+const LONGEST: Duration = Duration::from_secs(200);
+
 /// A conversation and what was heard in it, in short.
 pub(super) struct Talk {
     conn: Option<Conn>,
     saw: Vec<String>,
+    /// Where it comes from, and who is beside it.
+    ports: Vec<u16>,
+    beside: Vec<Conn>,
+    /// How long the gateway kept it when it had ended its half.
+    kept: Option<Duration>,
+}
+
+/// What came of a conversation.
+pub(super) struct Said {
+    /// In a cell of a table.
+    pub(super) saw: String,
+    /// Where its clients came from.
+    pub(super) ports: Vec<u16>,
+    pub(super) kept: Option<Duration>,
 }
 
 impl Talk {
     pub(super) fn new(port: u16) -> Talk {
+        Talk::on(Conn::plain(port))
+    }
+
+    fn on(conn: Conn) -> Talk {
         Talk {
-            conn: Some(Conn::plain(port)),
+            ports: vec![conn.local_port()],
+            conn: Some(conn),
             saw: Vec::new(),
+            beside: Vec::new(),
+            kept: None,
         }
     }
 
@@ -32,11 +57,14 @@ impl Talk {
 
     /// Under TLS from the first byte, greeted.
     pub(super) fn tls(port: u16) -> Talk {
-        Talk {
-            conn: Some(Conn::tls(port)),
-            saw: Vec::new(),
-        }
-        .hear()
+        Talk::on(Conn::tls(port)).hear()
+    }
+
+    /// Another client is there, too, until this one is done.
+    pub(super) fn beside(mut self, other: Talk) -> Talk {
+        self.ports.extend(other.ports);
+        self.beside.extend(other.conn);
+        self
     }
 
     pub(super) fn send(mut self, octets: impl AsRef<[u8]>) -> Talk {
@@ -62,7 +90,11 @@ impl Talk {
 
     /// One line.
     pub(super) fn hear(mut self) -> Talk {
-        let line = self.conn.as_mut().and_then(Conn::line_or_end);
+        let patiently = |conn: &mut Conn| {
+            conn.patient_for(LONGEST);
+            conn.line_or_end()
+        };
+        let line = self.conn.as_mut().and_then(patiently);
         match line {
             Some(line) => self.saw.push(short(&line)),
             None => self.closed(),
@@ -93,7 +125,11 @@ impl Talk {
 
     /// Everything until the gateway closes.
     pub(super) fn end(mut self) -> Talk {
-        let rest = self.conn.as_mut().map(Conn::rest).unwrap_or_default();
+        let to_the_end = |conn: &mut Conn| {
+            conn.patient_for(LONGEST);
+            conn.rest()
+        };
+        let rest = self.conn.as_mut().map(to_the_end).unwrap_or_default();
         self.take(&rest);
         self.closed();
         self
@@ -105,7 +141,10 @@ impl Talk {
             conn.close_write();
         }
         self.saw.push("(FIN)".to_owned());
-        self.end()
+        let begun = Instant::now();
+        let mut ended = self.end();
+        ended.kept = Some(begun.elapsed());
+        ended
     }
 
     pub(super) fn reset(mut self) -> Talk {
@@ -145,8 +184,18 @@ impl Talk {
         }
     }
 
+    /// The end of it: all connections are closed.
+    pub(super) fn said(self) -> Said {
+        let (ports, kept) = (self.ports.clone(), self.kept);
+        Said {
+            saw: self.saw(),
+            ports,
+            kept,
+        }
+    }
+
     /// The whole in a cell of a table.
-    pub(super) fn saw(self) -> String {
+    fn saw(self) -> String {
         let mut saw: Vec<String> = Vec::new();
         for line in self.saw {
             let line = line.replace('|', "\\|");

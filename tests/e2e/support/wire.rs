@@ -217,6 +217,16 @@ impl Conn {
         }
     }
 
+    /// No answer takes longer than this.
+    pub(crate) fn patient_for(&mut self, time: Duration) {
+        self.tcp().set_read_timeout(Some(time)).unwrap();
+    }
+
+    /// Where it comes from.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.tcp().local_addr().unwrap().port()
+    }
+
     fn tcp(&self) -> &TcpStream {
         match &self.stream {
             Stream::Plain(tcp) => tcp,
