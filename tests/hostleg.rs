@@ -18,6 +18,8 @@ mod discover;
 mod exchange;
 #[path = "hostleg/health.rs"]
 mod health;
+#[path = "hostleg/herd.rs"]
+mod herd;
 #[path = "hostleg/killed.rs"]
 mod killed;
 #[path = "hostleg/pool.rs"]
