@@ -77,7 +77,7 @@ async fn is_asked_twice_a_second(down: Down, health: Option<Health>) {
     until(|| answered.load(SeqCst) >= fell + 2 * USERS).await;
     let (begun, before) = (Instant::now(), connections.load(SeqCst));
     let earlier = answered.load(SeqCst);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let came = connections.load(SeqCst) - before;
     let span = begun.elapsed();
     let asked = answered.load(SeqCst) - earlier;

@@ -398,8 +398,8 @@ where a login waits behind another's. One to an IMAP host may wait 20 s for the 
 20 s: looked for 25 s, where sessions lose their host again and again. And both sides stay where the host takes nothing of what its client
 said before it left, for 20 s, as it may be storing a message: `src/session/relay/tests/gone.rs`.
 
-Cells that are not played here take minutes, and are left to tests in virtual time or with an end of their own: a silence of who is held (2 minutes),
-and of a host while QUIT removes messages, which is carried out though its client has left (5 minutes, on two connections at most).
+One cell takes ten minutes and is played in virtual time: a host's silence while QUIT removes messages, which is carried out though its
+client has left, for five minutes and on two connections at most (`tests/translate/losses.rs`).
 ",
         rows.len()
     );

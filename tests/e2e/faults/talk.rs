@@ -6,8 +6,8 @@ use super::Doors;
 use crate::proxy_protocol::{Version, of};
 use crate::support::wire::{Conn, Heard};
 
-/// Longer than the gateway leaves any client that waits for its host: a translated message may take a minute
-/// to go on, and the same on one more connection.
+/// Longer than the gateway leaves any client that waits: a translated message may take a minute to go on, and
+/// the same on one more connection; a hold two.
 const LONGEST: Duration = Duration::from_secs(200);
 
 /// A conversation and what was heard in it, in short.

@@ -14,8 +14,6 @@ pub(super) struct State {
     /// Whether its host never answers, so that the session ends only after its timeout.
     waits: bool,
     left: Left,
-    /// Whether a silence takes longer than is waited for here.
-    pub(super) is_long: bool,
 }
 
 const fn state(name: &'static str, host: Host, reach: Reach) -> State {
@@ -25,7 +23,6 @@ const fn state(name: &'static str, host: Host, reach: Reach) -> State {
         reach,
         waits: false,
         left: Left::Nothing,
-        is_long: false,
     }
 }
 
@@ -41,14 +38,6 @@ const fn judged(name: &'static str, host: Host, reach: Reach) -> State {
     State {
         left: Left::Judge,
         ..waits(name, host, reach)
-    }
-}
-
-/// Whoever is held waits for two minutes, and the tests of a hold have its end.
-const fn held(name: &'static str, reach: Reach) -> State {
-    State {
-        is_long: true,
-        ..waits(name, IMAP, reach)
     }
 }
 
@@ -106,7 +95,7 @@ pub(super) const STATES: &[State] = &[
             talk.beside(first)
         },
     ),
-    held("IMAP, held", |doors, user| {
+    waits("IMAP, held", IMAP, |doors, user| {
         doors.hold(user);
         Talk::greeted(doors.ports.imap).send(login(user))
     }),
@@ -169,7 +158,7 @@ pub(super) const STATES: &[State] = &[
         imap("AUTHENTICATE", CHALLENGE).offering(TOKENS),
         |doors, user| pop3_token(doors, user).hear(),
     ),
-    held("POP3, held", |doors, user| {
+    waits("POP3, held", IMAP, |doors, user| {
         doors.hold(user);
         pop3_shown(doors, user)
     }),

@@ -34,7 +34,7 @@ const fn losing(name: &'static str, host: Host, play: Reach) -> Point {
     }
 }
 
-/// A host that removes messages is given five minutes.
+/// A host that removes messages is given five minutes: `tests/translate/losses.rs` plays its silence.
 const fn removing(name: &'static str, host: Host) -> Point {
     Point {
         is_long: true,
