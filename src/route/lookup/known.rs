@@ -76,36 +76,31 @@ struct Entry {
     answer: Answer,
     /// The proof it was given for, where it holds for no other.
     bound: Option<Digest>,
-    fresh_until: Instant,
+    told: Instant,
 }
 
 impl Known {
-    /// Keeps an answer, for `cache` as good as new.
-    pub(super) fn keep(
-        &self,
-        user: &UserName,
-        protocol: Protocol,
-        answer: &Answer,
-        proof: Digest,
-        cache: Duration,
-    ) {
+    /// Keeps an answer.
+    pub(super) fn keep(&self, user: &UserName, protocol: Protocol, answer: &Answer, proof: Digest) {
         let entry = Entry {
             bound: answer.password.is_some().then_some(proof),
             answer: answer.clone(),
-            fresh_until: Instant::now() + cache,
+            told: Instant::now(),
         };
         self.lock().put(key(user, protocol), Arc::new(entry));
     }
 
-    /// An answer that is as good as new.
+    /// An answer that is as good as new: so long as it said itself, or for `cache`, as the settings have it now.
     pub(super) fn fresh(
         &self,
         user: &UserName,
         protocol: Protocol,
         proof: &Digest,
+        cache: Duration,
     ) -> Option<Answer> {
         let entry = self.lock().get(&key(user, protocol))?;
-        let fresh = Instant::now() < entry.fresh_until && entry.serves(proof);
+        let cache = entry.answer.cache.unwrap_or(cache);
+        let fresh = entry.told.elapsed() < cache && entry.serves(proof);
         fresh.then(|| entry.answer.clone())
     }
 
@@ -219,7 +214,7 @@ mod tests {
     async fn an_answer_is_fresh_for_a_while_and_then_the_last_one() {
         let known = Known::default();
         let (bob, proof) = (name("Bob@X"), [1; 32]);
-        known.keep(&bob, Protocol::Imap, &answer(None), proof, CACHE);
+        known.keep(&bob, Protocol::Imap, &answer(None), proof);
         for (user, protocol, proof, want) in [
             ("bob@x", Protocol::Imap, [1; 32], true),
             // What brings no password is good for any: the host looks at it.
@@ -227,11 +222,14 @@ mod tests {
             ("bob@x", Protocol::Pop3, [1; 32], false),
             ("bob", Protocol::Imap, [1; 32], false),
         ] {
-            assert_eq!(known.fresh(&name(user), protocol, &proof).is_some(), want);
+            assert_eq!(
+                known.fresh(&name(user), protocol, &proof, CACHE).is_some(),
+                want
+            );
             assert_eq!(known.last(&name(user), protocol, &proof).is_some(), want);
         }
         tokio::time::advance(CACHE).await;
-        assert!(known.fresh(&bob, Protocol::Imap, &proof).is_none());
+        assert!(known.fresh(&bob, Protocol::Imap, &proof, CACHE).is_none());
         assert!(known.last(&bob, Protocol::Imap, &proof).is_some());
     }
 
@@ -239,10 +237,10 @@ mod tests {
     async fn an_answer_with_a_password_serves_the_one_it_was_given_for() {
         let known = Known::default();
         let (bob, right, wrong) = (name("bob"), [1; 32], [2; 32]);
-        known.keep(&bob, Protocol::Imap, &answer(Some("master")), right, CACHE);
-        assert!(known.fresh(&bob, Protocol::Imap, &wrong).is_none());
+        known.keep(&bob, Protocol::Imap, &answer(Some("master")), right);
+        assert!(known.fresh(&bob, Protocol::Imap, &wrong, CACHE).is_none());
         assert!(known.last(&bob, Protocol::Imap, &wrong).is_none());
-        assert!(known.fresh(&bob, Protocol::Imap, &right).is_some());
+        assert!(known.fresh(&bob, Protocol::Imap, &right, CACHE).is_some());
         // A wrong password that is turned down takes nothing from who has the right one.
         known.declined(&bob, Protocol::Imap, &wrong);
         assert!(known.last(&bob, Protocol::Imap, &right).is_some());
@@ -254,14 +252,13 @@ mod tests {
     async fn memory_is_bounded_and_who_comes_often_stays() {
         let known = Known::default();
         let often = name("often");
-        known.keep(&often, Protocol::Imap, &answer(None), [0; 32], CACHE);
+        known.keep(&often, Protocol::Imap, &answer(None), [0; 32]);
         for n in 0..3 * MAX_WEIGHT / BASE_WEIGHT {
             known.keep(
                 &name(&format!("u{n}")),
                 Protocol::Imap,
                 &answer(None),
                 [0; 32],
-                CACHE,
             );
             if n % 1000 == 0 {
                 assert!(

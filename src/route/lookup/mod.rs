@@ -154,7 +154,8 @@ impl Lookup {
         visit: &Visit<'_>,
     ) -> Result<Option<Sent>, Failure> {
         let proof = self.digester.proof(visit.credentials);
-        let fresh = self.known.fresh(user, protocol, &proof);
+        let cache = self.config.cache;
+        let fresh = self.known.fresh(user, protocol, &proof, cache);
         if let Some(answer) = fresh.filter(|answer| self.can(answer)) {
             return Ok(sent(answer));
         }
@@ -224,8 +225,7 @@ impl Lookup {
                     )?;
                 match &mut verdict {
                     Verdict::Go(answer) => {
-                        let cache = answer.cache.unwrap_or(self.config.cache);
-                        self.known.keep(user, protocol, answer, proof, cache);
+                        self.known.keep(user, protocol, answer, proof);
                     }
                     Verdict::No { text, .. } => {
                         let said = headers.get("auth-status").map(HeaderValue::as_bytes);

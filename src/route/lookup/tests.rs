@@ -344,6 +344,25 @@ async fn who_was_sent_before_goes_there_while_the_service_is_away() {
     unavailable(ask(&Lookup::after(config, &lookup), "bob", "x").await);
 }
 
+/// Whoever wants a blocked account to count at once lowers it.
+#[tokio::test]
+async fn settings_of_now_say_how_long_an_answer_is_kept() {
+    let (uri, heard) = service(|_| (answer(STORE), Then::Stay)).await;
+    let hour = Duration::from_secs(3600);
+    let before = lookup_for(vec![uri], hour, hour);
+    let mut asked = Vec::new();
+    let changed = |cache| {
+        let mut config = before.config().clone();
+        config.cache = cache;
+        Lookup::after(config, &before)
+    };
+    for lookup in [&before, &changed(hour), &changed(Duration::ZERO), &before] {
+        assert_eq!(ask(lookup, "bob", "x").await, Ok(Some(store())));
+        asked.push(heard.lock().unwrap().len());
+    }
+    assert_eq!(asked, [1, 1, 2, 2]);
+}
+
 #[tokio::test]
 async fn an_answer_may_be_kept_and_the_service_says_for_how_long() {
     let (uri, heard) = service(|n| {
