@@ -132,6 +132,24 @@ impl Mechanisms {
         Mechanisms(self.0 | other.0)
     }
 
+    /// Those that are not of the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Mechanisms(self.0 & !other.0)
+    }
+
+    /// Those of which names name the kind that is bound to the channel: SCRAM whose `-PLUS` is there, too.
+    /// Such a host's are not offered to clients: one that could bind, and finds no `-PLUS` here, says so
+    /// (`y`), and the host must take that for somebody in the middle (RFC 5802 §6) and tells a wrong password.
+    pub fn bound<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let bare = |name: &'a [u8]| {
+            let (bare, plus) = name.split_at_checked(name.len().checked_sub(5)?)?;
+            let plus = plus.eq_ignore_ascii_case(b"-PLUS");
+            plus.then(|| Mechanism::from_name(bare)).flatten()
+        };
+        names.filter_map(bare).collect()
+    }
+
     /// Those of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

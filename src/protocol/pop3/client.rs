@@ -109,9 +109,9 @@ impl Profile {
         &self.greeting
     }
 
-    /// What the host can be logged in to by, if that is known.
+    /// What clients may be offered to log in to the host by, if that is known.
     pub fn mechanisms(&self) -> Option<sasl::Mechanisms> {
-        self.can.map(|can| can.sasl)
+        self.can.map(|can| can.sasl.without(can.bound))
     }
 }
 

@@ -205,3 +205,23 @@ fn names_are_found_in_any_case() {
     assert_eq!(Mechanism::from_name(b"Login"), Some(Mechanism::Login));
     assert_eq!(Mechanism::from_name(b"CRAM-MD5"), None);
 }
+
+#[test]
+fn scram_that_could_be_bound_is_told_apart() {
+    let named = |list: &str| Mechanisms::bound(list.split(' ').map(str::as_bytes));
+    let scram = |mechanism| Mechanisms::NONE.with(mechanism);
+    for (list, want) in [
+        ("PLAIN SCRAM-SHA-256 SCRAM-SHA-1", Mechanisms::NONE),
+        (
+            "SCRAM-SHA-256 scram-sha-256-plus SCRAM-SHA-1",
+            scram(Mechanism::ScramSha256),
+        ),
+        (
+            "SCRAM-SHA-1-PLUS -PLUS PLUS X-PLUS",
+            scram(Mechanism::ScramSha1),
+        ),
+        ("", Mechanisms::NONE),
+    ] {
+        assert_eq!(named(list), want, "{list}");
+    }
+}

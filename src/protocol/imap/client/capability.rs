@@ -61,10 +61,12 @@ impl Capabilities {
 
     /// What it can be logged in to by.
     pub(super) fn mechanisms(&self) -> Mechanisms {
+        self.sasl_names().filter_map(Mechanism::from_name).collect()
+    }
+
+    fn sasl_names(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.words().filter_map(|atom| atom.strip_prefix("AUTH="));
-        names
-            .filter_map(|name| Mechanism::from_name(name.as_bytes()))
-            .collect()
+        names.map(str::as_bytes)
     }
 
     /// Whether a client could leave its login behind.
@@ -159,9 +161,13 @@ impl Profile {
         &self.greeting
     }
 
-    /// What the host can be logged in to by, if that is known.
+    /// What clients may be offered to log in to the host by, if that is known.
     pub fn mechanisms(&self) -> Option<Mechanisms> {
-        self.before.as_ref().map(Capabilities::mechanisms)
+        let can = self.before.as_ref()?;
+        Some(
+            can.mechanisms()
+                .without(Mechanisms::bound(can.sasl_names())),
+        )
     }
 
     /// Whether it is sent one command at a time.

@@ -69,6 +69,8 @@ pub(super) enum Offered {
 pub(super) struct Can {
     pub(super) user: Offered,
     pub(super) sasl: Mechanisms,
+    /// Those of which it has the kind that is bound to the channel.
+    pub(super) bound: Mechanisms,
     pub(super) stls: Offered,
     pub(super) pipelining: Offered,
     /// A code with every error of the credentials.
@@ -79,6 +81,7 @@ impl Can {
     pub(super) const NOTHING: Can = Can {
         user: Offered::No,
         sasl: Mechanisms::NONE,
+        bound: Mechanisms::NONE,
         stls: Offered::No,
         pipelining: Offered::No,
         auth_resp_code: Offered::No,
@@ -97,6 +100,7 @@ impl Can {
         } else if tag.eq_ignore_ascii_case(b"AUTH-RESP-CODE") {
             self.auth_resp_code = Offered::Yes;
         } else if tag.eq_ignore_ascii_case(b"SASL") {
+            self.bound = self.bound.or(Mechanisms::bound(words.clone()));
             self.sasl = self
                 .sasl
                 .or(words.filter_map(Mechanism::from_name).collect());
