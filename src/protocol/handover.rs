@@ -74,6 +74,19 @@ pub trait Observer: Send {
     /// protocol without an unasked goodbye the words take the place of an answer that is due, so a
     /// shutdown may be told to wait for the next command; whoever asks has a deadline of their own.
     fn goodbye(&self, reason: Farewell) -> Option<Vec<u8>>;
+    /// The client's own goodbye, for the log, once it has said it: whose end comes then is the client's wish, whoever
+    /// closes first.
+    fn client_left(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Whether the client has said its goodbye.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::protocol) enum Leave {
+    #[default]
+    NotTaken,
+    Taken,
 }
 
 /// What an [`Observer`] thinks of the client's octets.

@@ -266,7 +266,10 @@ impl<L: Fn() -> Duration> Relay<L> {
         }
         match (self.leaving, self.up.flow) {
             (Some(leaving @ Leaving::Said(_)), _) => leaving.ended(),
-            (_, Flow::Open | Flow::Refused) => Ended::new(EndedBy::Backend, "closed"),
+            (_, Flow::Open | Flow::Refused) => match self.observer.client_left() {
+                Some(goodbye) => Ended::new(EndedBy::Client, goodbye),
+                None => Ended::new(EndedBy::Backend, "closed"),
+            },
             (_, Flow::Ended | Flow::Last | Flow::Shut) => Ended::new(EndedBy::Client, "closed"),
         }
     }

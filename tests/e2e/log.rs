@@ -46,6 +46,25 @@ fn a_log_is_opened_anew_at(signal: &str) {
     assert_eq!(logins(&rotated), 2);
 }
 
+/// The host closes first then, as RFC 9051 §6.1.3 has it; it is the client's wish all the same.
+#[test]
+fn a_logout_is_the_clients_end() {
+    let scratch = Scratch::new();
+    let gateway = Settings::to("demo://").start(&scratch, &Pki::new(&scratch));
+    for behind in ["b LOGOUT\r\n", "b SELECT INBOX\r\nc logout\r\n"] {
+        let mut conn = Conn::plain(gateway.ports.imap);
+        conn.send(format!("a LOGIN demo demo\r\n{behind}"));
+        let said = String::from_utf8(conn.rest()).unwrap();
+        assert!(said.contains("* BYE"), "{said}");
+    }
+    wait_for("both ends", || {
+        let log = gateway.log();
+        log.matches("ended_by=client reason=logout state=relay")
+            .count()
+            == 2
+    });
+}
+
 #[test]
 fn who_is_turned_away_hears_an_id_that_is_in_the_log() {
     let scratch = Scratch::new();

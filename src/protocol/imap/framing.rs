@@ -24,6 +24,7 @@ use self::asking::{Answer, Asking, Body, Breadth, Found, Head, Verb};
 use self::listing::{Listing, Takes};
 use super::first::First;
 use super::reply;
+use crate::protocol::handover::Leave;
 use crate::protocol::{Farewell, Observer, UnauthenticateOffer, Verdict};
 
 /// The observer of a relayed IMAP session, from the first octet behind the OK to the login on.
@@ -45,6 +46,7 @@ pub struct Framing {
     compress: Option<Hash>,
     /// The tag of a CAPABILITY under way.
     capability: Option<Hash>,
+    leave: Leave,
 }
 
 /// A tag, hashed: enough to tell an answer to one command from others.
@@ -148,6 +150,7 @@ impl Framing {
             idle: Idle::No,
             compress: None,
             capability: None,
+            leave: Leave::NotTaken,
         }
     }
 
@@ -178,6 +181,7 @@ impl Framing {
             Verb::Authenticate => self.open = Some(tag),
             Verb::Compress => self.compress = Some(tag),
             Verb::Capability => self.capability = Some(tag),
+            Verb::Logout => self.leave = Leave::Taken,
             Verb::Done | Verb::Unread | Verb::Other => {}
         }
         if answer == Answer::ToCome {
@@ -381,6 +385,10 @@ impl Observer for Framing {
             (Sight::Clear | Sight::Ended, Place::Doubtful) if between => Some(Vec::new()),
             (Sight::Clear | Sight::Ended, _) => None,
         }
+    }
+
+    fn client_left(&self) -> Option<&'static str> {
+        (self.leave == Leave::Taken).then_some("logout")
     }
 }
 

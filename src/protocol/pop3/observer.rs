@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use super::grammar::Shape;
 use super::multiline::EndFinder;
 use super::reply::{self, Charset, ResponseCode};
+use crate::protocol::handover::Leave;
 use crate::protocol::{Farewell, Observer, Verdict};
 
 /// How much of a command line is looked at: more than any keyword with its number.
@@ -26,6 +27,7 @@ pub struct Pop3Observer {
     command: Vec<u8>,
     due: VecDeque<Due>,
     answer: Answer,
+    leave: Leave,
 }
 
 /// A command that went to the host and is not answered yet.
@@ -58,6 +60,7 @@ impl Pop3Observer {
             command: Vec::new(),
             due: VecDeque::new(),
             answer: Answer::NotBegun,
+            leave: Leave::NotTaken,
         }
     }
 
@@ -67,6 +70,7 @@ impl Pop3Observer {
             .get(..4)
             .is_some_and(|w| w.eq_ignore_ascii_case(b"QUIT"))
         {
+            self.leave = Leave::Taken;
             Due::Quit
         } else {
             match Shape::of(line) {
@@ -105,6 +109,10 @@ impl Pop3Observer {
 }
 
 impl Observer for Pop3Observer {
+    fn client_left(&self) -> Option<&'static str> {
+        (self.leave == Leave::Taken).then_some("quit")
+    }
+
     fn client_to_host(&mut self, bytes: &[u8]) -> Verdict {
         let mut rest = bytes;
         while !matches!(self.answer, Answer::Lost) && !rest.is_empty() {

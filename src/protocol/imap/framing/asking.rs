@@ -77,6 +77,7 @@ pub(super) enum Verb {
     Authenticate,
     Capability,
     Compress,
+    Logout,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -308,6 +309,8 @@ impl Word {
             Verb::Capability
         } else if self.is(b"COMPRESS") {
             Verb::Compress
+        } else if self.is(b"LOGOUT") {
+            Verb::Logout
         } else {
             Verb::Other
         }
