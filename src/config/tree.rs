@@ -32,6 +32,8 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<Node> {
             let (code, mut wrong) = unparsed(&fault);
             if let Some(address) = unquoted_address(line_at(&patched, mark)) {
                 wrong = wrong.help(format!("an IPv6 address needs quotes: `\"{address}\"`"));
+            } else if let Some(how) = misindented(&patched, mark.line) {
+                wrong = wrong.help(how);
             }
             report.add(mark, code, fault.message, wrong);
             return None;
@@ -51,6 +53,33 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<Node> {
     None
 }
 
+/// What is wrong with the indentation where YAML's reader stopped, at the line of this number or before the next one.
+fn misindented(text: &str, number: u32) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let at = usize::try_from(number).ok()?.checked_sub(1)?;
+    let indentation = |line: &str| {
+        let key = line.trim_start_matches([' ', '\t']);
+        line.get(..line.len() - key.len())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for line in [at, at + 1] {
+        if indentation(lines.get(line)?).contains('\t') {
+            return Some(format!(
+                "line {} is indented with a tab: use spaces",
+                line + 1
+            ));
+        }
+    }
+    let is_key = |line: &&&str| line.contains(':') && !line.trim_start().starts_with('#');
+    let here = lines.get(at).filter(is_key)?;
+    let above = lines.get(..at)?.iter().rev().find(is_key)?;
+    let (here, above) = (indentation(here).len(), indentation(above).len());
+    (here != above).then(|| {
+        format!("it is indented by {here}, the key above it by {above}: keys of one map begin in one column")
+    })
+}
+
 /// The code of a fault, and what to do about the commonest.
 pub(super) fn unparsed(fault: &Fault) -> (Code, Wrong) {
     if fault.kind == FaultKind::Budget {
@@ -63,7 +92,7 @@ pub(super) fn unparsed(fault: &Fault) -> (Code, Wrong) {
     let says = |words: &str| fault.message.contains(words);
     let wrong = if says("quote") {
         wrong.help("is a quote above left open?")
-    } else if says("tabs") {
+    } else if says("tab") {
         wrong.help("indent with spaces")
     } else if says("mapping values are not allowed") {
         wrong.help("a text with `: ` in it needs quotes")
