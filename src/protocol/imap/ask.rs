@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::snapshot::{Snapshot, Told};
+use super::snapshot::Snapshot;
 use super::uid_set::UidSet;
 use crate::protocol::Failure;
 
@@ -66,10 +66,8 @@ pub enum When {
 /// What QUIT does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// These are removed. Its ranges may span UIDs that do not exist.
+    /// These are removed. Nothing else is in it.
     pub delete: UidSet,
-    /// How many messages that are.
-    pub messages: u64,
     /// These are marked \Seen.
     pub seen: UidSet,
 }
@@ -120,8 +118,6 @@ pub enum Event<'a> {
 pub struct Opened {
     /// What is in it.
     pub snapshot: Arc<Snapshot>,
-    /// When the host said so.
-    pub told: Told,
     /// Whether messages may be deleted; none where it was not selected yet.
     pub access: Option<Access>,
 }

@@ -16,7 +16,7 @@ use super::facts::{Selected, Sticky};
 use super::fetch::Row;
 use super::mailbox::{Mailbox, What};
 use super::name::quoted;
-use super::snapshot::{Builder, Complete, Snapshot, Told};
+use super::snapshot::{Builder, Complete, Snapshot};
 use super::status::{Said, Status};
 use super::uid_set::{UidSet, number64};
 use crate::protocol::Failure;
@@ -41,8 +41,6 @@ pub(super) struct Opening {
     sizes_asked: bool,
     /// Rows that contradict what was cached.
     anomaly: bool,
-    /// Whether this host, asked now, has named every message.
-    told: Told,
     pub(super) counts: Counts,
 }
 
@@ -96,7 +94,6 @@ impl Opening {
             retried: false,
             sizes_asked: false,
             anomaly: false,
-            told: Told::Now,
             counts: Counts::default(),
         }
     }
@@ -157,7 +154,6 @@ impl Mailbox {
         if let Some(opening) = &mut self.opening {
             opening.cached = None;
             opening.anomaly = false;
-            opening.told = Told::Now;
             opening.vanished = UidSet::new();
             opening.builder = Builder::default();
             opening.builder.expect(self.facts.exists);
@@ -185,7 +181,6 @@ impl Mailbox {
         let esearch = can.esearch && resync.is_none();
         if let Some(opening) = &mut self.opening {
             opening.builder = Builder::from(cached);
-            opening.told = Told::Before;
             opening.stage = match (resync, esearch) {
                 (Some(_), _) => Stage::Resync(next),
                 (None, true) => Stage::Left(next),
@@ -404,7 +399,6 @@ impl Mailbox {
         }
         self.events.push_back(Event::Opened(Opened {
             snapshot,
-            told: Told::Before,
             access: self.access(),
         }));
     }
@@ -433,7 +427,6 @@ impl Mailbox {
             self.opening = None;
             self.events.push_back(Event::Opened(Opened {
                 snapshot: cached,
-                told: Told::Before,
                 access: None,
             }));
         } else if self.wanted.needs == Needs::EmailId {

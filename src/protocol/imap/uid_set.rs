@@ -1,8 +1,7 @@
 //! Sets of UIDs (RFC 9051 §9 `sequence-set`, RFC 4731): kept as ranges, read from a host's answers,
 //! written into commands of bounded length.
 //!
-//! A set of the POP3 translation never spans a UID that exists and is not meant (whoever pushes a
-//! range vouches for that), and a set read from a host is bounded by [`MOST_RANGES`].
+//! A set read from a host is bounded by [`MOST_RANGES`].
 
 use std::io::Write as _;
 

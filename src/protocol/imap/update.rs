@@ -29,7 +29,6 @@ const IN_FLIGHT: usize = 16;
 /// An update under way.
 pub(super) struct Updating {
     delete: UidSet,
-    messages: u64,
     seen: UidSet,
     stage: Stage,
     /// The next range of the set the stage works on.
@@ -164,11 +163,7 @@ impl Mailbox {
             self.events.push_back(Event::Updated(Outcome::NotDone));
             return;
         }
-        let Update {
-            delete,
-            messages,
-            seen,
-        } = update;
+        let Update { delete, seen } = update;
         if delete.is_empty() && seen.is_empty() {
             self.events.push_back(Event::Updated(Outcome::Done));
             return;
@@ -185,7 +180,7 @@ impl Mailbox {
         if !delete.is_empty() && self.misses_trash() && !asking {
             self.find_trash();
         }
-        let mut asking = Box::new(Updating::new(delete, messages, seen, Stage::Asking));
+        let mut asking = Box::new(Updating::new(delete, seen, Stage::Asking));
         asking.spared = std::mem::take(&mut self.spared);
         self.updating = Some(asking);
         self.advance_update();
@@ -198,7 +193,7 @@ impl Mailbox {
             return;
         }
         let none = UidSet::new;
-        let mut up = Updating::new(none(), 0, none(), Stage::Restoring);
+        let mut up = Updating::new(none(), none(), Stage::Restoring);
         up.spared = marks;
         up.then = Then::Done;
         self.updating = Some(Box::new(up));
@@ -362,10 +357,9 @@ enum Turn {
 }
 
 impl Updating {
-    fn new(delete: UidSet, messages: u64, seen: UidSet, stage: Stage) -> Self {
+    fn new(delete: UidSet, seen: UidSet, stage: Stage) -> Self {
         Updating {
             delete,
-            messages,
             seen,
             stage,
             next: 0,

@@ -21,7 +21,7 @@ use super::sending::{Sending, Shown};
 use super::wish::{Input, Wish};
 use crate::protocol::Farewell;
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Opened};
-use crate::protocol::imap::snapshot::{Snapshot, Told};
+use crate::protocol::imap::snapshot::Snapshot;
 
 /// How full the buffer for answers may be for more to be written into it.
 pub const ROOM: usize = 64 * 1024;
@@ -32,7 +32,6 @@ const BAD_COMMANDS: u32 = 20;
 /// A maildrop in use.
 pub struct Maildrop {
     snapshot: Arc<Snapshot>,
-    told: Told,
     uidl: UidlFormat,
     mark_seen: MarkSeen,
     /// What QUIT does to the marked messages.
@@ -144,17 +143,12 @@ pub enum Progress {
 impl Maildrop {
     /// A maildrop for a mailbox that was opened. `session` is the session's id, for failure texts.
     pub fn new(settings: &Settings, session: String, opened: Opened) -> Self {
-        let Opened {
-            snapshot,
-            told,
-            access,
-        } = opened;
+        let Opened { snapshot, access } = opened;
         Maildrop {
             deleted: Marks::new(snapshot.len()),
             seen: Marks::new(snapshot.len()),
             gone: Marks::new(snapshot.len()),
             snapshot,
-            told,
             uidl: settings.uidl.clone(),
             mark_seen: settings.mark_seen,
             delete: settings.delete,

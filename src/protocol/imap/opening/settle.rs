@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::ask::{Event, Opened};
 use super::super::mailbox::{Mailbox, What};
-use super::super::snapshot::{Complete, Told};
+use super::super::snapshot::Complete;
 use super::super::uid_set::UidSet;
 use super::Stage;
 use crate::protocol::Failure;
@@ -40,7 +40,6 @@ impl Mailbox {
                 }
             }
             Stage::Left(next) => {
-                let named = self.found.count();
                 // What is new was not searched for.
                 self.found
                     .push(u32::try_from(next).unwrap_or(u32::MAX), u32::MAX);
@@ -49,10 +48,6 @@ impl Mailbox {
                 count = opening.builder.settle();
                 if count != exists {
                     return self.open_all();
-                }
-                // Each of the older ones, and nothing else.
-                if named == opening.builder.below(next) as u64 {
-                    opening.told = Told::Now;
                 }
             }
             Stage::From(next) if count != exists => {
@@ -116,7 +111,6 @@ impl Mailbox {
         let Some(opening) = self.opening.take() else {
             return;
         };
-        let told = opening.told;
         let mut builder = opening.builder;
         builder.hide(opening.hidden);
         let uid_validity = self.facts.uid_validity.unwrap_or_default();
@@ -130,7 +124,6 @@ impl Mailbox {
         snapshot.mod_seq = self.facts.mod_seq;
         self.events.push_back(Event::Opened(Opened {
             snapshot: Arc::new(snapshot),
-            told,
             access: self.access(),
         }));
     }

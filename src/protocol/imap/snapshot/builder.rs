@@ -159,11 +159,6 @@ impl Builder {
         self.rows.len()
     }
 
-    /// How many rows have a UID below this one, after [`Builder::settle`].
-    pub fn below(&self, uid: u64) -> usize {
-        self.rows.partition_point(|row| u64::from(row.0) < uid)
-    }
-
     /// UIDs whose size is not known, after [`Builder::settle`].
     pub fn sizeless(&self) -> UidSet {
         self.sizeless.iter().copied().collect()

@@ -284,7 +284,7 @@ impl Mailbox {
             return turn;
         }
         let found = std::mem::take(&mut self.found);
-        let of = up.messages;
+        let of = up.delete.count();
         let left = up.left(&found);
         let again = (up.search, up.trouble, up.round) == (Search::Good, Trouble::No, Round::First)
             && can.uid_plus

@@ -45,9 +45,7 @@ impl Maildrop {
     /// QUIT (RFC 1939 §6): `"QUIT"`. What is marked is removed, then the answer is given.
     pub(super) fn quit(&mut self, out: &mut Vec<u8>) {
         let marked = self.deleted.iter().filter(|&index| !self.gone.has(index));
-        let mut messages = 0_u64;
-        let marked = marked.inspect(|_| messages = messages.saturating_add(1));
-        let delete = self.snapshot.set(marked, self.told);
+        let delete = self.snapshot.set(marked);
         if delete.is_empty() {
             out.extend_from_slice(b"+OK bye\r\n");
             self.doing = Doing::Over(Why::Quit);
@@ -63,11 +61,7 @@ impl Maildrop {
         self.doing = Doing::Quitting;
         let seen = self.take_seen();
         self.ahead.forget();
-        self.asks.push_back(Ask::Update(Update {
-            delete,
-            messages,
-            seen,
-        }));
+        self.asks.push_back(Ask::Update(Update { delete, seen }));
     }
 
     pub(super) fn updated(&mut self, outcome: Outcome, out: &mut Vec<u8>) {
@@ -113,7 +107,7 @@ impl Maildrop {
         let (deleted, gone) = (&self.deleted, &self.gone);
         let removed = |index: usize| gone.has(index) || (quit && deleted.has(index));
         let left = self.seen.iter().filter(|&index| !removed(index));
-        let set = self.snapshot.set(left, self.told);
+        let set = self.snapshot.set(left);
         self.seen.clear();
         set
     }
