@@ -88,6 +88,83 @@ async fn changes_while_the_list_comes() {
     assert!(session.text().ends_with("+OK 3 57\n-ERR no such message\n"));
 }
 
+/// A row is left out, and a message goes whose row has come: as many as the host counts, and others.
+#[tokio::test(start_paused = true)]
+async fn a_count_that_fell_while_the_list_came_proves_nothing() {
+    let mails: Vec<Vec<u8>> = (1..=10).map(|n| vec![b'x'; n]).collect();
+    let mails: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    let row = |uid: u32| format!("* {uid} FETCH (UID {uid} RFC822.SIZE {uid})\r\n");
+    let rows = |of: &[u32]| of.iter().copied().map(row).collect::<String>();
+    let head = |exists: u32| {
+        format!(
+            "* {exists} EXISTS\r\n* OK [UIDVALIDITY 1700000000] x\r\n* OK [UIDNEXT 11] x\r\n$T OK x\r\n"
+        )
+    };
+    let without = |gone: &[u32], next: u32| {
+        let mut host = Host::with(&mails);
+        host.mail
+            .retain(|uid, _| *uid < next && !gone.contains(uid));
+        host.uid_next = next;
+        host
+    };
+    let fresh = play(without(&[7], 11), "UIDL\r\nQUIT\r\n").await;
+    let all = rows(&[1, 2, 3, 4, 6, 7, 8, 9, 10]);
+    for fall in ["* 7 EXPUNGE\r\n", "* 9 EXISTS\r\n", "* VANISHED 7\r\n"] {
+        let host = without(&[7], 11)
+            .rule("SELECT", &head(10))
+            .rule(LIST, &format!("{all}{fall}$T OK x\r\n"));
+        let session = play(host, "UIDL\r\nQUIT\r\n").await;
+        assert_eq!(session.text(), fresh.text(), "{fall}");
+        assert_eq!(session.served.remainder, fresh.served.remainder, "{fall}");
+        // The same where the list is looked through once more.
+        let host = without(&[7], 11)
+            .rule("SELECT", &head(11))
+            .rule(LIST, &format!("{all}$T OK x\r\n"))
+            .rule(
+                "NOOP",
+                &format!("* 10 EXISTS\r\n{fall}* 9 EXISTS\r\n$T OK x\r\n"),
+            )
+            .rule("UID SEARCH UID 1:*", "$T NO x\r\n");
+        let doubtful = play(host, "UIDL\r\nQUIT\r\n").await;
+        let next = Play {
+            cached: doubtful.served.remainder,
+            ..Play::default()
+        };
+        let next = next
+            .run(without(&[7], 11), "UIDL\r\nQUIT\r\n")
+            .await
+            .expect("opened");
+        assert_eq!(next.text(), fresh.text(), "{fall}");
+    }
+    // New mail beside a list that was known, with a search for what is left of that, and without.
+    let known = play(without(&[], 5), "QUIT\r\n").await.served.remainder;
+    let fresh = play(without(&[2], 11), "UIDL\r\nQUIT\r\n").await;
+    let new = rows(&[5, 6, 7, 8, 10]);
+    for esearch in [true, false] {
+        let mut host = without(&[2], 11)
+            .rule("SELECT", &head(10))
+            .rule("UID FETCH 5:*", &format!("{new}* 2 EXPUNGE\r\n$T OK x\r\n"));
+        host.esearch = esearch;
+        if esearch {
+            host = host.rule(
+                "UID SEARCH RETURN",
+                "* ESEARCH (TAG \"x\") UID ALL 1:4\r\n$T OK x\r\n",
+            );
+        }
+        let play = Play {
+            cached: known.clone(),
+            ..Play::default()
+        };
+        let warm = play.run(host, "UIDL\r\nQUIT\r\n").await.expect("opened");
+        assert_eq!(
+            warm.text(),
+            fresh.text(),
+            "esearch {esearch}: {:?}",
+            warm.host.log
+        );
+    }
+}
+
 /// A mailbox that cannot be opened fails the login, with a reason.
 #[tokio::test(start_paused = true)]
 async fn refusals_fail_the_login() {

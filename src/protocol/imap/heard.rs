@@ -5,6 +5,7 @@ use super::ask::Loss;
 use super::facts::{Can, Selected, Sticky};
 use super::fetch;
 use super::mailbox::{Mailbox, Sent, What};
+use super::opening::Number;
 use super::status::{Said, Status, split_word};
 use super::uid_set::{UidSet, number, number64};
 
@@ -55,13 +56,24 @@ impl Mailbox {
     pub(super) fn counted(&mut self, text: &[u8]) {
         let (count, word) = split_word(text);
         let Some(count) = number64(count) else { return };
+        let before = self.facts.exists;
         if word.trim_ascii().eq_ignore_ascii_case(b"EXISTS") {
             self.facts.exists = u32::try_from(count).unwrap_or(u32::MAX);
             if let Some(opening) = &mut self.opening {
                 opening.builder.expect(self.facts.exists);
             }
         } else if word.trim_ascii().eq_ignore_ascii_case(b"EXPUNGE") {
-            self.facts.exists = self.facts.exists.saturating_sub(1);
+            self.facts.exists = before.saturating_sub(1);
+        }
+        self.fell_from(before);
+    }
+
+    /// There were so many messages before: a list that is on its way may have one that went.
+    fn fell_from(&mut self, before: u32) {
+        if let Some(opening) = &mut self.opening
+            && self.facts.exists < before
+        {
+            opening.number = Number::Fell;
         }
     }
 
@@ -77,10 +89,12 @@ impl Mailbox {
             None => text.trim_ascii(),
         });
         set.normalise();
+        let before = self.facts.exists;
         if earlier.is_none() {
             let count = u32::try_from(set.count()).unwrap_or(u32::MAX);
-            self.facts.exists = self.facts.exists.saturating_sub(count);
+            self.facts.exists = before.saturating_sub(count);
         }
+        self.fell_from(before);
         if let Some(opening) = &mut self.opening {
             opening.vanished(&set);
         }

@@ -22,6 +22,7 @@ use super::uid_set::{UidSet, number64};
 use crate::protocol::Failure;
 use crate::protocol::pop3::config::{Delete, HideDeleted};
 use crate::protocol::pop3::unique_id::Needs;
+pub(super) use settle::Number;
 
 /// An opening under way.
 pub(super) struct Opening {
@@ -41,6 +42,7 @@ pub(super) struct Opening {
     sizes_asked: bool,
     /// Rows that contradict what was cached.
     anomaly: bool,
+    pub(super) number: Number,
     pub(super) counts: Counts,
 }
 
@@ -94,6 +96,7 @@ impl Opening {
             retried: false,
             sizes_asked: false,
             anomaly: false,
+            number: Number::Stayed,
             counts: Counts::default(),
         }
     }
@@ -154,6 +157,7 @@ impl Mailbox {
         if let Some(opening) = &mut self.opening {
             opening.cached = None;
             opening.anomaly = false;
+            opening.number = Number::Stayed;
             opening.vanished = UidSet::new();
             opening.builder = Builder::default();
             opening.builder.expect(self.facts.exists);
@@ -429,7 +433,7 @@ impl Mailbox {
                 snapshot: cached,
                 access: None,
             }));
-        } else if self.wanted.needs == Needs::EmailId {
+        } else if self.wanted.needs == Needs::EmailId || cached.complete == Complete::No {
             self.open_all();
         } else {
             self.open_delta(&cached);

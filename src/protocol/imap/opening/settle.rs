@@ -7,16 +7,32 @@ use super::super::ask::{Event, Opened};
 use super::super::mailbox::{Mailbox, What};
 use super::super::snapshot::Complete;
 use super::super::uid_set::UidSet;
-use super::Stage;
+use super::{Opening, Stage};
 use crate::protocol::Failure;
 
 /// Most commands sent to repair a list. What they cannot name stays as it is.
 const MOST_COMMANDS: usize = 64;
 
+/// What the number of messages did since they were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol::imap) enum Number {
+    Stayed,
+    /// A message went whose row may have come, in place of one that is missing: as many as are listed
+    /// proves nothing.
+    Fell,
+}
+
+impl Opening {
+    /// Whether so many rows are what the mailbox holds.
+    fn agrees(&self, rows: usize, exists: u32) -> bool {
+        self.number == Number::Stayed && rows == exists as usize
+    }
+}
+
 impl Mailbox {
     /// All answers are there: does the list agree with EXISTS?
     pub(super) fn settle(&mut self) {
-        let exists = self.facts.exists as usize;
+        let exists = self.facts.exists;
         let Some(opening) = &mut self.opening else {
             return;
         };
@@ -35,7 +51,7 @@ impl Mailbox {
                 opening.vanished.normalise();
                 opening.builder.remove(&opening.vanished);
                 count = opening.builder.settle();
-                if count != exists {
+                if !opening.agrees(count, exists) {
                     return self.open_all();
                 }
             }
@@ -46,17 +62,19 @@ impl Mailbox {
                 self.found.normalise();
                 opening.builder.retain(&self.found);
                 count = opening.builder.settle();
-                if count != exists {
+                if !opening.agrees(count, exists) {
                     return self.open_all();
                 }
             }
-            Stage::From(next) if count != exists => {
+            Stage::From(next) if !opening.agrees(count, exists) => {
                 opening.stage = Stage::Left(next);
+                opening.number = Number::Stayed;
                 return self.search_left(next);
             }
             // Rows are missing, or there is one too many: the host says which UIDs there are.
-            Stage::All if count != exists => {
+            Stage::All if !opening.agrees(count, exists) => {
                 opening.stage = Stage::Compare;
+                opening.number = Number::Stayed;
                 self.found = UidSet::new();
                 self.send_opening(What::Search, |out| out.extend_from_slice(b"NOOP"));
                 // The range is for a host (iCloud) that finds nothing without one.
@@ -87,7 +105,7 @@ impl Mailbox {
             opening.stage = Stage::Missing;
             return self.send_rows_of(&sizeless);
         }
-        let complete = match count == self.facts.exists as usize {
+        let complete = match opening.agrees(count, exists) {
             true => Complete::Yes,
             false => Complete::No,
         };
