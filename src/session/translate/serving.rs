@@ -364,6 +364,12 @@ where
             };
             let rest = self.client_moved.max(self.host_moved) + REST;
             let deadline = match self.holds_memory() {
+                // A timer that is set to what is past wakes at once, and asking both sides again takes
+                // buffers again: that would never end.
+                true if rest <= Instant::now() => {
+                    self.rest();
+                    end
+                }
                 true => end.min(rest),
                 false => end,
             };
