@@ -12,6 +12,10 @@ const MOST: usize = 128;
 /// Which part of those on the way is asked for at a time.
 const BATCH: usize = 8;
 
+/// Most places of a maildrop that are looked at for what follows in order: messages that were deleted stand
+/// between, and an owner of many can have all of them gone through.
+const LOOKED_AT: usize = 1024;
+
 /// A run of so many in order is taken for a download.
 const DOWNLOAD: u32 = 5;
 
@@ -76,11 +80,13 @@ impl Ahead {
         self.last = Some((index, lines));
     }
 
-    /// Asks for what comes next: first what the client said already, else what follows in order.
+    /// Asks for what comes next: first what the client said already, else what follows in order, `place` by
+    /// place, behind message `index`.
     pub(super) fn plan(
         &mut self,
+        index: usize,
         said: impl Iterator<Item = (usize, Span)>,
-        after: impl Iterator<Item = (usize, Span)>,
+        place: impl Fn(usize) -> Option<Span>,
         size: impl Fn(usize) -> u64,
         mut ask: impl FnMut(usize, Span),
     ) {
@@ -101,9 +107,10 @@ impl Ahead {
                 .min(MOST),
         };
         let said: Vec<_> = said.take(MOST).collect();
-        let beyond = said.iter().map(|said| said.0).max();
-        let after = after
-            .filter(|after| beyond.is_none_or(|beyond| after.0 > beyond))
+        let beyond = said.iter().map(|said| said.0).fold(index, usize::max);
+        let after = (beyond.saturating_add(1)..)
+            .take(LOOKED_AT)
+            .filter_map(|index| Some((index, place(index)?)))
             .take(count);
         for (at, (index, span)) in said.into_iter().chain(after).enumerate() {
             if let Some(&(known, what, _)) = self.asked.get(at) {
@@ -137,5 +144,60 @@ impl Ahead {
     /// The host is at a limit.
     pub(super) fn rest(&mut self) {
         self.rest = Rest::Yes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::protocol::imap::ask::Opened;
+    use crate::protocol::imap::snapshot::{Builder, Complete};
+    use crate::protocol::pop3::config::Settings;
+    use crate::protocol::pop3::maildrop::Maildrop;
+
+    /// A download under way in a maildrop of 100,000: how many places are looked at to plan what follows.
+    fn looked_at(said: &[usize], is_there: impl Fn(usize) -> bool) -> usize {
+        let mut ahead = Ahead::new(u64::MAX);
+        (0..8).for_each(|index| ahead.asked(index, Span::Whole, None));
+        let looked = Cell::new(0);
+        let said = said.iter().map(|&index| (index, Span::Whole));
+        let place = |index: usize| {
+            looked.set(looked.get() + 1);
+            (index < 100_000 && is_there(index)).then_some(Span::Whole)
+        };
+        ahead.plan(7, said, place, |_| 1, |_, _| {});
+        looked.get()
+    }
+
+    #[test]
+    fn planning_does_not_go_through_the_maildrop() {
+        assert_eq!(looked_at(&[], |_| true), MOST);
+        assert_eq!(looked_at(&[50_000], |_| true), MOST);
+        // The last one is on its way, all others are deleted.
+        assert!(looked_at(&[99_999], |_| true) < 2000);
+        assert!(looked_at(&[], |index| index == 99_999) < 2000);
+    }
+
+    /// What flows meanwhile is no reason to plan again.
+    #[test]
+    fn planning_waits_for_something_new() {
+        let mut builder = Builder::default();
+        (1..=9).for_each(|uid| builder.push(uid, Some(1), None));
+        let opened = Opened {
+            snapshot: builder.finish(1, None, Complete::Yes).into(),
+            access: None,
+        };
+        let mut maildrop = Maildrop::new(&Settings::default(), String::new(), opened);
+        maildrop.receive(b"RETR 1\r\nRETR 2\r\n");
+        maildrop.step(&mut Vec::new());
+        assert_eq!(std::iter::from_fn(|| maildrop.next_ask()).count(), 2);
+        // Whatever is planned would be asked for anew.
+        maildrop.ahead.forget();
+        maildrop.receive(b"");
+        assert_eq!(maildrop.next_ask(), None);
+        maildrop.receive(b"NOOP\r\n");
+        assert_ne!(maildrop.next_ask(), None);
     }
 }

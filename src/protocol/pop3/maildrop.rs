@@ -174,7 +174,8 @@ impl Maildrop {
     /// carried out.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let used = self.input.receive(bytes);
-        if matches!(self.doing, Doing::Waiting(..) | Doing::Sending(..)) {
+        // Nothing else tells more of what comes next, and this is called for every chunk of a body.
+        if used > 0 {
             self.read_ahead();
         }
         used

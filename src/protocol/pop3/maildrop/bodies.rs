@@ -76,13 +76,15 @@ impl Maildrop {
             let message = snapshot.get(index)?;
             Some((index, Sending::span(lines, message.size)))
         });
-        let after = (index.saturating_add(1)..snapshot.len())
-            .filter(there)
-            .filter_map(|index| Some((index, Sending::span(lines, snapshot.get(index)?.size))));
+        let place = |index: usize| {
+            let index = Some(index).filter(there)?;
+            Some(Sending::span(lines, snapshot.get(index)?.size))
+        };
         let asks = &mut self.asks;
         self.ahead.plan(
+            index,
             said,
-            after,
+            place,
             |index| snapshot.get(index).map_or(0, |message| message.size),
             |index, span| {
                 if let Some(message) = snapshot.get(index) {
