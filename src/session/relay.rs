@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const OUT_OF_THE_BLUE: Duration = Duration::from_secs(1);
 
 /// A session that was asked to end waits this long for a message boundary.
-const GOODBYE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const GOODBYE_WAIT: Duration = Duration::from_secs(30);
 
 /// The same where the gateway drains: no end of its own, the drain has one.
 const DRAIN_WAIT: Duration = Duration::from_secs(24 * 3600);

@@ -9,6 +9,7 @@
 
 mod ends;
 mod guard;
+mod leaving;
 mod losing;
 mod measure;
 mod open;
@@ -33,6 +34,7 @@ use crate::protocol::pop3::maildrop::{Counts, Maildrop, Progress};
 use crate::protocol::{Farewell, Welcome};
 use ends::{ReadEnd, WriteEnd};
 pub use guard::Guard;
+use leaving::Leaving;
 pub use open::{Opened, Opening, Pipelining, Unopened, open, prepare};
 use serving::{Removal, Serving, Turn};
 
@@ -150,23 +152,36 @@ where
         traffic,
         share: POOL.share(),
     };
-    let mut stopping = None;
-    let mut asked = pin!(stop(None));
+    let asked = pin!(stop(None));
+    let mut leaving = Leaving::new(stop, asked);
     let ended = loop {
         let turn = poll_fn(|cx| {
-            // A drain takes its time: whoever is told to go meanwhile hears of that, too.
-            while matches!(stopping, None | Some(Farewell::Shutdown))
-                && let Poll::Ready(reason) = asked.as_mut().poll(cx)
-            {
-                stopping = Some(reason);
-                asked.set(stop(stopping));
+            let late = leaving.poll(cx);
+            if let Some(reason) = leaving.reason() {
                 serving.maildrop.stop(reason);
             }
-            serving.poll(cx)
+            let turn = serving.poll(cx);
+            // QUIT is carried out; its answer may not find anybody who reads.
+            match late {
+                Poll::Ready(reason) if turn.is_pending() && !serving.maildrop.is_quitting() => {
+                    Poll::Ready(Turn::Over(Ended::farewell(reason)))
+                }
+                _ => turn,
+            }
         });
         match turn.await {
             Turn::Over(ended) => break ended,
-            Turn::Reconnect => serving.reconnect().await,
+            Turn::Reconnect => {
+                let quitting = serving.maildrop.is_quitting();
+                let mut reconnecting = pin!(serving.reconnect());
+                let late = poll_fn(|cx| match leaving.poll(cx) {
+                    Poll::Ready(reason) if !quitting => Poll::Ready(Some(reason)),
+                    _ => reconnecting.as_mut().poll(cx).map(|()| None),
+                });
+                if let Some(reason) = late.await {
+                    break Ended::farewell(reason);
+                }
+            }
             Turn::Guard => serving.take_guard().await,
         }
     };

@@ -1,6 +1,6 @@
 //! What a session waits for before it ends, and who may end it.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use gatepost::protocol::pop3::config::Settings;
 use gatepost::protocol::{Farewell, Welcome};
-use gatepost::session::translate::{First, Never, Served, Terms, open, prepare, serve};
+use gatepost::session::translate::{
+    Again, Connecting, First, Never, Served, Terms, open, prepare, serve,
+};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
@@ -65,8 +67,18 @@ impl AsyncWrite for SlowFlush {
 
 /// Serves `client` from `host`, until the session ends or is asked to.
 async fn served(
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    host: Host,
+    asked: watch::Receiver<Option<Farewell>>,
+) -> (Served, Host) {
+    served_with(client, host, Never, asked).await
+}
+
+/// The same, with other connections to the host.
+async fn served_with(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     host: Host,
+    again: impl Again<DuplexStream>,
     asked: watch::Receiver<Option<Farewell>>,
 ) -> (Served, Host) {
     let (to_host, hosts_end) = duplex(64 * 1024);
@@ -93,7 +105,7 @@ async fn served(
             asked.wait_for(news).await.unwrap().unwrap()
         }
     };
-    let served = serve(&mut client, First::default(), opened, terms, Never, stop).await;
+    let served = serve(&mut client, First::default(), opened, terms, again, stop).await;
     (served, host.await.unwrap())
 }
 
@@ -169,6 +181,76 @@ async fn a_kick_lets_the_answer_under_way_out_and_no_more() {
     );
     assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(session.await.unwrap().0.ended.reason, "kicked");
+}
+
+/// A host that cannot be reached any more: whoever tries hears nothing.
+struct Unheard;
+
+impl Again<DuplexStream> for Unheard {
+    fn again(&mut self, _behind: Vec<u8>) -> Connecting<'_, DuplexStream> {
+        Box::pin(pending())
+    }
+}
+
+/// Half a minute, whatever the client or the host does.
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_go_is_gone_in_half_a_minute() {
+    let large = vec![b'x'; 1 << 20];
+    let plain = || Host::with(&[&large, TWO]);
+    let lost = || plain().rule("UID FETCH 1 (UID BODY", "$CLOSE");
+    for (name, host) in [
+        ("a client that drips", plain()),
+        ("a host that is away", lost()),
+    ] {
+        let (mut client, near) = duplex(1024);
+        let (ask, asked) = watch::channel(None);
+        let session = tokio::spawn(served_with(near, host, Unheard, asked));
+        client.write_all(b"RETR 1\r\n").await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        ask.send(Some(Farewell::Shutdown)).unwrap();
+        sleep(Duration::from_secs(1)).await;
+        ask.send(Some(Farewell::Kicked)).unwrap();
+        let start = Instant::now();
+        while !session.is_finished() && start.elapsed() < Duration::from_secs(120) {
+            let mut octet = [0];
+            let read = client.read(&mut octet);
+            let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(
+            start.elapsed() <= Duration::from_secs(32),
+            "{name}: {:?}",
+            start.elapsed()
+        );
+        assert_eq!(session.await.unwrap().0.ended.reason, "kicked", "{name}");
+    }
+}
+
+/// But for QUIT: what it removes is removed, whoever reads the answer.
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_go_in_quit_finishes_it() {
+    for (reads, ended) in [(64 * 1024, "quit"), (16, "kicked")] {
+        let mut host = Host::with(&[ONE, TWO]);
+        host.delay = Duration::from_secs(40);
+        let (mut client, near) = duplex(reads);
+        let (ask, asked) = watch::channel(None);
+        let session = tokio::spawn(served(near, host, asked));
+        client.write_all(b"DELE 1\r\nQUIT\r\n").await.unwrap();
+        // The mailbox is open after 40 s.
+        sleep(Duration::from_secs(50)).await;
+        let mut first = [0; 16];
+        client.read_exact(&mut first).await.unwrap();
+        ask.send(Some(Farewell::Kicked)).unwrap();
+        let start = Instant::now();
+        let (served, host) = session.await.unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(served.ended.reason, ended);
+        assert_eq!((served.counts.deleted, host.uids()), (1, vec![2]));
+    }
 }
 
 /// How long a session outlives a client that says `commands` and ends its half a while later, and what the
