@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use aws_lc_rs::digest;
+use tokio::runtime::Handle;
 
 use super::redis::Redis;
 use super::{Entered, State, file};
@@ -131,7 +132,9 @@ impl Journal {
                 let gone = || io::Error::other("the state is gone");
                 let places = places.upgrade().ok_or_else(gone)?;
                 let entered = places.enter(vec![(format!("alone/{key}"), 1)]).await;
-                Ok(entered.ok().map(|_place| Alone(Held::Place { _place })))
+                Ok(entered
+                    .ok()
+                    .map(|_place| Alone(Some(Held::Place { _place }))))
             }
         }
     }
@@ -170,12 +173,12 @@ impl Journal {
     }
 }
 
-/// The right to be about a key alone, until it is dropped.
-pub struct Alone(Held);
+/// The right to be about a key alone, until it is given back or dropped.
+pub struct Alone(Option<Held>);
 
 enum Held {
     /// A lock on a file.
-    File { path: PathBuf, _locked: File },
+    File { path: PathBuf, locked: File },
     /// A place on a Redis.
     Place { _place: Entered },
 }
@@ -186,11 +189,39 @@ impl std::fmt::Debug for Alone {
     }
 }
 
-impl Drop for Alone {
-    fn drop(&mut self) {
-        if let Held::File { path, .. } = &self.0 {
+impl Alone {
+    /// Gives it back: who asks from then on can have it.
+    pub async fn release(mut self) {
+        if let Some(held) = self.0.take() {
+            let work = move || {
+                held.give_back();
+                Ok(())
+            };
+            let _ = blocking(work).await;
+        }
+    }
+}
+
+impl Held {
+    /// Blocks.
+    fn give_back(self) {
+        if let Held::File { path, locked } = self {
             // Still locked: who opens it now finds that the name is gone.
             let _ = std::fs::remove_file(path);
+            drop(locked);
+        }
+    }
+}
+
+/// Without waiting: a disk that hangs holds up nobody, and whoever asks soon may find it taken.
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let Some(held @ Held::File { .. }) = self.0.take() else {
+            return;
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(|| held.give_back())),
+            Err(_) => held.give_back(),
         }
     }
 }
@@ -218,8 +249,8 @@ fn locked(path: PathBuf) -> io::Result<Option<Alone>> {
         // Whoever had it before has taken the name away, perhaps after it was opened here.
         let inode = file.metadata()?.ino();
         if std::fs::metadata(&path).is_ok_and(|named| named.ino() == inode) {
-            let _locked = file;
-            return Ok(Some(Alone(Held::File { path, _locked })));
+            let locked = file;
+            return Ok(Some(Alone(Some(Held::File { path, locked }))));
         }
     }
 }
@@ -289,10 +320,12 @@ mod tests {
         let other = Journal::in_directory(dir.join("j")).unwrap();
         let alone = journal.alone("a/1").await.unwrap().unwrap();
         assert!(other.alone("a/1").await.unwrap().is_none());
-        assert!(other.alone("a/2").await.unwrap().is_some());
+        let two = other.alone("a/2").await.unwrap().unwrap();
         assert_eq!(other.list("").await.unwrap().len(), 3);
-        drop(alone);
-        assert!(other.alone("a/1").await.unwrap().is_some());
+        two.release().await;
+        alone.release().await;
+        let alone = other.alone("a/1").await.unwrap().unwrap();
+        alone.release().await;
         assert_eq!(std::fs::read_dir(dir.join("j")).unwrap().count(), 3);
         journal.remove("a/1").await.unwrap();
         journal.remove("a/1").await.unwrap();
@@ -308,6 +341,35 @@ mod tests {
             assert!(journal.list("").await.is_err());
         }
         assert!(journal.put(&"k".repeat(KEY_MAX + 1), b"").await.is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Nobody who runs sessions waits for a disk, also where one is dropped.
+    #[test]
+    fn the_right_to_be_alone_is_given_back_elsewhere() {
+        let dir = crate::state::tests::scratch("journal-alone");
+        let journal = Journal::in_directory(dir.clone()).unwrap();
+        let locks = || std::fs::read_dir(&dir).unwrap().count();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let alone = journal.alone("a").await.unwrap();
+            // The only thread for such work is busy.
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || wait.recv().is_ok());
+            drop(alone);
+            assert_eq!(locks(), 1);
+            drop(go);
+            busy.await.unwrap();
+            // In the order they came.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert_eq!(locks(), 0);
+        });
+        // Where nothing runs it is done at once.
+        let alone = runtime.block_on(journal.alone("a")).unwrap();
+        assert_eq!(locks(), 1);
+        drop(alone);
+        assert_eq!(locks(), 0);
         std::fs::remove_dir_all(dir).unwrap();
     }
 }
