@@ -186,7 +186,16 @@ where
         }
     };
     let state = serving.maildrop.state();
-    let _ = timeout(LEAVING, serving.leave()).await;
+    let mut guard = serving.guard.take();
+    let leave = async {
+        let release = async {
+            if let Some(guard) = &mut guard {
+                guard.release().await;
+            }
+        };
+        tokio::join!(release, serving.leave());
+    };
+    let _ = timeout(LEAVING, leave).await;
     Served {
         ended,
         state,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -282,6 +283,39 @@ async fn nobody_expunges_while_another_may_put_marks_back() {
     std::fs::remove_dir_all(&notes.folder).unwrap();
     let session = notes.run(bare(), vec![], COMMANDS).await;
     assert_eq!(session.text(), DONE);
+}
+
+/// A file system that hangs: nothing is removed, and the session goes on.
+#[tokio::test(start_paused = true)]
+async fn a_note_that_hangs_is_none() {
+    let notes = Arc::new(Notes::new());
+    let alone = notes.journal.alone(NOTE_KEY).await.unwrap().unwrap();
+    let lock = std::fs::read_dir(&notes.folder).unwrap().next().unwrap();
+    let lock = lock.unwrap().path();
+    alone.release().await;
+    // Who opens it to write waits for somebody who reads.
+    let made = Command::new("mkfifo").arg(&lock).status();
+    assert!(made.unwrap().success());
+    let session = tokio::spawn({
+        let notes = notes.clone();
+        async move { notes.run(marked(), vec![], COMMANDS).await }
+    });
+    let start = tokio::time::Instant::now();
+    let patience = std::time::Duration::from_secs(60);
+    while !session.is_finished() && start.elapsed() < patience {
+        // Time stands still while a thread is at work.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        tokio::time::advance(std::time::Duration::from_millis(50)).await;
+    }
+    let took = start.elapsed();
+    // Whatever became of it: it hangs no longer.
+    let read = tokio::task::spawn_blocking(move || std::fs::read(lock));
+    let session = session.await.unwrap();
+    read.await.unwrap().unwrap();
+    assert!(took < patience, "{took:?}");
+    let refused = "-ERR [SYS/TEMP] deleted messages not removed";
+    assert!(session.text().contains(refused), "{}", session.text());
+    assert_eq!(marks(&session.host), marks(&marked()));
 }
 
 /// While one session is about a maildrop's marks, another one leaves them alone.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep};
+use tokio::spawn;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::talk::Talk;
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
@@ -23,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long until it asks again.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a note may take. What hangs is a disk, or the store of all gateways; a session that waited for it
+/// would hear neither its client nor who tells it to go.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// Whose a maildrop's marks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +102,7 @@ impl Guard {
     /// Notes these, and those of an earlier note that still stand: the marks of all of them are to be
     /// put back in the end. None: it cannot be noted, and nothing may be taken away. Of no marks at all:
     /// whether the mailbox may be looked at and expunged.
-    pub(super) async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
+    async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
         match self.claim_in_turn().await {
             Claim::Ours | Claim::Unknown if marks.is_empty() => return Some(marks),
             Claim::Ours => {}
@@ -120,8 +125,43 @@ impl Guard {
         Some(all)
     }
 
+    /// As `keep`, in time; late is none, too. What hangs goes on by itself and keeps the right to write: what it
+    /// writes in the end is no later session's note that is written over, and marks that stayed where they
+    /// were are set once more by it, which changes nothing.
+    pub(super) async fn keep_in_time(
+        mut self,
+        uid_validity: u64,
+        marks: UidSet,
+    ) -> (Option<Guard>, Option<UidSet>) {
+        let keeping = spawn(async move {
+            let noted = self.keep(uid_validity, marks).await;
+            (self, noted)
+        });
+        match timeout(NOTING, keeping).await {
+            Ok(Ok((guard, noted))) => (Some(guard), noted),
+            Ok(Err(_)) | Err(_) => (None, None),
+        }
+    }
+
+    /// As `forget`, in time; where it is late, nothing is noted any more in this session.
+    pub(super) async fn forget_in_time(self) -> Option<Guard> {
+        let forgetting = spawn(async move {
+            self.forget().await;
+            self
+        });
+        timeout(NOTING, forgetting).await.ok()?.ok()
+    }
+
+    /// Others may be about the maildrop's marks now.
+    pub(super) async fn release(&mut self) {
+        // Among processes first: who asks next here asks there behind it.
+        if let Some((_here, everywhere)) = self.alone.take() {
+            everywhere.release().await;
+        }
+    }
+
     /// All marks are back.
-    pub(super) async fn forget(&self) {
+    async fn forget(&self) {
         let mut notes = self.notes().await.unwrap_or_default();
         notes.retain(|note| note.home != self.home);
         // One that stays is put back once more, which changes nothing.
@@ -178,7 +218,7 @@ impl Guard {
                 Err(_) => talk.mailbox.closed(),
             }
         }
-        self.alone = None;
+        self.release().await;
     }
 }
 

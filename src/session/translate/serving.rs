@@ -237,7 +237,8 @@ where
 
     /// Notes marks that are about to be taken away, or forgets them.
     pub(super) async fn take_guard(&mut self) {
-        match (self.to_guard.take(), &mut self.guard) {
+        let guard = self.guard.take();
+        match (self.to_guard.take(), guard) {
             (
                 Some(Event::Guard {
                     uid_validity,
@@ -246,13 +247,17 @@ where
                 guard,
             ) => {
                 let noted = match guard {
-                    Some(guard) => guard.keep(uid_validity, marks).await,
+                    Some(guard) => {
+                        let (guard, noted) = guard.keep_in_time(uid_validity, marks).await;
+                        self.guard = guard;
+                        noted
+                    }
                     None => None,
                 };
                 self.mailbox.ask(Ask::Guarded(noted));
             }
-            (Some(Event::Released), Some(guard)) => guard.forget().await,
-            _ => {}
+            (Some(Event::Released), Some(guard)) => self.guard = guard.forget_in_time().await,
+            (_, guard) => self.guard = guard,
         }
     }
 
