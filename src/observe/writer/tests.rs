@@ -1,0 +1,106 @@
+//! Sinks that hang, are rotated away, or are started anew.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use super::*;
+
+/// A sink that waits for a word before each write, and shows what was written.
+struct Gate {
+    open: Mutex<std::sync::mpsc::Receiver<()>>,
+    written: std::sync::mpsc::Sender<String>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let _ = self.open.lock().map(|open| open.recv());
+        let _ = self.written.send(String::from_utf8_lossy(buf).into_owned());
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_hangs_costs_lines_but_no_time() {
+    let (open, gate) = channel();
+    let (written, lines) = channel();
+    let gate = Gate {
+        open: Mutex::new(gate),
+        written,
+    };
+    let mention = |it| match it {
+        Mention::Dropped(n) => format!("dropped={n}\n"),
+        other => format!("{other:?}\n"),
+    };
+    let queue = Queue::start(Sink::Test(Box::new(gate)), mention).unwrap();
+    let offered = QUEUE * 3;
+    for n in 0..offered {
+        queue.line(Level::INFO, format!("n={n:0100}\n"));
+    }
+    let dropped = queue.dropped();
+    assert!(dropped > 0);
+    drop(open);
+    queue.flush();
+    drop(queue);
+    let all: String = lines.iter().collect();
+    let whole = all.lines().filter(|line| line.starts_with("n=")).count();
+    assert_eq!(u64::try_from(whole).unwrap() + dropped, offered as u64);
+    assert!(all.ends_with(&format!("dropped={dropped}\n")) || all.contains("dropped="));
+}
+
+#[test]
+fn a_file_is_opened_anew() {
+    let dir = std::env::temp_dir().join(format!("gatepost-log-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
+    let sink = Sink::open(&Output::File(path.clone())).unwrap();
+    let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
+    queue.line(Level::INFO, "one\n".into());
+    queue.flush();
+    std::fs::rename(&path, &rotated).unwrap();
+    queue.line(Level::INFO, "two\n".into());
+    queue.reopen();
+    queue.line(Level::INFO, "three\n".into());
+    queue.flush();
+    assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "one\ntwo\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+    // Where it cannot be, the file that is open stays in use and says so.
+    std::fs::rename(&path, dir.join("gatepost.log.2")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    queue.reopen();
+    queue.line(Level::INFO, "four\n".into());
+    queue.flush();
+    let kept = std::fs::read_to_string(dir.join("gatepost.log.2")).unwrap();
+    let lines: Vec<_> = kept.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0], lines[2]),
+        (3, "three", "four"),
+        "{kept}"
+    );
+    assert!(lines[1].starts_with("NotReopened { file: "), "{kept}");
+    assert!(Sink::open(&Output::File(dir.join("no/such.log"))).is_err());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn syslog_gets_a_datagram_a_line_and_may_be_started_anew() {
+    let dir = std::env::temp_dir().join(format!("gatepost-syslog-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("log");
+    let mut daemon = UnixDatagram::bind(&path).unwrap();
+    let sink = Sink::Syslog(Syslog::connect(&path).unwrap());
+    let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
+    for (level, pri) in [(Level::INFO, 22), (Level::ERROR, 19), (Level::DEBUG, 23)] {
+        queue.line(level, "event=login\n".into());
+        let mut buf = [0; 256];
+        let n = daemon.recv(&mut buf).unwrap();
+        let want = format!("<{pri}>gatepost[{}]: event=login", std::process::id());
+        assert_eq!(std::str::from_utf8(&buf[..n]).unwrap(), want);
+        std::fs::remove_file(&path).unwrap();
+        daemon = UnixDatagram::bind(&path).unwrap();
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
