@@ -23,6 +23,12 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// The first octets of a version 2 header.
 const SIGNATURE: &[u8] = b"\r\n\r\n\x00\r\nQUIT\n";
 
+/// Signature, command, family and length of a version 2 header.
+const FIXED: usize = 16;
+
+/// Version 2 and its command LOCAL, in the octet behind the signature.
+const LOCAL: u8 = 0x20;
+
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -44,8 +50,6 @@ pub struct Malformed;
 /// How many of the octets that wait to be read belong to a header of which `header` was read so far:
 /// nothing behind a header is touched, it belongs to TLS or to the mail protocol.
 pub fn due(header: &[u8], waiting: &[u8]) -> usize {
-    /// Signature, command, family and length.
-    const FIXED: usize = 16;
     let octet = |at: usize| match at.checked_sub(header.len()) {
         None => header.get(at).copied(),
         Some(at) => waiting.get(at).copied(),
@@ -100,6 +104,15 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
     if !v2 && octets.len() >= start.len() {
         strict_v1(octets)?;
     }
+    let length = if v2 { length_v2(octets) } else { None };
+    if length.is_some_and(|length| length > MAX) {
+        return Err(Malformed);
+    }
+    let whole = length.filter(|length| octets.len() >= *length);
+    // A receiver must accept LOCAL, and discard the block whatever it holds, the family with it.
+    if let (Some(length), Some(&LOCAL)) = (whole, octets.get(SIGNATURE.len())) {
+        return Ok(Some((Origin::Sender, length)));
+    }
     let config = ParseConfig {
         include_tlvs: true,
         allow_v1: true,
@@ -107,7 +120,7 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
     };
     let (header, length) = match ProxyHeader::parse(octets, config) {
         Ok(parsed) => parsed,
-        Err(Error::BufferTooShort) if octets.len() < MAX => return Ok(None),
+        Err(Error::BufferTooShort) if octets.len() < MAX && whole.is_none() => return Ok(None),
         Err(_) => return Err(Malformed),
     };
     if v2 {
@@ -124,6 +137,14 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Origin, usize)>, Malformed> {
         },
     };
     Ok(Some((origin, length)))
+}
+
+/// How long a header of version 2 is, as it says itself.
+fn length_v2(octets: &[u8]) -> Option<usize> {
+    match octets.get(FIXED - 2..FIXED) {
+        Some(&[high, low]) => Some(FIXED + usize::from(u16::from_be_bytes([high, low]))),
+        _ => None,
+    }
 }
 
 /// Version 1 in the words of its specification: single spaces, numbers without sign or leading zero.
@@ -211,7 +232,7 @@ pub fn local(version: Version) -> Vec<u8> {
     match version {
         Version::V1 => b"PROXY UNKNOWN\r\n".to_vec(),
         // Version 2, LOCAL; no family, no addresses.
-        Version::V2 => [SIGNATURE, &[0x20, 0x00, 0x00, 0x00]].concat(),
+        Version::V2 => [SIGNATURE, &[LOCAL, 0x00, 0x00, 0x00]].concat(),
     }
 }
 

@@ -197,8 +197,77 @@ fn a_checksum_must_be_right() {
 
 #[test]
 fn a_length_without_end_is_refused() {
-    let mut octets = SIGNATURE.to_vec();
-    octets.extend([0x21, 0x11, 0xff, 0xff]);
-    octets.resize(MAX, 0);
-    assert_eq!(parse(&octets), Err(Malformed));
+    for command in [0x20, 0x21] {
+        let mut octets = SIGNATURE.to_vec();
+        octets.extend([command, 0x11, 0xff, 0xff]);
+        octets.resize(MAX, 0);
+        assert_eq!(parse(&octets), Err(Malformed));
+    }
+}
+
+/// One octet more than there may be was taken when all came at once, refused in parts.
+#[test]
+fn a_block_too_long_is_refused_however_it_is_cut() {
+    for command in [0x20, 0x21] {
+        for (length, good) in [(MAX, true), (MAX + 1, false)] {
+            // TLVs of nothing but PP2_TYPE_NOOP without a value, behind no addresses.
+            let block = u16::try_from(length - FIXED).unwrap().to_be_bytes();
+            let mut whole = [SIGNATURE, &[command, 0x00], &block].concat();
+            whole.extend([4, 0, 0].iter().cycle().take((length - FIXED) / 3 * 3 - 3));
+            let rest = u8::try_from(length - whole.len() - 3).unwrap();
+            whole.extend([4, 0, rest]);
+            whole.resize(length, 0);
+            let taken = Ok(Some((Origin::Sender, length)));
+            let want = if good { taken } else { Err(Malformed) };
+            assert_eq!(parse(&whole), want, "{command:#x} {length}");
+            for cut in 0..length {
+                let known = !good && cut >= FIXED;
+                let want = if known { Err(Malformed) } else { Ok(None) };
+                assert_eq!(parse(&whole[..cut]), want, "{command:#x} {cut} of {length}");
+            }
+        }
+    }
+}
+
+/// The specification: a receiver must take LOCAL, and discard the block with its family.
+#[test]
+fn whatever_stands_behind_local_is_discarded() {
+    let header = |command: u8, family: u8, block: &[u8]| {
+        let length = u16::try_from(block.len()).unwrap().to_be_bytes();
+        [SIGNATURE, &[command, family], &length, block].concat()
+    };
+    let crc = [3, 0, 4, 0, 0, 0, 0];
+    for (family, block) in [
+        (0x00, &b""[..]),
+        (0x00, b"no TLVs"),
+        (0x00, &crc),
+        (0x11, b""),
+        (0x11, b"short"),
+        (0x12, &[0; 12]),
+        (0x21, &[0; 36]),
+        (0x31, b"short"),
+        (0xff, b"of no family"),
+    ] {
+        let whole = header(0x20, family, block);
+        for more in [&b""[..], b"a1 NOOP\r\n"] {
+            let octets = [&whole[..], more].concat();
+            let want = Ok(Some((Origin::Sender, whole.len())));
+            assert_eq!(parse(&octets), want, "{family:#x} {block:?}");
+        }
+        for cut in 0..whole.len() {
+            assert_eq!(parse(&whole[..cut]), Ok(None), "{family:#x} {cut}");
+        }
+    }
+    // Not so for a client, nor in another version.
+    for (command, family, block) in [
+        (0x21, 0x11, &b"short"[..]),
+        (0x21, 0xff, b""),
+        (0x21, 0x00, &crc),
+        (0x10, 0x00, b""),
+        (0x30, 0x00, b""),
+        (0x22, 0x00, b""),
+    ] {
+        let octets = header(command, family, block);
+        assert_eq!(parse(&octets), Err(Malformed), "{command:#x} {family:#x}");
+    }
 }
