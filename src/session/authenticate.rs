@@ -1,8 +1,8 @@
 //! The gateway checks passwords itself: `authenticate:` of proxy.yaml.
 //!
 //! That is what a master login needs (a host then lets us in as anybody), and what a client may show
-//! is over before a host is asked. The file is watched: a good new one counts at the next login, a
-//! bad one changes nothing but the log. Checking a password is slow by intent, so it is done beside
+//! is over before a host is asked. The file is watched: a good new one counts at the next login, once
+//! it has come to rest, a bad one changes nothing but the log. Checking a password is slow by intent, so it is done beside
 //! the threads that serve mail, a few at a time.
 
 mod passwords;
@@ -28,8 +28,8 @@ pub struct Config {
     pub passwords: PathBuf,
 }
 
-/// How often the file is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the file is looked at. Two looks of the same kind make a change.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Longest wait for a turn: who waits longer is told to come again.
 const QUEUE: Duration = Duration::from_secs(10);
@@ -41,8 +41,16 @@ const MOST_AT_ONCE: usize = 8;
 pub struct Authenticator {
     file: PathBuf,
     table: ArcSwap<Table>,
-    stamp: Mutex<Option<Stamp>>,
+    looks: Mutex<Looks>,
     turns: Arc<Semaphore>,
+}
+
+/// What the file was like.
+struct Looks {
+    /// When it was read.
+    read: Option<Stamp>,
+    /// At the last look, if it was another by then.
+    before: Option<Option<Stamp>>,
 }
 
 /// That a password was found right, by one version of the file.
@@ -72,7 +80,7 @@ impl Authenticator {
     /// # Errors
     /// As [`look`] has them.
     pub fn new(config: Config) -> Result<Self, Vec<String>> {
-        let stamp = Stamp::of(&config.passwords);
+        let read = Stamp::of(&config.passwords);
         let table = Table::load(&config.passwords)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // The other half is for the mail of those who are in.
@@ -80,7 +88,7 @@ impl Authenticator {
         Ok(Authenticator {
             file: config.passwords,
             table: ArcSwap::from_pointee(table),
-            stamp: Mutex::new(stamp),
+            looks: Mutex::new(Looks { read, before: None }),
             turns: Arc::new(Semaphore::new(turns)),
         })
     }
@@ -126,15 +134,25 @@ impl Authenticator {
         }
     }
 
-    /// Looks at the file once. Blocks on the file system.
+    /// Looks at the file once; it is read when two looks found the same: what is still being written
+    /// would lock out whoever is not in it yet. Blocks on the file system.
     pub fn refresh(&self) -> Option<Change> {
         let now = Stamp::of(&self.file);
-        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stamp == now {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = looks.before.take();
+        if looks.read == now {
             return None;
         }
-        *stamp = now;
+        if before != Some(now) {
+            looks.before = Some(now);
+            return None;
+        }
+        looks.read = now;
         Some(match Table::load(&self.file) {
+            // Begun and not gone on with: all would be told that their passwords are wrong.
+            Ok(table) if table.is_empty() && !self.table.load().is_empty() => {
+                Change::Refused(vec!["there is no user in it".into()])
+            }
             Ok(table) => {
                 self.table.store(Arc::new(table));
                 Change::Swapped
@@ -144,7 +162,7 @@ impl Authenticator {
     }
 }
 
-/// Looks every second at the file of whoever checks passwords then, for ever; `told` hears what was
+/// Looks twice a second at the file of whoever checks passwords then, for ever; `told` hears what was
 /// found, after it was logged. Drop the future to stop.
 pub async fn watch(
     present: impl Fn() -> Option<Arc<Authenticator>>,
@@ -205,6 +223,12 @@ mod tests {
         Authenticator::new(Config { passwords }).unwrap_or_else(|wrong| panic!("{wrong:?}"))
     }
 
+    /// What two looks find that see the same.
+    fn settled(who: &Authenticator) -> Option<Change> {
+        assert_eq!(who.refresh(), None, "at the first look");
+        who.refresh()
+    }
+
     fn shown(user: &str, password: &str) -> (UserName, Secret) {
         let user = UserName::new(user.as_bytes()).unwrap();
         (user, Secret::new(password.as_bytes()).unwrap())
@@ -229,12 +253,12 @@ mod tests {
         let who = authenticator("swap", &format!("alice:{BCRYPT}\n"));
         assert_eq!(who.refresh(), None);
         file("swap", &format!("bob:{BCRYPT}\n\n"));
-        assert_eq!(who.refresh(), Some(Change::Swapped));
+        assert_eq!(settled(&who), Some(Change::Swapped));
         assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
         assert!(check(&who, "alice", "tanstaaf").await.is_err());
 
         file("swap", "bob:{PLAIN}tanstaaf\n");
-        let Some(Change::Refused(wrong)) = who.refresh() else {
+        let Some(Change::Refused(wrong)) = settled(&who) else {
             panic!("taken");
         };
         assert!(wrong.first().is_some_and(|it| it.starts_with("line 1: ")));
@@ -242,8 +266,41 @@ mod tests {
         assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
 
         std::fs::remove_file(&who.file).unwrap();
-        assert!(matches!(who.refresh(), Some(Change::Refused(_))));
+        assert!(matches!(settled(&who), Some(Change::Refused(_))));
         assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_still_being_written_is_left_alone() {
+        let who = authenticator("written", &format!("alice:{BCRYPT}\n"));
+        // It is cut to nothing, then comes in pieces; one of them stops in a line, one behind it.
+        let whole = format!("alice:{BCRYPT}\nbob:{BCRYPT}\n");
+        for length in [10, whole.len() / 2, whole.len() - 5] {
+            file("written", &whole[..length]);
+            assert_eq!(who.refresh(), None, "{length}");
+        }
+        assert_eq!(check(&who, "alice", "tanstaaf").await, Ok(()));
+        file("written", &whole);
+        assert_eq!(settled(&who), Some(Change::Swapped));
+        assert_eq!(check(&who, "bob", "tanstaaf").await, Ok(()));
+        assert_eq!(who.refresh(), None);
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_user_is_refused_where_there_were_some() {
+        let who = authenticator("nobody", &format!("alice:{BCRYPT}\n"));
+        for nobody in ["", "# passwords\n"] {
+            file("nobody", nobody);
+            let found = settled(&who);
+            assert!(matches!(found, Some(Change::Refused(_))), "{nobody:?}");
+            assert_eq!(check(&who, "alice", "tanstaaf").await, Ok(()));
+        }
+        file("nobody", &format!("bob:{BCRYPT}\n"));
+        assert_eq!(settled(&who), Some(Change::Swapped));
+        // Where there was nobody, there may be nobody still.
+        let who = authenticator("nobody", "");
+        file("nobody", "# still nobody\n");
+        assert_eq!(settled(&who), Some(Change::Swapped));
     }
 
     #[tokio::test]
@@ -253,10 +310,10 @@ mod tests {
         let found = who.check(&user, &password).await.unwrap();
         assert!(who.stands(&found));
         file("stands", "bob:{BLF\n");
-        assert!(matches!(who.refresh(), Some(Change::Refused(_))));
+        assert!(matches!(settled(&who), Some(Change::Refused(_))));
         assert!(who.stands(&found));
         file("stands", &format!("bob:{BCRYPT}\n"));
-        assert_eq!(who.refresh(), Some(Change::Swapped));
+        assert_eq!(settled(&who), Some(Change::Swapped));
         assert!(!who.stands(&found));
         assert!(who.check(&user, &password).await.is_err());
     }

@@ -74,6 +74,11 @@ impl Table {
         }
     }
 
+    /// Whether nobody is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
     fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         if line.is_empty() || line.starts_with(b"#") {
             return Ok(());
