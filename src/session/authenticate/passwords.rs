@@ -59,6 +59,8 @@ impl Table {
             strangers: RandomState::new(),
         };
         let mut wrong = Vec::new();
+        // Some editors put a byte order mark there; it is not of the first user's name.
+        let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
         for (number, line) in (1..).zip(octets.split(|octet| *octet == b'\n')) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if let Err(what) = table.line(line) {
@@ -204,6 +206,18 @@ mod tests {
             panic!("not read");
         };
         assert!(!table.verify(&name("alice"), b"tanstaaf"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_of_no_name() {
+        let file = format!("\u{feff}alice:{BCRYPT}\nbob:{BCRYPT}\n");
+        let Ok(table) = Table::parse(file.as_bytes()) else {
+            panic!("not read");
+        };
+        assert!(table.verify(&name("alice"), b"tanstaaf"));
+        for nobody in ["\u{feff}", "\u{feff}# nobody yet\n"] {
+            assert!(Table::parse(nobody.as_bytes()).is_ok_and(|it| it.is_empty()));
+        }
     }
 
     #[test]
