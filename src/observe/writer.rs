@@ -72,6 +72,7 @@ impl Queue {
             sink,
             dropped: dropped.clone(),
             mentioned: 0,
+            torn: false,
             mention,
         };
         std::thread::Builder::new()
@@ -135,6 +136,8 @@ struct Writer<M> {
     sink: Sink,
     dropped: Arc<AtomicU64>,
     mentioned: u64,
+    /// What was written last is a line without its end.
+    torn: bool,
     mention: M,
 }
 
@@ -189,15 +192,15 @@ impl<M: Fn(Mention) -> String> Writer<M> {
         if batch.is_empty() {
             return;
         }
-        let written = match &mut self.sink {
-            Sink::Stderr => io::stderr().write_all(batch),
-            Sink::File(file, _) => file.write_all(batch),
-            Sink::Syslog(_) => Ok(()),
-            #[cfg(test)]
-            Sink::Test(sink) => sink.write_all(batch),
-        };
-        if written.is_err() {
-            let lines = memchr::memchr_iter(b'\n', batch).count();
+        let mut left = batch.as_slice();
+        // Also where the sink is another by now: a blank line does no harm.
+        if !self.torn || self.sink.write(b"\n") == 1 {
+            let (written, rest) = batch.split_at(self.sink.write(batch).min(batch.len()));
+            self.torn = written.last().is_some_and(|last| *last != b'\n');
+            left = rest;
+        }
+        if !left.is_empty() {
+            let lines = memchr::memchr_iter(b'\n', left).count();
             lost(&self.dropped, u64::try_from(lines).unwrap_or(1));
         }
         batch.clear();
@@ -239,6 +242,28 @@ impl Sink {
                 .map(|file| Sink::File(file, path.clone()))
                 .map_err(|e| format!("{}: {e}", path.display())),
         }
+    }
+
+    /// Writes octets; how many of them, all if nothing goes wrong.
+    fn write(&mut self, octets: &[u8]) -> usize {
+        let mut left = octets;
+        while !left.is_empty() {
+            let written = match self {
+                Sink::Stderr => io::stderr().write(left),
+                Sink::File(file, _) => file.write(left),
+                // It has its lines one by one.
+                Sink::Syslog(_) => Ok(left.len()),
+                #[cfg(test)]
+                Sink::Test(sink) => sink.write(left),
+            };
+            match written {
+                Ok(0) => break,
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        octets.len() - left.len()
     }
 
     /// The file that stays in use where its name cannot be opened, and why not.

@@ -1,4 +1,4 @@
-//! Sinks that hang, are rotated away, or are started anew.
+//! Sinks that hang, are full, are rotated away, or are started anew.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -103,4 +103,61 @@ fn syslog_gets_a_datagram_a_line_and_may_be_started_anew() {
         daemon = UnixDatagram::bind(&path).unwrap();
     }
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A disk that has so much room, and what was written to it.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+impl Disk {
+    fn room(&self, octets: usize) {
+        self.0.lock().unwrap().0 = octets;
+    }
+
+    fn held(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().1.clone()).unwrap()
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let (room, held) = &mut *self.0.lock().unwrap();
+        let taken = buf.len().min(*room);
+        if taken == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        *room -= taken;
+        held.extend_from_slice(&buf[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_that_a_full_disk_cut_ends_before_the_next() {
+    // Cut behind a line, in it, before its end, at its end.
+    for (room, cut) in [
+        (6, ""),
+        (6 + 3, "tor\n"),
+        (6 + 4, "torn\n"),
+        (6 + 5, "torn\n"),
+    ] {
+        let disk = Disk::default();
+        disk.room(room);
+        let sink = Sink::Test(Box::new(disk.clone()));
+        let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
+        queue.line(Level::INFO, "whole\ntorn\nlost\n".into());
+        queue.flush();
+        queue.line(Level::INFO, "also lost\n".into());
+        queue.flush();
+        disk.room(1000);
+        queue.line(Level::INFO, "next\n".into());
+        queue.flush();
+        let held = disk.held();
+        let want = format!("whole\n{cut}next\n");
+        assert!(held.starts_with(&want), "{room}: {held:?}");
+    }
 }
