@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use tracing::Level;
 
 use super::Output;
@@ -290,7 +292,18 @@ pub fn try_syslog() -> Result<(), String> {
 fn append(path: &Path) -> io::Result<File> {
     // User names and addresses are nobody else's business.
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o640).open(path)
+    options.append(true).create(true).mode(0o640);
+    // To open a pipe waits for its reader otherwise, and there may never be one.
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path).map_err(|error| {
+        match Errno::from_io_error(&error) == Some(Errno::NXIO) {
+            true => io::Error::other("it is a pipe that nobody reads"),
+            false => error,
+        }
+    })?;
+    // To write waits again, as long as somebody reads.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// The local syslog daemon (RFC 3164's form, as libc's `syslog()` sends it). No time: every daemon

@@ -1,7 +1,10 @@
 //! Sinks that hang, are full, are rotated away, or are started anew.
 
+use std::io::Read as _;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;
 
@@ -160,4 +163,49 @@ fn a_line_that_a_full_disk_cut_ends_before_the_next() {
         let want = format!("whole\n{cut}next\n");
         assert!(held.starts_with(&want), "{room}: {held:?}");
     }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_not_opened_anew() {
+    let dir = std::env::temp_dir().join(format!("gatepost-pipe-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
+    let sink = Sink::open(&Output::File(path.clone())).unwrap();
+    let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
+    queue.line(Level::INFO, "one\n".into());
+    queue.flush();
+    std::fs::rename(&path, &rotated).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    queue.reopen();
+    queue.line(Level::INFO, "two\n".into());
+    queue.flush();
+    let kept = std::fs::read_to_string(&rotated).unwrap();
+    let lines: Vec<_> = kept.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0], lines[2]),
+        (3, "one", "two"),
+        "{kept}"
+    );
+    assert!(lines[1].contains("nobody reads"), "{kept}");
+    // With a reader it is as good as a file; the writer waits for it, so that nothing is cut.
+    let mut reader = OpenOptions::new();
+    let reader = reader
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let mut reader = reader.open(&path).unwrap();
+    let flags = fcntl_getfl(append(&path).unwrap()).unwrap();
+    assert!(!flags.contains(OFlags::NONBLOCK) && flags.contains(OFlags::APPEND));
+    queue.reopen();
+    queue.line(Level::INFO, "three\n".into());
+    queue.flush();
+    let mut read = [0; 64];
+    let length = reader.read(&mut read).unwrap();
+    assert_eq!(&read[..length], b"three\n");
+    // A file again.
+    std::fs::remove_file(&path).unwrap();
+    queue.reopen();
+    queue.line(Level::INFO, "four\n".into());
+    queue.flush();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "four\n");
+    std::fs::remove_dir_all(&dir).unwrap();
 }
