@@ -372,7 +372,8 @@ async fn sessions_are_listed_and_ended() {
         ("DELETE /api/v1/sessions?user=nobody", 0),
         ("DELETE /api/v1/sessions/nothing", 0),
         ("DELETE /api/v1/sessions/1", 1),
-        ("DELETE /api/v1/sessions?host=h1", 2),
+        // The other one was told before.
+        ("DELETE /api/v1/sessions?host=h1", 1),
     ] {
         let answer = port
             .ask(&format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n"))

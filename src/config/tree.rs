@@ -32,7 +32,9 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<Node> {
             let (code, mut wrong) = unparsed(&fault);
             if let Some(address) = unquoted_address(line_at(&patched, mark)) {
                 wrong = wrong.help(format!("an IPv6 address needs quotes: `\"{address}\"`"));
-            } else if let Some(how) = misindented(&patched, mark.line) {
+            } else if !fault.message.contains("quote")
+                && let Some(how) = misindented(&patched, mark.line)
+            {
                 wrong = wrong.help(how);
             }
             report.add(mark, code, fault.message, wrong);

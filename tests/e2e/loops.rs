@@ -11,14 +11,14 @@ use crate::support::stage::both;
 use crate::support::{ALICE, Gateway, Imap, Pop3, Scratch};
 
 /// Two gateways, each the other's only host.
-fn circle(backend: impl Fn(u16, u16) -> String) -> ([Gateway; 2], [Scratch; 2]) {
+fn circle(backend: impl Fn(u16, u16) -> String) -> ([Scratch; 2], [Gateway; 2]) {
     circle_over("pop3", backend)
 }
 
 fn circle_over(
     pop3_scheme: &str,
     backend: impl Fn(u16, u16) -> String,
-) -> ([Gateway; 2], [Scratch; 2]) {
+) -> ([Scratch; 2], [Gateway; 2]) {
     let scratches = [Scratch::new(), Scratch::new()];
     let ports: [[u16; 2]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| free_port()));
     let gateway = |n: usize, other: usize| {
@@ -34,12 +34,14 @@ fn circle_over(
         }
         settings.start(&scratches[n], &Pki::new(&scratches[n]))
     };
-    ([gateway(0, 1), gateway(1, 0)], scratches)
+    let gateways = [gateway(0, 1), gateway(1, 0)];
+    // What is named last is dropped first: their logs are looked at then.
+    (scratches, gateways)
 }
 
 #[test]
 fn a_circle_of_gateways_is_found() {
-    let (mut gateways, _scratches) = circle(both);
+    let (_scratches, mut gateways) = circle(both);
     let ports = gateways[0].ports;
     let mut imap = Imap::plain(ports.imap);
     imap.login(Way::PlainInitial, ALICE.name, ALICE.password)
@@ -69,7 +71,7 @@ fn a_circle_of_gateways_is_found() {
 /// comes from.
 #[test]
 fn also_where_pop3_is_in_tls_from_the_first_octet() {
-    let (mut gateways, _scratches) = circle_over("pop3s", |imap, pop3| {
+    let (_scratches, mut gateways) = circle_over("pop3s", |imap, pop3| {
         format!(
             "{{ hosts: [{{ name: store, imap: \"imap://127.0.0.1:{imap}\", \
              pop3: \"pop3s://127.0.0.1:{pop3}\" }}], tls: {{ verify: false }} }}"
@@ -96,7 +98,7 @@ fn also_where_pop3_is_in_tls_from_the_first_octet() {
 
 #[test]
 fn also_where_pop3_is_made_from_imap() {
-    let (mut gateways, _scratches) = circle(|imap, _| format!("imap://127.0.0.1:{imap}"));
+    let (_scratches, mut gateways) = circle(|imap, _| format!("imap://127.0.0.1:{imap}"));
     let mut pop3 = Pop3::plain(gateways[0].ports.pop3);
     let answer = pop3.login(PopWay::UserPass, ALICE.name, ALICE.password);
     assert!(answer.starts_with("-ERR [SYS/PERM]"), "{answer}");

@@ -1,6 +1,7 @@
 //! A folder of a test's own, and ports nobody else has.
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -20,12 +21,17 @@ impl Scratch {
     /// The path is short: servers put Unix sockets into it, whose names may have 107 characters.
     pub(crate) fn new() -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let path = std::env::temp_dir().join(format!(
-            "gp-e2e-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        fs::create_dir(&path).unwrap();
+        let path = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("gp-e2e-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                // Of a test that was ended, whose process had the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        };
         // Servers look in as other users.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Scratch { path }
