@@ -1,6 +1,6 @@
 //! The program: its command line, run; its exit code.
 
-/// Chosen by measurement: README, "Figures".
+/// Chosen by measurement: tests/bench/FIGURES.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
