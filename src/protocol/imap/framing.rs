@@ -179,10 +179,11 @@ impl Framing {
                 self.idle = Idle::Yes;
             }
             Verb::Authenticate => self.open = Some(tag),
-            Verb::Compress => self.compress = Some(tag),
+            // Where it does not pass no host compresses, and an OK with its tag is another command's.
+            Verb::Compress if self.breadth() == Breadth::Verbs => self.compress = Some(tag),
             Verb::Capability => self.capability = Some(tag),
             Verb::Logout => self.leave = Leave::Taken,
-            Verb::Done | Verb::Unread | Verb::Other => {}
+            Verb::Done | Verb::Compress | Verb::Unread | Verb::Other => {}
         }
         if answer == Answer::ToCome {
             self.outstanding = self.outstanding.saturating_add(1);

@@ -216,3 +216,22 @@ fn a_late_offer_makes_doubtful_what_was_sure() {
     let end = framing.client_to_host(b"\r\nb UNAUTHENTICATE\r\n");
     assert_eq!(end, Verdict::End);
 }
+
+/// The OK is that of a command whose tag it shares, and nothing is compressed behind it.
+#[test]
+fn no_ok_of_another_command_hides_what_follows() {
+    last_outcome(
+        &[
+            "b\nb APPEND {3}\r\n",
+            "b BAD x\r\n+ go\r\n",
+            "b COMPRESS\n",
+            "b OK x\r\n",
+            "b COMPRESS DEFLATE\n",
+        ],
+        "end",
+    );
+    last_outcome(
+        &["b COMPRESS\r\n", "b OK x\r\n", "c UNAUTHENTICATE\r\n"],
+        "end",
+    );
+}
