@@ -205,8 +205,10 @@ async def pop3(door):
             counts["pop3 aborted"] += 1
             return abort(writer)
         await reader.readline()
-        await answer(reader, b".\r\n")
-        await answer(reader, b".\r\n")
+        for _ in ("UIDL", "RETR"):
+            # Where the host was lost and is not to be had again it is -ERR, and no list follows.
+            if (await reader.readline()).startswith(b"+OK"):
+                await answer(reader, b".\r\n")
         writer.write(b"QUIT\r\n")
         await reader.read()
         counts["pop3 sessions"] += 1
