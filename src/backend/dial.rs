@@ -24,7 +24,7 @@ use crate::state::State;
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Most addresses of one name that are tried: a name with more is discovered, not dialled.
-const MAX_ADDRESSES: usize = 16;
+pub(super) const MAX_ADDRESSES: usize = 16;
 
 /// What every connection to a host needs to know of the process it starts from.
 #[derive(Clone, Debug)]
@@ -131,8 +131,7 @@ async fn resolve(names: Option<&Names>, host: &str, port: u16) -> Result<Vec<Soc
         cause: format!("resolve {host}: {cause}"),
     };
     let found = system_names::addresses(host).await.map_err(unresolved)?;
-    let found = found.iter().take(MAX_ADDRESSES);
-    let addresses: Vec<SocketAddr> = found.map(|ip| SocketAddr::new(*ip, port)).collect();
+    let addresses: Vec<SocketAddr> = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
     match addresses.is_empty() {
         true => Err(unresolved("no address".into())),
         false => Ok(addresses),

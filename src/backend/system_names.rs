@@ -12,15 +12,14 @@ use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::dial::MAX_ADDRESSES;
+
 /// How long an answer is used again. The resolver does not say how long it may be; a host that has moved is
 /// found as soon.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// Most names that are kept.
 const MOST: usize = 1024;
-
-/// Most addresses of one.
-const MOST_ADDRESSES: usize = 64;
 
 /// What the resolver said: addresses in its order, perhaps none, or why not.
 type Answer = Result<Arc<[IpAddr]>, String>;
@@ -41,7 +40,7 @@ pub(super) async fn addresses(name: &str) -> Answer {
     asked_of(name, |name| async move {
         let found = lookup_host((name.as_str(), 0)).await;
         let found = found.map_err(|error| error.to_string())?;
-        Ok(found.map(|to| to.ip()).take(MOST_ADDRESSES).collect())
+        Ok(found.map(|to| to.ip()).take(MAX_ADDRESSES).collect())
     })
     .await
 }

@@ -1,6 +1,9 @@
 //! What a front's core is: our side towards a mail client, what it is given, what it wants done and
 //! how it ends.
 
+#[cfg(test)]
+pub(in crate::protocol) mod checks;
+
 use std::fmt;
 
 use super::{Failure, Handover, Login, Mechanism, StartTls, UserName, Welcome, sasl};

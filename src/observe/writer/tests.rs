@@ -54,9 +54,9 @@ fn a_sink_that_hangs_costs_lines_but_no_time() {
     assert!(all.ends_with(&format!("dropped={dropped}\n")) || all.contains("dropped="));
 }
 
-#[test]
-fn a_file_is_opened_anew() {
-    let dir = std::env::temp_dir().join(format!("gatepost-log-{}", std::process::id()));
+/// A log file of one line that has just been renamed, as log rotation does it: its folder, its two names, its queue.
+fn renamed(test: &str) -> (PathBuf, PathBuf, PathBuf, Queue) {
+    let dir = std::env::temp_dir().join(format!("gatepost-{test}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
     let sink = Sink::open(&Output::File(path.clone())).unwrap();
@@ -64,6 +64,23 @@ fn a_file_is_opened_anew() {
     queue.line(Level::INFO, "one\n".into());
     queue.flush();
     std::fs::rename(&path, &rotated).unwrap();
+    (dir, path, rotated, queue)
+}
+
+/// The line between these two, which are all there is beside it.
+fn between(file: &Path, first: &str, last: &str) -> String {
+    let kept = std::fs::read_to_string(file).unwrap();
+    let lines: Vec<_> = kept.lines().collect();
+    let [one, between, two] = lines[..] else {
+        panic!("{kept}")
+    };
+    assert_eq!((one, two), (first, last));
+    between.to_owned()
+}
+
+#[test]
+fn a_file_is_opened_anew() {
+    let (dir, path, rotated, queue) = renamed("log");
     queue.line(Level::INFO, "two\n".into());
     queue.reopen();
     queue.line(Level::INFO, "three\n".into());
@@ -76,14 +93,8 @@ fn a_file_is_opened_anew() {
     queue.reopen();
     queue.line(Level::INFO, "four\n".into());
     queue.flush();
-    let kept = std::fs::read_to_string(dir.join("gatepost.log.2")).unwrap();
-    let lines: Vec<_> = kept.lines().collect();
-    assert_eq!(
-        (lines.len(), lines[0], lines[2]),
-        (3, "three", "four"),
-        "{kept}"
-    );
-    assert!(lines[1].starts_with("NotReopened { file: "), "{kept}");
+    let told = between(&dir.join("gatepost.log.2"), "three", "four");
+    assert!(told.starts_with("NotReopened { file: "), "{told}");
     assert!(Sink::open(&Output::File(dir.join("no/such.log"))).is_err());
     std::fs::remove_dir_all(&dir).unwrap();
 }
@@ -167,26 +178,13 @@ fn a_line_that_a_full_disk_cut_ends_before_the_next() {
 
 #[test]
 fn a_pipe_that_nobody_reads_is_not_opened_anew() {
-    let dir = std::env::temp_dir().join(format!("gatepost-pipe-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let (path, rotated) = (dir.join("gatepost.log"), dir.join("gatepost.log.1"));
-    let sink = Sink::open(&Output::File(path.clone())).unwrap();
-    let queue = Queue::start(sink, |it| format!("{it:?}\n")).unwrap();
-    queue.line(Level::INFO, "one\n".into());
-    queue.flush();
-    std::fs::rename(&path, &rotated).unwrap();
+    let (dir, path, rotated, queue) = renamed("pipe");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     queue.reopen();
     queue.line(Level::INFO, "two\n".into());
     queue.flush();
-    let kept = std::fs::read_to_string(&rotated).unwrap();
-    let lines: Vec<_> = kept.lines().collect();
-    assert_eq!(
-        (lines.len(), lines[0], lines[2]),
-        (3, "one", "two"),
-        "{kept}"
-    );
-    assert!(lines[1].contains("nobody reads"), "{kept}");
+    let told = between(&rotated, "one", "two");
+    assert!(told.contains("nobody reads"), "{told}");
     // With a reader it is as good as a file; the writer waits for it, so that nothing is cut.
     let mut reader = OpenOptions::new();
     let reader = reader

@@ -99,25 +99,9 @@ struct Doors {
 }
 
 impl Doors {
-    fn all(&self) -> [u16; 7] {
-        let Ports {
-            imap,
-            pop3,
-            imap_strict,
-            pop3_strict,
-            imaps,
-            pop3s,
-            admin: _,
-        } = self.ports;
-        [
-            imap,
-            pop3,
-            imap_strict,
-            pop3_strict,
-            imaps,
-            pop3s,
-            self.proxied,
-        ]
+    fn all(&self) -> Vec<u16> {
+        let mail = self.ports.mail();
+        mail.into_iter().chain([self.proxied]).collect()
     }
 
     /// An operator's order: logins of this user wait.

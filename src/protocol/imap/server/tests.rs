@@ -1,8 +1,9 @@
 //! What no transcript can say: it depends on what is read together, or on how little is held.
 
 use super::*;
+use crate::protocol::front::checks;
 use crate::protocol::{
-    Channel, ClearLogin, Farewell, READ_CHUNK, Server as _, StartTls, Step, Verdict, Welcome,
+    Channel, ClearLogin, Farewell, Server as _, StartTls, Step, Verdict, Welcome,
 };
 
 fn server() -> Box<Server> {
@@ -138,42 +139,22 @@ fn in_clear() -> Server {
     server
 }
 
-/// A TTL that came in clear may have come from anybody: the one who is asked for a login is another.
 #[test]
 fn a_ttl_told_in_clear_does_not_outlive_starttls() {
-    let mut server = in_clear();
-    server.receive(b"a ID (\"x-proxy-ttl\" \"1\")\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert_eq!(server.ttl(), Some(1));
-    server.receive(b"b STARTTLS\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert!(matches!(server.step(), Step::StartTls));
-    server.tls_started();
-    assert_eq!(server.ttl(), None);
-    // Told again under TLS it counts.
-    server.receive(b"c ID (\"x-proxy-ttl\" \"2\")\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert_eq!(server.ttl(), Some(2));
+    checks::forgets_a_ttl_told_in_clear(
+        &mut in_clear(),
+        b"a ID (\"x-proxy-ttl\" \"1\")\r\n",
+        b"b STARTTLS\r\n",
+        b"c ID (\"x-proxy-ttl\" \"2\")\r\n",
+    );
 }
 
-/// The longest line, others behind it, and STARTTLS with more behind it than is read at a time.
 #[test]
 fn nothing_is_held_while_tls_is_asked_for() {
-    let mut server = in_clear();
-    let mut octets = b"a ID (".to_vec();
-    octets.resize(octets.len() + 32_700, b'x');
-    octets.extend(b"\r\n");
-    octets.extend(b"b NOOP\r\n".repeat(3));
-    octets.extend(b"c STARTTLS\r\n");
-    octets.resize(octets.len() + READ_CHUNK, b'x');
-    let mut chunks = octets.chunks(READ_CHUNK);
-    loop {
-        match server.step() {
-            Step::Read => server.receive(chunks.next().unwrap()),
-            Step::Write(_) => {}
-            Step::StartTls => break,
-            step => panic!("{step:?}"),
-        }
-    }
-    assert_eq!(server.held(), 0);
+    checks::holds_nothing_while_tls_is_asked_for(
+        &mut in_clear(),
+        b"a ID (",
+        b"b NOOP\r\n",
+        b"c STARTTLS\r\n",
+    );
 }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::front::checks;
 use crate::protocol::{READ_CHUNK, Secret, Server as _};
 
 fn settings(channel: Channel) -> FrontSettings {
@@ -358,26 +359,18 @@ fn each_attempt_that_is_refused_unasked_is_told() {
     }
 }
 
-/// A TTL that came in clear may have come from anybody: the one who is asked for a login is another.
 #[test]
 fn a_ttl_told_in_clear_does_not_outlive_stls() {
     let mut server = Server::new(settings(CLEAR));
     assert!(matches!(server.step(), Step::Write(_)));
-    server.receive(b"XCLIENT ADDR=192.0.2.1 TTL=1\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert_eq!(server.ttl(), Some(1));
-    server.receive(b"STLS\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert!(matches!(server.step(), Step::StartTls));
-    server.tls_started();
-    assert_eq!(server.ttl(), None);
-    // Told again under TLS it counts.
-    server.receive(b"XCLIENT TTL=2\r\n");
-    assert!(matches!(server.step(), Step::Write(_)));
-    assert_eq!(server.ttl(), Some(2));
+    checks::forgets_a_ttl_told_in_clear(
+        &mut server,
+        b"XCLIENT ADDR=192.0.2.1 TTL=1\r\n",
+        b"STLS\r\n",
+        b"XCLIENT TTL=2\r\n",
+    );
 }
 
-/// The longest line, others behind it, and STLS with more behind it than is read at a time.
 #[test]
 fn nothing_is_held_while_tls_is_asked_for() {
     let mut server = Server::new(settings(Channel::Clear {
@@ -385,20 +378,6 @@ fn nothing_is_held_while_tls_is_asked_for() {
         login: ClearLogin::Allowed,
     }));
     assert!(matches!(server.step(), Step::Write(_)));
-    let mut octets = b"AUTH PLAIN\r\n".to_vec();
-    octets.resize(octets.len() + 32_700, b'x');
-    octets.extend(b"\r\n");
-    octets.extend(b"NOOP\r\n".repeat(3));
-    octets.extend(b"STLS\r\n");
-    octets.resize(octets.len() + READ_CHUNK, b'x');
-    let mut chunks = octets.chunks(READ_CHUNK);
-    loop {
-        match server.step() {
-            Step::Read => server.receive(chunks.next().unwrap()),
-            Step::Write(_) => {}
-            Step::StartTls => break,
-            step => panic!("{step:?}"),
-        }
-    }
-    assert_eq!(server.held(), 0);
+    let long = b"AUTH PLAIN\r\n";
+    checks::holds_nothing_while_tls_is_asked_for(&mut server, long, b"NOOP\r\n", b"STLS\r\n");
 }
