@@ -59,13 +59,13 @@ impl AtOnce {
     ) -> Result<Taken, E> {
         let mut windows = self.windows();
         let open = look()?;
-        let woken = behind.as_ref().map(|it| it.key);
         for Open { key, left } in open.iter().flatten() {
             let Some(window) = windows.get_mut(key) else {
                 continue;
             };
-            // Newcomers do not overtake.
-            let first = woken == Some(*key) || window.waiting == 0;
+            // Newcomers do not overtake. Who has waited for one window is none at the other: were it, those who
+            // are woken for either could send each other back for ever.
+            let first = behind.is_some() || window.waiting == 0;
             if first && window.judged < *left {
                 continue;
             }

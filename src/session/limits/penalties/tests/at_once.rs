@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -217,6 +217,45 @@ async fn who_leaves_the_queue_keeps_nobody_waiting() {
     }
     let done = timeout(MINUTE, all.join_all()).await;
     assert!(done.is_ok(), "somebody waits for ever");
+    assert_eq!(play.penalties.at_once.kept(), 0);
+}
+
+/// Who is woken for the one window may find others waiting for the other, who were woken for that one and find
+/// these: none of them would ever be judged, and all processors busy with it.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_two_windows_do_not_wait_for_one_another() {
+    let play = Arc::new(Play::new());
+    let from = "192.0.2.1";
+    let staked = |tried| play.stake(tried).unwrap().unwrap();
+    for n in 0..85 {
+        play.guesses(&format!("user{n}"), from, 1);
+    }
+    let alice = |n: usize| play.admit("alice", from, &format!("alice {n}")).unwrap();
+    let of_alice: Vec<_> = (0..10).map(|n| staked(alice(n))).collect();
+    let mut waiting = JoinSet::new();
+    let mut wait = |tried| {
+        let play = play.clone();
+        waiting.spawn(async move {
+            let stake = play.penalties.stake(&play.limits, tried);
+            drop(stake.await.unwrap());
+        });
+    };
+    // Alice's window is full, and then that of the address.
+    (10..50).for_each(|n| wait(alice(n)));
+    yield_now().await;
+    let other = |n| play.admit(&format!("other{n}"), from, "wrong").unwrap();
+    let of_others: Vec<_> = (0..5).map(|n| staked(other(n))).collect();
+    (50..90).for_each(|n| wait(alice(n)));
+    yield_now().await;
+    assert_eq!(waiting.try_join_next().map(drop), None, "all of them wait");
+    // Her host was down.
+    drop(of_alice);
+    for _ in 0..1000 {
+        yield_now().await;
+        while waiting.try_join_next().is_some() {}
+    }
+    assert_eq!(waiting.len(), 0, "still waiting");
+    drop(of_others);
     assert_eq!(play.penalties.at_once.kept(), 0);
 }
 
