@@ -1,5 +1,6 @@
 //! One login on one host: reach it, log in, and say what a failure means for the next attempt.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use tokio::sync::SemaphorePermit;
@@ -63,7 +64,7 @@ impl Backend {
         let shown = self.shown(request);
         let shown = shown.map_err(|failure| (failure, Then::GiveUp))?;
         let mut seat = attempt.seat()?;
-        let turn = attempt.turn(clock).await?;
+        let turn = attempt.turn_to_show(clock, dialogue).await?;
         // Last before the host is asked: whoever waits for a turn need not keep others away.
         seat.claimed(attempt.claim().await?);
         clock.asked_at = Instant::now();
@@ -117,6 +118,28 @@ impl<'a> Attempt<'a> {
             Some(seat) => Ok(seat),
             None => (self.host.sit()).map_err(|failure| (failure, self.if_full())),
         }
+    }
+
+    /// A turn, and the client's admission. Whoever waits for the one keeps nobody from the other: not those who
+    /// share its windows, which are for what is being judged, and not the host's other users.
+    async fn turn_to_show(
+        &self,
+        clock: &mut Clock,
+        dialogue: &mut dyn Dialogue,
+    ) -> Result<SemaphorePermit<'a>, Failed> {
+        let turn = self.turn(clock).await?;
+        let refused = |failure| (failure, Then::GiveUp);
+        let mut admission = dialogue.admission();
+        tokio::select! {
+            biased;
+            admitted = &mut admission => return admitted.map(|()| turn).map_err(refused),
+            () = ready(()) => {}
+        }
+        drop(turn);
+        let waited = Instant::now();
+        admission.await.map_err(refused)?;
+        clock.patience += waited.elapsed();
+        self.turn(clock).await
     }
 
     /// A turn among the logins on their way to the host; none where it is known to be down.

@@ -46,7 +46,7 @@ pub use dial::{Inside, Surroundings};
 pub use host::Host;
 pub use now::HostNow;
 pub use request::{
-    ANSWER, AfterAll, Answering, Awaited, Connected, Dialogue, Nobody, Refusal, Request,
+    ANSWER, Admission, AfterAll, Answering, Awaited, Connected, Dialogue, Nobody, Refusal, Request,
 };
 pub use seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};

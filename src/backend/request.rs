@@ -45,6 +45,15 @@ pub trait Dialogue: Send {
         true
     }
 
+    /// Comes back when its credentials may be shown to a host beside those of others; at once, as a rule. Asked
+    /// of again for each host.
+    ///
+    /// # Errors
+    /// That they are not to be shown to any.
+    fn admission(&mut self) -> Admission<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Passes a challenge of the host's on and brings the answer: [`sasl::Answer::Abort`] where the
     /// client gave up or is gone.
     fn exchange(&mut self, challenge: sasl::Message) -> Answering<'_>;
@@ -62,6 +71,9 @@ pub enum Awaited {
     /// Whoever may be judging it: a host, as a rule.
     Judge,
 }
+
+/// What comes of [`Dialogue::admission`].
+pub type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 /// What comes of [`Dialogue::exchange`].
 pub type Answering<'a> = Pin<Box<dyn Future<Output = sasl::Answer> + Send + 'a>>;

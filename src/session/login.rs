@@ -4,6 +4,7 @@
 mod before;
 mod maildrop;
 mod places;
+mod stake;
 mod time;
 mod told;
 
@@ -31,6 +32,7 @@ use crate::route;
 use maildrop::LetIn;
 pub(super) use maildrop::Translated;
 pub(super) use places::Places;
+use stake::Judged;
 use time::unless_left;
 
 /// A session after its login: both streams and what is still due to either side.
@@ -271,12 +273,7 @@ impl Session<'_> {
     ) -> Result<Accepted, NoWay> {
         let (backend, user) = (&way.backend, &route.login);
         let (target, credentials) = self.target(login, route, way)?;
-        self.stake(facts).await?;
-        // Judged here: to its end, as strangers' passwords are, which are checked in vain.
-        client.awaits(Awaited::Judge);
-        let checked = self.authenticate(login, &target, &mut facts.verified).await;
-        client.awaits(Awaited::Turn);
-        checked?;
+        self.authenticate(login, &target, facts, client).await?;
         let maildrop = self.maildrop(&target, way, user);
         let request = Request {
             protocol: self.front.protocol,
@@ -288,7 +285,8 @@ impl Session<'_> {
             pass: Some(&way.pass),
             seat: None,
         };
-        let mut connected = match target.connect_with(request, client).await {
+        let mut judged = Judged::new(self, client, facts);
+        let mut connected = match target.connect_with(request, &mut judged).await {
             Ok(connected) => connected,
             Err(mut refusal) => {
                 (facts.host, facts.took) = (refusal.host.take(), Some(refusal.took));

@@ -2,17 +2,15 @@
 //! and what is shown there, and whether the password is right, where that is found out here.
 
 use std::borrow::Cow;
-use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::sleep;
 
 use super::{Facts, Visit, told};
-use crate::backend::Backend;
+use crate::backend::{Awaited, Backend, Dialogue};
 use crate::protocol::{Credentials, Failure, Login};
 use crate::route;
 use crate::route::lookup::{Certificate, VisitTls};
-use crate::session::authenticate::Verified;
 use crate::session::way::Way;
 use crate::session::{Certificates, Session, limits};
 
@@ -87,27 +85,6 @@ impl Session<'_> {
             .map_err(|limit| Failure::TooMany { limit })
     }
 
-    /// Waits until the login may be judged beside those of its user and its address that are being
-    /// judged.
-    pub(super) async fn stake(&self, facts: &mut Facts) -> Result<(), Failure> {
-        let (Some(tried), None) = (facts.tried, &facts.stake) else {
-            return Ok(());
-        };
-        let (penalties, limits) = (&self.gateway.tables.penalties, &self.gateway.limits);
-        let stake = penalties.stake(limits, tried).await;
-        facts.stake = Some(stake.map_err(|limit| Failure::TooMany { limit })?);
-        Ok(())
-    }
-
-    /// The same, no longer than there is time and the client is there.
-    async fn stake_in_time(&self, visit: &Visit<'_>, facts: &mut Facts) -> Result<(), Failure> {
-        let staked = {
-            let stake = pin!(self.stake(facts));
-            self.in_time(visit, visit.deadline, stake).await
-        };
-        staked.map_err(|why| facts.cut(why))?
-    }
-
     /// What decides the way.
     fn ask<'a>(&'a self, login: &'a Login, visit: &'a Visit) -> route::Ask<'a> {
         let tls = visit.tls.as_ref();
@@ -179,16 +156,23 @@ impl Session<'_> {
         &self,
         login: &Login,
         target: &Backend,
-        verified: &mut Option<Verified>,
+        facts: &mut Facts,
+        client: &mut dyn Dialogue,
     ) -> Result<(), Failure> {
         match (&login.credentials, &self.gateway.authenticate) {
             // The certificate was verified in the handshake, and the name is the one in it.
             (Credentials::Certificate, _) => Ok(()),
             (Credentials::Password(password), Some(authenticator)) => {
-                let stands = |it: &Verified| authenticator.stands(it);
-                if !verified.as_ref().is_some_and(stands) {
+                let stands = |it| authenticator.stands(it);
+                if !facts.verified.as_ref().is_some_and(stands) {
+                    self.stake(facts).await?;
                     let name = self.gateway.router.full_name(&login.user);
-                    *verified = Some(authenticator.check(&name, password).await?);
+                    // To its end, as strangers' passwords are, which are checked in vain.
+                    client.awaits(Awaited::Judge);
+                    let checked = authenticator.check(&name, password).await;
+                    client.awaits(Awaited::Turn);
+                    facts.verified = Some(checked?);
+                    facts.stake = None;
                 }
                 Ok(())
             }

@@ -217,3 +217,54 @@ fn right_passwords_that_come_together_are_all_let_in() {
     }
     assert_eq!(seen.wrong.load(Ordering::SeqCst), 0);
 }
+
+/// Whose password nobody has seen yet has no part in a window: the many who wait for a host that takes one login
+/// at a time hold up nobody else behind their address.
+#[test]
+fn who_waits_for_a_host_takes_no_room_from_others_of_its_address() {
+    let (busy, asked) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+    let thinks = busy.lock().unwrap();
+    let slow = {
+        let (busy, asked) = (busy.clone(), asked.clone());
+        scripted::imap("[CAPABILITY IMAP4rev1] here", move |command| {
+            if command.verb == "LOGIN" {
+                asked.fetch_add(1, Ordering::SeqCst);
+                drop(busy.lock());
+            }
+            format!("{} OK done\r\n", command.tag)
+        })
+    };
+    let store = host(Arc::default());
+    let stage = &Stage::new(
+        Settings::new()
+            .backend(
+                "slow",
+                format!("{{ hosts: [\"imap://127.0.0.1:{slow}\"], logins_in_flight: 1 }}"),
+            )
+            .backend("store", format!("imap://127.0.0.1:{store}"))
+            .user("\"@slow.example\"", "slow")
+            .user("\"@example.org\"", "store")
+            .limits("failed_logins: { per_ip: 3/1h, per_user: 100/1h }"),
+    );
+    let from = "192.0.2.1";
+    let said = std::thread::scope(|scope| {
+        let waiting = (0..6).map(|n| {
+            scope.spawn(move || stage.login(from, &format!("user{n}@slow.example"), "right"))
+        });
+        let waiting: Vec<_> = waiting.collect();
+        while asked.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // The others are in the queue by then.
+        std::thread::sleep(THINKS);
+        let said = stage.login(from, "alice@example.org", "right");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        drop(thinks);
+        for login in waiting {
+            let said = login.join().unwrap();
+            assert!(said.starts_with("OK"), "{said}");
+        }
+        said
+    });
+    assert!(said.starts_with("OK"), "{said}");
+}
