@@ -13,8 +13,8 @@ use aws_lc_rs::{hmac, rand};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::request;
-use crate::protocol::{Credentials, Protocol, UserName};
+use super::request::{self, Certificate, Visit};
+use crate::protocol::{Protocol, UserName};
 
 /// Most octets of either half, counted roughly: some hundred thousand users.
 const MAX_WEIGHT: usize = 16 * 1024 * 1024;
@@ -49,10 +49,14 @@ impl Digester {
         digest
     }
 
-    /// Of what proves a name.
-    pub(super) fn proof(&self, credentials: &Credentials) -> Digest {
-        let (method, proof) = request::shown(credentials);
-        self.of([method.as_bytes(), proof])
+    /// Of what proves a name: a certificate, too, by which a service may decide, alone or beside a password.
+    pub(super) fn proof(&self, visit: &Visit<'_>) -> Digest {
+        let (method, proof) = request::shown(visit.credentials);
+        let certificate = match visit.tls.map(|tls| tls.certificate) {
+            Some(Certificate::Verified(der)) => der,
+            Some(Certificate::None | Certificate::NotAsked) | None => &[],
+        };
+        self.of([method.as_bytes(), proof, certificate])
     }
 }
 

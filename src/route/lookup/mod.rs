@@ -153,7 +153,7 @@ impl Lookup {
         protocol: Protocol,
         visit: &Visit<'_>,
     ) -> Result<Option<Sent>, Failure> {
-        let proof = self.digester.proof(visit.credentials);
+        let proof = self.digester.proof(visit);
         let cache = self.config.cache;
         let fresh = self.known.fresh(user, protocol, &proof, cache);
         if let Some(answer) = fresh.filter(|answer| self.can(answer)) {

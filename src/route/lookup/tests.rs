@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::backend::config::Security;
+use crate::net::TlsFacts;
 use crate::protocol::{Code, Credentials};
 
 /// Questions as they came, and which connection each came on.
@@ -91,13 +92,21 @@ fn password(password: &str) -> Credentials {
 }
 
 async fn ask(lookup: &Lookup, user: &str, shown: &str) -> Result<Option<Sent>, Failure> {
-    let credentials = password(shown);
+    asked_with(lookup, user, &password(shown), None).await
+}
+
+async fn asked_with(
+    lookup: &Lookup,
+    user: &str,
+    credentials: &Credentials,
+    tls: Option<VisitTls<'_>>,
+) -> Result<Option<Sent>, Failure> {
     let visit = Visit {
-        credentials: &credentials,
+        credentials,
         client: "192.0.2.1".parse().unwrap(),
         attempt: 1,
         session: "s1",
-        tls: None,
+        tls,
     };
     let user = UserName::new(user.as_bytes()).unwrap();
     lookup.ask(&user, Protocol::Imap, &visit).await
@@ -342,6 +351,36 @@ async fn who_was_sent_before_goes_there_while_the_service_is_away() {
     let mut config = lookup.config().clone();
     config.backends.clear();
     unavailable(ask(&Lookup::after(config, &lookup), "bob", "x").await);
+}
+
+/// A certificate that the service has never seen is not that of a user whom it let in with another.
+#[tokio::test]
+async fn an_answer_for_one_certificate_is_none_for_another() {
+    const MASTER: &str = "Auth-Status: OK\r\nAuth-Backend: store\r\nAuth-Pass: master\r\n";
+    let (uri, heard) = service(|n| match n {
+        0 => (answer(MASTER), Then::Stay),
+        _ => (answer("Auth-Status: it was revoked\r\n"), Then::Stay),
+    })
+    .await;
+    let hour = Duration::from_secs(3600);
+    let lookup = lookup_for(vec![uri], Duration::from_secs(60), hour);
+    let bob = async |der| {
+        let tls = VisitTls {
+            facts: TlsFacts {
+                version: "TLSv1.3",
+                cipher: None,
+            },
+            certificate: Certificate::Verified(der),
+        };
+        asked_with(&lookup, "bob", &Credentials::Certificate, Some(tls)).await
+    };
+    let has_password = |sent: Result<Option<Sent>, _>| sent.unwrap().unwrap().password.is_some();
+    assert!(has_password(bob(b"new").await));
+    let old = bob(b"old").await;
+    assert!(matches!(old, Err(Failure::Declined { .. })), "{old:?}");
+    // What was given for the other one is not void by that.
+    assert!(has_password(bob(b"new").await));
+    assert_eq!(heard.lock().unwrap().len(), 2);
 }
 
 /// Whoever wants a blocked account to count at once lowers it.
