@@ -131,7 +131,8 @@ async fn resolve(names: Option<&Names>, host: &str, port: u16) -> Result<Vec<Soc
         cause: format!("resolve {host}: {cause}"),
     };
     let found = system_names::addresses(host).await.map_err(unresolved)?;
-    let addresses: Vec<SocketAddr> = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+    let mut addresses = found.to_vec();
+    addresses.iter_mut().for_each(|to| to.set_port(port));
     match addresses.is_empty() {
         true => Err(unresolved("no address".into())),
         false => Ok(addresses),

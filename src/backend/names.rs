@@ -53,34 +53,38 @@ impl Names {
         // Whole, as the answer to the records had it: no search list applies.
         let whole = format!("{}.", name.trim_end_matches('.'));
         let asked = self.lookup.addresses(whole);
-        let answer = match &kept {
-            None => asked.await,
-            Some(_) => timeout(IMPATIENT, asked)
+        let at_hand = kept.as_ref().is_some_and(|kept| !kept.addresses.is_empty());
+        let answer = match at_hand {
+            false => asked.await,
+            true => timeout(IMPATIENT, asked)
                 .await
                 .unwrap_or_else(|_| Err("no answer in time".into())),
         };
         match answer {
             Ok(answer) if !answer.records.is_empty() => {
-                let mut all = self.lock();
-                if all.len() >= MOST {
-                    all.clear();
-                }
-                let until = Instant::now() + answer.ttl.clamp(LEAST, LONGEST);
-                let addresses = answer.records;
-                let kept = Kept {
-                    until,
-                    addresses: addresses.clone(),
-                };
-                all.insert(name.to_owned(), kept);
-                addresses
+                let time = answer.ttl.clamp(LEAST, LONGEST);
+                self.keep(name, time, answer.records.clone());
+                answer.records
             }
             other => {
                 if let Err(why) = other {
                     tracing::debug!(event = "name_lookup_failed", name, why);
                 }
-                kept.map_or_else(Vec::new, |kept| kept.addresses)
+                // Not asked at each login: of those that come behind it nobody waits for the next silence.
+                let addresses = kept.map_or_else(Vec::new, |kept| kept.addresses);
+                self.keep(name, LEAST, addresses.clone());
+                addresses
             }
         }
+    }
+
+    fn keep(&self, name: &str, time: Duration, addresses: Vec<IpAddr>) {
+        let mut all = self.lock();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        let until = Instant::now() + time;
+        all.insert(name.to_owned(), Kept { until, addresses });
     }
 
     /// A panic elsewhere leaves this whole.
@@ -123,11 +127,23 @@ mod tests {
         let names = Names::new(lookup.clone());
         let asked = || lookup.0.load(Ordering::Relaxed);
         let want = [IpAddr::from([192, 0, 2, 1])];
-        for (seconds, times) in [(0, 1), (4, 1), (2, 2), (60, 3)] {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        // Of a name server that is away it is asked once a second.
+        for (millis, times) in [
+            (0, 1),
+            (4000, 1),
+            (2000, 2),
+            (500, 2),
+            (600, 3),
+            (60_000, 4),
+        ] {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
             assert_eq!(names.addresses("store-0.example").await, want);
             assert_eq!(asked(), times);
         }
-        assert!(names.addresses("store-1.example.").await.is_empty());
+        for (millis, times) in [(0, 5), (500, 5), (600, 6)] {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            assert!(names.addresses("store-1.example.").await.is_empty());
+            assert_eq!(asked(), times);
+        }
     }
 }
