@@ -46,9 +46,12 @@ impl Known {
 
     /// As [`learn`](Self::learn), of its POP3 endpoint.
     pub(super) fn learn_pop3(&self, learned: Option<pop3::client::Profile>) {
-        if learned.is_some() {
-            *lock(&self.pop3_profile) = learned;
+        let Some(mut learned) = learned else { return };
+        let mut known = lock(&self.pop3_profile);
+        if let Some(known) = &*known {
+            learned.heed(known);
         }
+        *known = Some(learned);
     }
 
     pub(super) fn profile(&self) -> Option<Profile> {

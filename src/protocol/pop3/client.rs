@@ -109,6 +109,13 @@ impl Profile {
         &self.greeting
     }
 
+    /// What others heard of the same host meanwhile stands.
+    pub fn heed(&mut self, others: &Profile) {
+        if self.greeting == others.greeting && others.explains == Explains::Heard {
+            self.explains = Explains::Heard;
+        }
+    }
+
     /// What clients may be offered to log in to the host by, if that is known.
     pub fn mechanisms(&self) -> Option<sasl::Mechanisms> {
         self.can.map(|can| can.sasl.without(can.bound))

@@ -133,6 +133,28 @@ fn xclient_goes_with_a_login_that_needs_no_question() {
     }
 }
 
+/// Whoever began before another one heard it does not make it unheard.
+#[test]
+fn what_a_slower_login_did_not_hear_stays_heard() {
+    let profile = |greeting: &[u8], explains| Profile {
+        greeting: greeting.to_vec(),
+        can: Some(Can::NOTHING),
+        explains,
+    };
+    for (slow, others, want) in [
+        (Explains::NotYet, Explains::Heard, Explains::Heard),
+        (Explains::NotYet, Explains::NotYet, Explains::NotYet),
+        (Explains::Heard, Explains::NotYet, Explains::Heard),
+    ] {
+        let mut slow = profile(b"+OK hi", slow);
+        slow.heed(&profile(b"+OK hi", others));
+        assert_eq!(slow.explains, want);
+    }
+    let mut other = profile(b"+OK another program", Explains::NotYet);
+    other.heed(&profile(b"+OK hi", Explains::Heard));
+    assert_eq!(other.explains, Explains::NotYet);
+}
+
 /// A look: the host's lines, what is said, and the mechanisms it offers or how it fails.
 #[test]
 fn a_look_sends_no_credentials() {
