@@ -15,9 +15,9 @@ use super::reload::By;
 use crate::config::Source;
 use crate::observe::metrics::{self, Metrics, Outcome};
 use crate::session::authenticate;
-use crate::tls::{self, Stamp};
+use crate::tls::{self, Stamp, Unrest};
 
-/// How often the files of the settings are looked at. Two looks of the same kind make a change.
+/// How often the files of the settings are looked at.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the metrics' histograms small.
@@ -31,14 +31,6 @@ pub(super) async fn upkeep(metrics: Metrics) {
 /// The files that were read last, as they were then: also those of settings that were refused.
 pub(super) struct Seen(Mutex<Vec<(PathBuf, Option<Stamp>)>>);
 
-/// What a look at the files found.
-enum Look {
-    /// They are as they were.
-    Same,
-    /// Some are not; all of them as they are now.
-    Other(Vec<Option<Stamp>>),
-}
-
 impl Seen {
     pub(super) fn new(source: Source) -> Self {
         Seen(Mutex::new(source.files))
@@ -48,18 +40,16 @@ impl Seen {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source.files;
     }
 
-    /// Blocks on the file system.
-    fn look(&self) -> Look {
+    /// All of them as they are now, if some are not as they were. Blocks on the file system.
+    fn look(&self) -> Option<Vec<Option<Stamp>>> {
         let seen = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let now: Vec<_> = seen.iter().map(|(file, _)| Stamp::of(file)).collect();
-        match seen.iter().map(|(_, then)| then).eq(&now) {
-            true => Look::Same,
-            false => Look::Other(now),
-        }
+        let same = seen.iter().map(|(_, then)| then).eq(&now);
+        (!same).then_some(now)
     }
 }
 
@@ -68,21 +58,16 @@ impl Seen {
 pub(super) async fn settings(app: Arc<App>, seen: Arc<Seen>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before = None;
+    let mut since = Unrest::default();
     loop {
         tick.tick().await;
         let looking = seen.clone();
         let Ok(look) = spawn_blocking(move || looking.look()).await else {
             continue;
         };
-        match look {
-            Look::Same => before = None,
-            Look::Other(now) if before.as_ref() == Some(&now) => {
-                before = None;
-                // It is in the log.
-                let _ = app.wishes.reload(By::File).await;
-            }
-            Look::Other(now) => before = Some(now),
+        if since.is_over(look) {
+            // It is in the log.
+            let _ = app.wishes.reload(By::File).await;
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::protocol::{Failure, Limit, Secret, UserName};
-use crate::tls::Stamp;
+use crate::tls::{Stamp, Unrest};
 use passwords::Table;
 
 /// `authenticate:` as meant.
@@ -28,7 +28,7 @@ pub struct Config {
     pub passwords: PathBuf,
 }
 
-/// How often the file is looked at. Two looks of the same kind make a change.
+/// How often the file is looked at.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Longest wait for a turn: who waits longer is told to come again.
@@ -49,8 +49,7 @@ pub struct Authenticator {
 struct Looks {
     /// When it was read.
     read: Option<Stamp>,
-    /// At the last look, if it was another by then.
-    before: Option<Option<Stamp>>,
+    since: Unrest<Option<Stamp>>,
 }
 
 /// That a password was found right, by one version of the file.
@@ -88,7 +87,10 @@ impl Authenticator {
         Ok(Authenticator {
             file: config.passwords,
             table: ArcSwap::from_pointee(table),
-            looks: Mutex::new(Looks { read, before: None }),
+            looks: Mutex::new(Looks {
+                read,
+                since: Unrest::default(),
+            }),
             turns: Arc::new(Semaphore::new(turns)),
         })
     }
@@ -139,12 +141,8 @@ impl Authenticator {
     pub fn refresh(&self) -> Option<Change> {
         let now = Stamp::of(&self.file);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = looks.before.take();
-        if looks.read == now {
-            return None;
-        }
-        if before != Some(now) {
-            looks.before = Some(now);
+        let other = (looks.read != now).then_some(now);
+        if !looks.since.is_over(other) {
             return None;
         }
         looks.read = now;

@@ -28,8 +28,8 @@ pub use certs::Expiry;
 pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
 pub use stream::{FirstWords, FrontTls};
-pub(crate) use watch::Stamp;
 pub use watch::{Change, look, watch};
+pub(crate) use watch::{Stamp, Unrest};
 
 use crate::protocol::Protocol;
 use certs::Certificates;

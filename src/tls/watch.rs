@@ -98,3 +98,24 @@ impl Stamp {
         })
     }
 }
+
+/// How a file was, or some, at the last look that found them other than they were read, until they come to
+/// rest: what is still being written would be read by half.
+#[derive(Debug)]
+pub(crate) struct Unrest<T>(Option<T>);
+
+impl<T> Default for Unrest<T> {
+    fn default() -> Self {
+        Unrest(None)
+    }
+}
+
+impl<T: PartialEq> Unrest<T> {
+    /// How they are now, if they are other than they were read; whether they have come to rest. Two looks of
+    /// the same kind make a change.
+    pub(crate) fn is_over(&mut self, now: Option<T>) -> bool {
+        let over = now.is_some() && self.0 == now;
+        self.0 = now.filter(|_| !over);
+        over
+    }
+}
