@@ -1,7 +1,7 @@
 //! What the gateway still holds of a fault, while others go on beside it: the sockets of its client and of
 //! its host, as the kernel lists them.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often is looked.
@@ -44,7 +44,7 @@ pub(super) struct Of<'a> {
 impl Of<'_> {
     /// How many connections to clients and to the host the gateway has, at some time after this.
     fn counted(&self, after: Instant) -> (usize, usize) {
-        let mut last = LAST.lock().unwrap();
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         let sockets = match &mut *last {
             Some((at, sockets)) if *at >= after && at.elapsed() < LOOK => sockets,
             old => &mut old.insert((Instant::now(), held())).1,
@@ -75,11 +75,15 @@ impl Of<'_> {
         }
     }
 
-    /// Waits until there is one to the host.
-    pub(super) fn wait_for_host(&self) {
+    /// Waits until there is one to the host; whether one came.
+    pub(super) fn wait_for_host(&self, patience: Duration) -> bool {
         let begun = Instant::now();
         while self.counted(begun).1 == 0 {
+            if begun.elapsed() > patience {
+                return false;
+            }
             std::thread::sleep(LOOK);
         }
+        true
     }
 }

@@ -120,7 +120,8 @@ impl Doors {
             doors,
             host,
         };
-        of.wait_for_host();
+        let asked = of.wait_for_host(Duration::from_secs(60));
+        assert!(asked, "the host of {user} is not asked");
     }
 }
 
