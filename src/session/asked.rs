@@ -34,7 +34,7 @@ pub(super) struct Asked<'a> {
 
 impl Dialogue for Asked<'_> {
     fn awaits(&mut self, what: Awaited) {
-        self.near.inner().awaited = what;
+        self.near.awaits(what);
     }
 
     fn is_there(&self) -> bool {
@@ -105,6 +105,11 @@ impl<'a> Near<'a> {
             inner: Mutex::new(inner),
             place,
         }
+    }
+
+    /// What its login waits for from now on.
+    pub(super) fn awaits(&self, what: Awaited) {
+        self.inner().awaited = what;
     }
 
     /// Whether somebody may be judging the login right now.

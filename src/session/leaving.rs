@@ -7,8 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::asked::Near;
 use super::converse::Said;
 use super::{Ended, EndedBy, limits};
 use crate::net::Stream;
@@ -34,6 +35,31 @@ pub(super) async fn gone(
         }
         Err(error) => Ended::error(EndedBy::Client, &error),
     }
+}
+
+/// Holds the answer to a failed login back until then.
+///
+/// # Errors
+/// The end of a connection whose client has left meanwhile, or which has to make room.
+pub(super) async fn held_back(
+    stream: &mut Stream,
+    server: &mut dyn Server,
+    place: &limits::Connection,
+    until: Instant,
+) -> Result<(), Ended> {
+    {
+        let near = Near::new(stream, server, place);
+        tokio::select! {
+            () = sleep_until(until) => return Ok(()),
+            half = near.left() => {
+                near.depart(half);
+                near.close().await;
+                return Err(Ended::left(half));
+            }
+            () = place.told_to_go() => {}
+        }
+    }
+    Err(make_room(stream.take(), server).await)
 }
 
 /// How long a client may take to hear a goodbye, and to close after it.

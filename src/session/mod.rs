@@ -54,7 +54,7 @@ use crate::route::Router;
 use crate::state::State;
 use asked::{Asked, Near};
 use converse::{Said, converse, show_certificate};
-use leaving::{gone, leave, linger, make_room};
+use leaving::{gone, held_back, leave, linger, make_room};
 
 /// What every session of the process shares: one consistent set of settings and the live tables.
 pub struct Gateway {
@@ -326,12 +326,7 @@ impl Session<'_> {
                 // As a host's answer is waited for to its end so is this: nobody is to hear from it whether
                 // one was asked.
                 let until = (shown + delay).max((shown + wait).min(deadline));
-                tokio::select! {
-                    () = sleep_until(until) => {}
-                    () = place.told_to_go() => {
-                        return Err(make_room(stream, &mut *server).await);
-                    }
-                }
+                held_back(&mut stream, &mut *server, place, until).await?;
             }
             server.reject(&failure);
             // A lookup service that names no wait allows no further try, as nginx has it.

@@ -2,7 +2,7 @@
 //! end, and nothing that they said behind it is done.
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::proxy_protocol::{Version, of};
 use crate::support::gateway::{Gateway, Settings};
@@ -191,5 +191,43 @@ fn what_who_left_has_said_behind_its_login_is_not_done() {
             };
             assert_eq!(told.iter().find(done), None, "{how:?} {words:?}: {told:?}");
         }
+    }
+}
+
+/// The answer to a wrong password is held back, and that to nobody's as long as one takes: who does not wait for it
+/// is let go, and counts all the same.
+#[test]
+fn who_does_not_wait_for_a_refusal_is_let_go() {
+    let host = Slow::start();
+    let (scratch, imap) = (Scratch::new(), free_port());
+    let mut gateway = Settings::new()
+        .backend("store", format!("imap://127.0.0.1:{}", host.port))
+        .user("alice", "store")
+        .failure_delay("15s")
+        .limits("failed_logins: { per_ip: 1/1h, per_user: 100/1h }")
+        .behind_balancer("imap", imap)
+        .start(&scratch, &Pki::new(&scratch));
+    host.says("NO");
+    host.says("NO");
+    let clients = (1..).map(|n| format!("192.0.2.{n}"));
+    let all = HOWS
+        .into_iter()
+        .flat_map(|how| [(how, "alice"), (how, "nobody")]);
+    for ((how, user), from) in all.zip(clients) {
+        let mut conn = connected(imap, &from);
+        conn.send(format!("a LOGIN {user} guess\r\n"));
+        let begun = Instant::now();
+        let client = format!("client={from}:4711");
+        if user == "alice" {
+            gateway.logged(&["event=login", &client]);
+        }
+        leave(conn, how, &mut gateway);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(14), "{how:?} {user}: {took:?}");
+        gateway.logged(&["event=login", &client]);
+        let mut conn = connected(imap, &from);
+        conn.send(format!("a LOGIN alice {WRONG}\r\n"));
+        let said = conn.text();
+        assert!(said.starts_with("a NO [LIMIT]"), "{how:?} {user}: {said}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+use super::time::Cut;
 use super::{Facts, Visit, told};
 use crate::backend::{Awaited, Backend, Dialogue};
 use crate::protocol::{Credentials, Failure, Login};
@@ -40,16 +41,22 @@ impl Session<'_> {
             facts.tried = Some(self.admit(&typed, whose, login)?);
             self.stake_in_time(visit, facts).await?;
         }
-        let route = match self.gateway.router.route(ask, &seen).await {
+        let route = self.gateway.router.route(ask, &seen);
+        let route = self.to_its_end(visit, route).await;
+        let route = match route.map_err(|why| facts.cut(why))? {
             Err(Failure::NoRoute) => {
                 if facts.tried.is_none() {
                     facts.tried = Some(self.admit(&typed, whose, login)?);
                 }
                 self.stake_in_time(visit, facts).await?;
-                return Err(self.nowhere(login).await);
+                let nowhere = self.to_its_end(visit, self.nowhere(login)).await;
+                return Err(nowhere.map_err(|why| facts.cut(why))?);
             }
             route => route?,
         };
+        if let Some(half) = visit.near.gone() {
+            return Err(facts.cut(Cut::Left(half)));
+        }
         // Until a host is asked.
         facts.stake = None;
         facts.backend = Some(route.backend.clone());

@@ -3,12 +3,13 @@
 //! service or a host: to its end, as each has a limit, or a guess could be cut off before it is counted. Nothing else is
 //! waited for once the client has left.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Facts, Visit};
+use crate::backend::Awaited;
 use crate::net::Half;
 use crate::protocol::{Failure, Farewell};
 use crate::session::Session;
@@ -44,7 +45,7 @@ pub(super) async fn unless_left<T>(
     visit: &Visit<'_>,
     part: impl Future<Output = T>,
 ) -> Result<T, Cut> {
-    let part = std::pin::pin!(part);
+    let part = pin!(part);
     let half = tokio::select! {
         biased;
         done = part => return Ok(done),
@@ -90,6 +91,22 @@ impl Session<'_> {
         };
         let ((), done) = tokio::join!(near.close(), judged);
         done.ok_or(cut)
+    }
+}
+
+impl Session<'_> {
+    /// Goes on with a part in which an attempt is judged, to its end; a client that has left meanwhile is let
+    /// go.
+    pub(super) async fn to_its_end<T>(
+        &self,
+        visit: &Visit<'_>,
+        part: impl Future<Output = T>,
+    ) -> Result<T, Cut> {
+        visit.near.awaits(Awaited::Judge);
+        let part = pin!(part);
+        let done = self.in_time(visit, visit.deadline, part).await;
+        visit.near.awaits(Awaited::Turn);
+        done
     }
 }
 
