@@ -230,6 +230,11 @@ impl Play {
         if handover.observer.client_to_host(b"x") == Verdict::End {
             self.outcome.end = End::Refused;
             self.outcome.to_host.clear();
+            // Only such a one is told goodbye by the core: the relay knows whether one may stand.
+            let heard = &mut self.outcome.heard;
+            if let Some(before) = heard.strip_suffix(b"* BYE command not allowed here\r\n") {
+                heard.truncate(before.len());
+            }
         }
         self.outcome
     }
