@@ -15,6 +15,9 @@ use crate::session::held::{POOL, Pool, Share};
 /// Octets moved at a time: four full TLS records, so that a bulk transfer costs few system calls.
 pub(super) const BUFFER: usize = 64 * 1024;
 
+/// The last octets of a session, as a rule.
+const FAREWELL: usize = 4 * 1024;
+
 /// Where in a thread's buffer octets begin: half a page from its start. A record that they are copied into
 /// begins with a page as well, and a copy between places that differ by little more than whole pages is several
 /// times slower: its reads wait for its writes, which look like the same address.
@@ -147,9 +150,10 @@ impl Direction {
                 return Poll::Ready(Ok(()));
             }
             // The end of stream that has come along is passed on with the octets. Where there is none this
-            // asks nobody: it is known that a read that was not full took all there was.
+            // asks nobody: it is known that a read that was not full took all there was. Behind a bulk of octets
+            // TLS would bring a record more, and keep what finds no room.
             let before = buffer.filled().len();
-            if before < most {
+            if before < most.min(FAREWELL) {
                 match Pin::new(reader).poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(())) if buffer.filled().len() == before => {
                         self.flow = Flow::Last;
