@@ -7,6 +7,7 @@ mod tap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 
 pub use tap::{Tap, Tapped};
 
-use crate::tls::FrontTls;
+use crate::tls::{FrontTls, Shown};
 
 /// A connection to a client or a host, whatever carries it.
 pub enum Stream {
@@ -44,7 +45,7 @@ impl Stream {
     }
 
     /// The certificate that a client has shown and that was verified.
-    pub fn certificate(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
+    pub fn certificate(&self) -> Option<&Arc<Shown>> {
         match self {
             Stream::FrontTls(tls) => tls.certificate(),
             Stream::Tapped(tapped) => tapped.stream.certificate(),

@@ -107,6 +107,9 @@ pub trait Server: Send {
     /// offered from now on (RFC 4422 appendix A). Told before the first `step`, or directly behind
     /// [`tls_started`](Server::tls_started).
     fn certificate_shown(&mut self, name: UserName);
+    /// So many octets are held beside it as long as it lives, of a certificate for one: its longest lines are
+    /// shorter by that, as far as tokens of 12 KiB still work.
+    fn hold_less(&mut self, octets: usize);
     /// What is served from now on: TLS has told which server the client asked for. Told directly behind
     /// [`tls_started`](Server::tls_started).
     fn serve(&mut self, mechanisms: sasl::Mechanisms);

@@ -32,6 +32,14 @@ pub use token::Token;
 /// its name beside it cut short. Tokens of 12 KiB must work.
 pub const MAX_LINE: usize = 32 * 1024;
 
+/// What is left of it at least: those tokens, and what stands before them.
+const LEAST_LINE: usize = 17 * 1024;
+
+/// The longest line where so many octets are held beside it.
+pub(super) fn longest_beside(octets: usize) -> usize {
+    MAX_LINE.saturating_sub(octets).max(LEAST_LINE)
+}
+
 /// A mechanism we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mechanism {

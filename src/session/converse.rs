@@ -105,8 +105,9 @@ pub(super) fn show_certificate(stream: &Stream, server: &mut dyn Server) {
     let Some(certificate) = stream.certificate() else {
         return;
     };
-    match tls::client_name(certificate) {
-        Some(name) => server.certificate_shown(name),
+    server.hold_less(certificate.octets);
+    match &certificate.name {
+        Some(name) => server.certificate_shown(name.clone()),
         None => tracing::debug!("no name in the client's certificate that could log in"),
     }
 }

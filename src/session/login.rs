@@ -12,7 +12,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::again::Ticket;
@@ -28,6 +27,7 @@ use crate::protocol::{
     Credentials, Failure, Farewell, Handover, Login, Protocol, UserName, Welcome,
 };
 use crate::route;
+use crate::tls;
 
 use maildrop::LetIn;
 pub(super) use maildrop::Translated;
@@ -76,7 +76,7 @@ pub(super) struct Visit<'a> {
 pub(super) struct Tls {
     pub(super) facts: TlsFacts,
     /// The one it has shown, verified.
-    pub(super) certificate: Option<CertificateDer<'static>>,
+    pub(super) certificate: Option<Arc<tls::Shown>>,
     /// The server that it asked for.
     pub(super) server_name: Option<Box<str>>,
 }

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::protocol::UserName;
 
 /// The user name in a certificate that was verified, if there is one.
-pub fn client_name(certificate: &CertificateDer<'_>) -> Option<UserName> {
+pub(super) fn client_name(certificate: &CertificateDer<'_>) -> Option<UserName> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()?;
     let addresses = names.iter().flat_map(|names| &names.value.general_names);

@@ -10,6 +10,7 @@ mod client_name;
 pub mod config;
 mod pem;
 mod self_signed;
+mod shown;
 pub mod stream;
 mod tickets;
 mod watch;
@@ -25,8 +26,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
 pub use certs::Expiry;
-pub use client_name::client_name;
 pub use config::{Config, Pair, Version};
+pub use shown::Shown;
 pub use stream::{FirstWords, FrontTls};
 pub use watch::{Change, look, watch};
 pub(crate) use watch::{Stamp, Unrest};

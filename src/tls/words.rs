@@ -42,7 +42,7 @@ pub fn cipher(suite: CipherSuite) -> Option<&'static str> {
 }
 
 /// A certificate's words; none where it cannot be read.
-pub fn certificate(der: &[u8]) -> Option<About> {
+pub(super) fn certificate(der: &[u8]) -> Option<About> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let serial = certificate.raw_serial();
     // A leading zero octet only says that the number is not negative.

@@ -2,8 +2,8 @@
 //! front of us says of its TTL is remembered.
 
 use gatepost::protocol::{
-    Channel, ClearLogin, Failure, FrontSettings, Protocol, Server, StartTls, Step, UserName, imap,
-    pop3,
+    Channel, ClearLogin, Failure, FrontSettings, HELD_MAX, Protocol, Server, StartTls, Step,
+    UserName, imap, pop3,
 };
 
 const CLEAR: Channel = Channel::Clear {
@@ -100,6 +100,39 @@ fn external_is_offered_to_who_showed_a_certificate() {
         assert!(said.contains(offered), "{said}");
         let said = talk(&mut *with, login, None);
         assert!(said.starts_with("<EXTERNAL tim@example.org>"), "{said}");
+    }
+}
+
+/// A connection holds no more because its client has a long certificate; a token of 12 KiB works beside it.
+#[test]
+fn who_has_shown_a_long_certificate_says_shorter_lines() {
+    let octets = 14 * 1024;
+    for (protocol, begin) in [
+        (Protocol::Imap, "a AUTHENTICATE OAUTHBEARER "),
+        (Protocol::Pop3, "AUTH OAUTHBEARER "),
+    ] {
+        let long = |length: usize| format!("{begin}{}", "x".repeat(length));
+        for (beside, length, want) in [
+            (0, 32_000, true),
+            (octets, 32_000, false),
+            (octets, 17_000, true),
+            (usize::MAX, 17_000, true),
+            (1500, 30_000, true),
+        ] {
+            let mut server = server(protocol, Channel::Tls);
+            server.hold_less(beside);
+            let mut said = String::new();
+            for chunk in long(length).as_bytes().chunks(2048) {
+                said += &talk(&mut *server, std::str::from_utf8(chunk).unwrap(), None);
+            }
+            let held = server.held();
+            assert_eq!(
+                held > length,
+                want,
+                "{protocol} {beside} {length}: {held} {said}"
+            );
+            assert!(held + beside.min(octets) <= HELD_MAX, "{held}");
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Server {
     bad_commands: u32,
     /// The name in the client's certificate.
     certificate: Option<UserName>,
+    /// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
+    /// token of 12 KiB has 16 KiB of base64.
+    long_line: usize,
     /// What a gateway in front of us said by ID.
     ttl: Option<u8>,
     /// A login attempt that was refused here, until it was told.
@@ -88,6 +91,7 @@ impl Server {
             bad_commands: 0,
             refused: None,
             certificate: None,
+            long_line: sasl::MAX_LINE,
             ttl: None,
         }
     }

@@ -35,6 +35,8 @@ pub struct Server {
     bad: u32,
     /// The name in the client's certificate.
     certificate: Option<UserName>,
+    /// Longest line of AUTH, and of a SASL answer.
+    long_line: usize,
     /// Whether the client may be a gateway, to be offered XCLIENT.
     sender: Sender,
     /// What a gateway in front of us said by XCLIENT.
@@ -91,6 +93,7 @@ impl Server {
             bad: 0,
             refused: None,
             certificate: None,
+            long_line: sasl::MAX_LINE,
             sender: Sender::Anybody,
             ttl: None,
             settings,
@@ -112,7 +115,7 @@ impl Server {
 
     fn next_line(&mut self) -> Result<Option<Octets>, TooLong> {
         let limit = match self.talk {
-            Talk::Sasl(_) | Talk::Challenged => sasl::MAX_LINE,
+            Talk::Sasl(_) | Talk::Challenged => self.long_line,
             _ => self.limit(self.lines.peek()),
         };
         self.lines.set_limit(limit);
@@ -126,7 +129,7 @@ impl Server {
             start.is_some_and(|start| start.eq_ignore_ascii_case(keyword))
         };
         if starts(b"AUTH ") {
-            sasl::MAX_LINE
+            self.long_line
         } else if starts(b"PASS ") || starts(b"USER ") {
             self.settings.line.max(SHORTEST_LIMIT)
         } else {
@@ -294,6 +297,10 @@ impl crate::protocol::Server for Server {
 
     fn certificate_shown(&mut self, name: UserName) {
         self.certificate = Some(name);
+    }
+
+    fn hold_less(&mut self, octets: usize) {
+        self.long_line = sasl::longest_beside(octets);
     }
 
     fn sender_trusted(&mut self) {

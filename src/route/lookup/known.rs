@@ -52,8 +52,8 @@ impl Digester {
     /// Of what proves a name: a certificate, too, by which a service may decide, alone or beside a password.
     pub(super) fn proof(&self, visit: &Visit<'_>) -> Digest {
         let (method, proof) = request::shown(visit.credentials);
-        let certificate = match visit.tls.map(|tls| tls.certificate) {
-            Some(Certificate::Verified(der)) => der,
+        let certificate: &[u8] = match visit.tls.map(|tls| tls.certificate) {
+            Some(Certificate::Verified(shown)) => &shown.digest,
             Some(Certificate::None | Certificate::NotAsked) | None => &[],
         };
         self.of([method.as_bytes(), proof, certificate])

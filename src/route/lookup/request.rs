@@ -11,7 +11,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::net::TlsFacts;
 use crate::protocol::sasl;
 use crate::protocol::{Credentials, Protocol, UserName};
-use crate::tls::words;
+use crate::tls::{self, words};
 
 /// Who comes to log in: what a source that is asked over the network hears besides the name.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,8 @@ pub enum Certificate<'a> {
     NotAsked,
     /// It was asked for one and has shown none.
     None,
-    /// It was verified: DER.
-    Verified(&'a [u8]),
+    /// It was verified.
+    Verified(&'a tls::Shown),
 }
 
 /// The headers of one question; `Host` and those of the settings are not among them. An error is for
@@ -81,9 +81,9 @@ pub(super) fn headers(
     match tls.certificate {
         Certificate::NotAsked => {}
         Certificate::None => add("auth-ssl-verify", b"NONE")?,
-        Certificate::Verified(der) => {
+        Certificate::Verified(shown) => {
             add("auth-ssl-verify", b"SUCCESS")?;
-            if let Some(about) = words::certificate(der) {
+            if let Some(about) = &shown.about {
                 add("auth-ssl-subject", about.subject.as_bytes())?;
                 add("auth-ssl-issuer", about.issuer.as_bytes())?;
                 add("auth-ssl-serial", about.serial.as_bytes())?;

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -9,6 +10,7 @@ use super::*;
 use crate::backend::config::Security;
 use crate::net::TlsFacts;
 use crate::protocol::{Code, Credentials};
+use crate::tls::Shown;
 
 /// Questions as they came, and which connection each came on.
 type Heard = Arc<Mutex<Vec<(usize, String)>>>;
@@ -364,13 +366,14 @@ async fn an_answer_for_one_certificate_is_none_for_another() {
     .await;
     let hour = Duration::from_secs(3600);
     let lookup = lookup_for(vec![uri], Duration::from_secs(60), hour);
-    let bob = async |der| {
+    let bob = async |der: &[u8]| {
+        let shown = Shown::of(&CertificateDer::from(der), der.len());
         let tls = VisitTls {
             facts: TlsFacts {
                 version: "TLSv1.3",
                 cipher: None,
             },
-            certificate: Certificate::Verified(der),
+            certificate: Certificate::Verified(&shown),
         };
         asked_with(&lookup, "bob", &Credentials::Certificate, Some(tls)).await
     };

@@ -108,7 +108,7 @@ impl Session<'_> {
         let tls = visit.tls.as_ref().map(|tls| VisitTls {
             facts: tls.facts,
             certificate: match (&tls.certificate, self.front.certificates) {
-                (Some(der), _) => Certificate::Verified(der),
+                (Some(shown), _) => Certificate::Verified(shown),
                 (None, Certificates::Asked) => Certificate::None,
                 (None, Certificates::NotAsked) => Certificate::NotAsked,
             },

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::asked::Asked;
 use super::received::Received;
 use super::records::Records;
-use super::{FirstWords, FrontTls};
+use super::{FirstWords, FrontTls, Shown};
 
 /// What the handshake wants next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,10 +64,9 @@ pub(super) async fn accept(
     }
     let version = rustls.protocol_version();
     let suite = rustls.negotiated_cipher_suite();
-    let certificate = rustls
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .map(|certificate| Box::new(certificate.clone().into_owned()));
+    let chain = rustls.peer_certificates().unwrap_or_default();
+    let octets = chain.iter().map(|certificate| certificate.len()).sum();
+    let certificate = chain.first().map(|it| Arc::new(Shown::of(it, octets)));
     let (secrets, schedule) = rustls.dangerous_into_kernel_connection().map_err(failed)?;
     let records = Records::new(secrets, schedule);
     let records =

@@ -38,7 +38,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConfig, SupportedCipherSuite};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
@@ -48,6 +47,8 @@ pub use received::HANDSHAKE_MAX;
 use records::Records;
 use unsent::Unsent;
 pub use unsent::waiting;
+
+use super::Shown;
 
 /// Octets of data sealed, or received and opened, at a time: four records.
 const BATCH: usize = 4 * PLAIN_MAX;
@@ -67,7 +68,7 @@ thread_local! {
 struct Facts {
     version: Option<ProtocolVersion>,
     suite: Option<SupportedCipherSuite>,
-    certificate: Option<Box<CertificateDer<'static>>>,
+    certificate: Option<Arc<Shown>>,
     server_name: Option<Box<str>>,
 }
 
@@ -152,8 +153,8 @@ impl FrontTls {
     }
 
     /// The certificate that the client has shown and that was verified.
-    pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.facts.certificate.as_deref()
+    pub fn certificate(&self) -> Option<&Arc<Shown>> {
+        self.facts.certificate.as_ref()
     }
 
     /// The name that the client asked for (SNI, RFC 6066 §3): lower case, without a dot at its end.

@@ -74,6 +74,10 @@ impl protocol::Server for Server {
         self.certificate = Some(name);
     }
 
+    fn hold_less(&mut self, octets: usize) {
+        self.long_line = sasl::longest_beside(octets);
+    }
+
     fn ttl(&self) -> Option<u8> {
         self.ttl
     }

@@ -8,10 +8,6 @@ use crate::protocol::line::Octets;
 use crate::protocol::sasl;
 use crate::protocol::{Closing, Failure, Mechanism, Refused};
 
-/// Longest line of ID and AUTHENTICATE, and of a SASL answer: an ID may have 30 pairs of 1 KiB, a
-/// token of 12 KiB has 16 KiB of base64.
-const LONG_LINE: usize = sasl::MAX_LINE;
-
 /// Whether there was enough to go on with.
 pub(super) enum Progress {
     /// Something was done.
@@ -58,7 +54,7 @@ impl Server {
 
     /// Reads on in `Sasl`: the client's answer, if it is there.
     pub(super) fn read_answer(&mut self, tag: Tag, mut exchange: sasl::Server) -> Progress {
-        self.lines.set_limit(self.settings.line.max(LONG_LINE));
+        self.lines.set_limit(self.settings.line.max(self.long_line));
         match self.lines.line() {
             Ok(Some(line)) => {
                 let turn = exchange.answer(&line);
@@ -80,7 +76,7 @@ impl Server {
     /// Reads on in `Challenged`: the client's answer for the host. What is no answer gives the
     /// exchange up: the host is told, and then the client is.
     pub(super) fn read_exchange(&mut self, tag: Tag) -> Progress {
-        self.lines.set_limit(self.settings.line.max(LONG_LINE));
+        self.lines.set_limit(self.settings.line.max(self.long_line));
         match self.lines.line() {
             Ok(Some(line)) => {
                 let answer = match sasl::Message::from_base64(&line) {
@@ -113,7 +109,7 @@ impl Server {
             &self.command
         };
         match verb(head).as_deref() {
-            Some("ID" | "AUTHENTICATE") if verb_ends(head) => line.max(LONG_LINE),
+            Some("ID" | "AUTHENTICATE") if verb_ends(head) => line.max(self.long_line),
             _ => line,
         }
     }
