@@ -93,6 +93,11 @@ CASES = [
     ("TLS: a password, a host that hangs", "tls", b"a LOGIN u@hangs {8000+}\r\n" + x(8000) + b"\r\n"),
     ("TLS: a token, a host that hangs", "tls", TOKEN),
     ("TLS: the same and half a record", "tls", TOKEN + b"b" * 8000, x(16000)),
+    # With a certificate of 12 KB it may say shorter lines.
+    ("TLS: a long certificate", "certified", b""),
+    ("TLS: the same, an answer", "certified", b"a AUTHENTICATE PLAIN\r\n" + x(16300)),
+    ("TLS: the same, and half a record", "certified", b"a AUTHENTICATE PLAIN\r\n" + x(16300), x(16000)),
+    ("too much of an answer", "certified", b"a AUTHENTICATE PLAIN\r\n" + x(32700)),
     ("too much of a PROXY header, 64 KiB", "proxied", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff" + x(60000)),
 ]
 
@@ -137,9 +142,9 @@ def shaken(port, context):
     return s, tls, made
 
 
-def stuff_tls(port, octets, cut=b""):
+def stuff_tls(port, octets, cut=b"", context=TRUSTING):
     """The same behind a handshake; what is cut is a record that lacks its end."""
-    s, tls, made = shaken(port, TRUSTING)
+    s, tls, made = shaken(port, context)
     s.sendall(made.read())
     s.setblocking(False)
     tls.write(octets) if octets else None
@@ -169,6 +174,14 @@ def long_hello(version, padding, chain):
     context.set_alpn_protocols(["imap"] + ["%04d" % at + "x" * 200 for at in range(padding // 205)])
     if chain != "none":
         context.load_cert_chain(f"{PKI}/{chain}.pem", f"{PKI}/client.key")
+    return context
+
+
+@functools.cache
+def certified():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(f"{PKI}/long.pem", f"{PKI}/long.key")
     return context
 
 
@@ -211,15 +224,19 @@ PKI = tempfile.mkdtemp()
 
 
 def certificates():
-    """An authority, a client of its, and chains of about 13,000, 7,000 and 40,000 octets that end with it."""
+    """An authority, a client of its with chains of about 13,000, 7,000 and 40,000 octets that end with it, and one
+    whose own certificate has 12,000."""
 
     def openssl(*words):
         subprocess.run(["openssl", *words], cwd=PKI, check=True, capture_output=True)
 
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9")
+    client = ("-subj", "/CN=u@hangs", "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE",
+              "-addext", "extendedKeyUsage=clientAuth")
+    names = ",".join(f"email:{'a' * 40}{n:03}@example.org" for n in range(200))
     openssl(*new, "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem")
-    openssl(*new, "-subj", "/CN=u@hangs", "-keyout", "client.key", "-out", "client.pem", "-CA", "ca.pem",
-            "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=clientAuth")
+    openssl(*new, *client, "-keyout", "client.key", "-out", "client.pem")
+    openssl(*new, *client, "-addext", f"subjectAltName={names}", "-keyout", "long.key", "-out", "long.pem")
     client, ca = (open(f"{PKI}/{name}.pem").read() for name in ("client", "ca"))
     hashed = subprocess.run(["openssl", "passwd", "-6", "x"], check=True, capture_output=True, text=True).stdout
     for name, text in (("master", "secret\n"), ("passwords", "u:{SHA512-CRYPT}" + hashed)):
@@ -249,6 +266,7 @@ DOORS = {
     **{name: (name, stuff) for name in ("imap", "imaps", "pop3", "pop3s", "proxied")},
     "tls": ("imaps", stuff_tls),
     "hello": ("imaps", stuff_hello),
+    "certified": ("asking", lambda port, octets, cut=b"": stuff_tls(port, octets, cut, certified())),
     "starttls": ("imap", lambda port, octets: stuff_upgraded(port, IMAP_BEFORE, octets)),
     "stls": ("pop3", lambda port, octets: stuff_upgraded(port, POP3_BEFORE, octets)),
     "asking12": ("asking", lambda port, *how: stuff_asked(port, ssl.TLSVersion.TLSv1_2, *how)),
@@ -280,7 +298,7 @@ timeouts: { tls_handshake: 5m, login: 10m, proxy_header: 30s }
 admin: { bind: "127.0.0.1:ADMIN" }
 log: { level: warn }
 """
-    if door.startswith("asking"):
+    if DOORS[door][0] == "asking":
         # Who shows a certificate is logged in by a master user.
         config = config.replace("listeners:", 'listeners:\n  - { bind: "imaps://127.0.0.1:ASKING", client_ca: PKI/ca.pem }')
         config = config.replace("health: none", "health: none, login_as: { master: gateway, password_file: PKI/master }")
