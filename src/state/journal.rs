@@ -11,6 +11,8 @@ use std::sync::{Arc, Weak};
 
 use aws_lc_rs::digest;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::redis::Redis;
 use super::{Entered, State, file};
@@ -21,14 +23,18 @@ pub const KEY_MAX: usize = 2048;
 /// Largest value in octets.
 pub const VALUE_MAX: usize = 16 * 1024 * 1024;
 
+/// How many threads a journal's files may have at a time. A disk that hangs keeps each of them for as long as it
+/// hangs, and those of the runtime are also for names, passwords and whatever else blocks.
+const THREADS: usize = 8;
+
 /// Notes by key. Keys are any text; give each purpose a prefix of its own (`pop3-delete/…`).
 #[derive(Clone)]
 pub struct Journal(Kept);
 
 #[derive(Clone)]
 enum Kept {
-    /// One file a note, named by the key's SHA-256.
-    Files(PathBuf),
+    /// One file a note, named by the key's SHA-256, in this directory.
+    Files(PathBuf, Threads),
     /// A hash on a Redis, and whose places are counted there.
     Shared(Arc<Redis>, Weak<State>),
 }
@@ -56,7 +62,8 @@ impl Journal {
                 }
             }
         }
-        Ok(Journal(Kept::Files(path)))
+        let threads = Threads(Arc::new(Semaphore::new(THREADS)));
+        Ok(Journal(Kept::Files(path, threads)))
     }
 
     /// Notes on a Redis, where `places` counts its places.
@@ -73,12 +80,12 @@ impl Journal {
             return Err(io::Error::other("the note is too large"));
         }
         match &self.0 {
-            Kept::Files(dir) => {
+            Kept::Files(dir, threads) => {
                 let path = path_of(dir, key);
                 let mut content = HEAD.to_vec();
                 content.extend(format!("{} {}\n{key}\n", key.len(), value.len()).as_bytes());
                 content.extend(value);
-                blocking(move || file::replace(&path, &content)).await
+                threads.run(move || file::replace(&path, &content)).await
             }
             Kept::Shared(redis, _) => {
                 let args = [key.as_bytes(), value];
@@ -93,9 +100,9 @@ impl Journal {
     /// It cannot be read, or is damaged.
     pub async fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
         match &self.0 {
-            Kept::Files(dir) => {
+            Kept::Files(dir, threads) => {
                 let path = path_of(dir, key);
-                let note = blocking(move || read(&path)).await?;
+                let note = threads.run(move || read(&path)).await?;
                 Ok(note.map(|(_, value)| value))
             }
             Kept::Shared(redis, _) => redis.note_command("HGET", &[key.as_bytes()]).await,
@@ -108,9 +115,9 @@ impl Journal {
     /// It may still be there.
     pub async fn remove(&self, key: &str) -> io::Result<()> {
         match &self.0 {
-            Kept::Files(dir) => {
+            Kept::Files(dir, threads) => {
                 let path = path_of(dir, key);
-                blocking(move || file::remove(&path)).await
+                threads.run(move || file::remove(&path)).await
             }
             Kept::Shared(redis, _) => redis.note_command("HDEL", &[key.as_bytes()]).await,
         }
@@ -123,10 +130,11 @@ impl Journal {
     /// That cannot be told.
     pub async fn alone(&self, key: &str) -> io::Result<Option<Alone>> {
         match &self.0 {
-            Kept::Files(dir) => {
+            Kept::Files(dir, threads) => {
                 let mut path = path_of(dir, key).into_os_string();
                 path.push(LOCK);
-                blocking(move || locked(path.into())).await
+                let its = threads.clone();
+                threads.run(move || locked(path.into(), its)).await
             }
             Kept::Shared(_, places) => {
                 let gone = || io::Error::other("the state is gone");
@@ -145,9 +153,9 @@ impl Journal {
     /// Some note cannot be read, or is damaged.
     pub async fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
         match &self.0 {
-            Kept::Files(dir) => {
+            Kept::Files(dir, threads) => {
                 let (dir, prefix) = (dir.clone(), prefix.to_owned());
-                blocking(move || {
+                let list = move || {
                     let mut keys = Vec::new();
                     for entry in std::fs::read_dir(&dir)? {
                         let name = entry?.file_name();
@@ -160,8 +168,8 @@ impl Journal {
                     }
                     keys.sort_unstable();
                     Ok(keys)
-                })
-                .await
+                };
+                threads.run(list).await
             }
             Kept::Shared(redis, _) => {
                 let mut keys: Vec<String> = redis.note_command("HKEYS", &[]).await?;
@@ -178,7 +186,7 @@ pub struct Alone(Option<Held>);
 
 enum Held {
     /// A lock on a file.
-    File { path: PathBuf, locked: File },
+    File(PathBuf, File, Threads),
     /// A place on a Redis.
     Place { _place: Entered },
 }
@@ -192,23 +200,16 @@ impl std::fmt::Debug for Alone {
 impl Alone {
     /// Gives it back: who asks from then on can have it.
     pub async fn release(mut self) {
-        if let Some(held) = self.0.take() {
+        if let Some(Held::File(_, _, threads)) = &self.0 {
+            let threads = threads.clone();
+            // Taken out there: where nobody waits for a thread any more it is dropped whole.
             let work = move || {
-                held.give_back();
+                if let Some(Held::File(path, locked, _)) = self.0.take() {
+                    unlock(&path, locked);
+                }
                 Ok(())
             };
-            let _ = blocking(work).await;
-        }
-    }
-}
-
-impl Held {
-    /// Blocks.
-    fn give_back(self) {
-        if let Held::File { path, locked } = self {
-            // Still locked: who opens it now finds that the name is gone.
-            let _ = std::fs::remove_file(path);
-            drop(locked);
+            let _ = threads.run(work).await;
         }
     }
 }
@@ -216,13 +217,45 @@ impl Held {
 /// Without waiting: a disk that hangs holds up nobody, and whoever asks soon may find it taken.
 impl Drop for Alone {
     fn drop(&mut self) {
-        let Some(held @ Held::File { .. }) = self.0.take() else {
+        let Some(Held::File(path, locked, threads)) = self.0.take() else {
             return;
         };
+        let work = move || {
+            unlock(&path, locked);
+            Ok(())
+        };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(|| held.give_back())),
-            Err(_) => held.give_back(),
+            Ok(runtime) => drop(runtime.spawn(async move { threads.run(work).await })),
+            Err(_) => drop(work()),
         }
+    }
+}
+
+/// Blocks.
+fn unlock(path: &Path, locked: File) {
+    // Still locked: who opens it now finds that the name is gone.
+    let _ = std::fs::remove_file(path);
+    drop(locked);
+}
+
+/// The threads of a journal's files: who finds none free waits, and sees to it that this is not for ever.
+#[derive(Clone)]
+struct Threads(Arc<Semaphore>);
+
+impl Threads {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let turn = self.0.clone().acquire_owned().await;
+        let turn = turn.map_err(io::Error::other)?;
+        let done = spawn_blocking(move || {
+            // To the end, also where nobody waits for that any more.
+            let _turn = turn;
+            work()
+        });
+        done.await
+            .unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
     }
 }
 
@@ -234,7 +267,7 @@ fn is_no_note(name: &str) -> bool {
 }
 
 /// Locks a file (flock(2)), which is made for that; none where it is locked already.
-fn locked(path: PathBuf) -> io::Result<Option<Alone>> {
+fn locked(path: PathBuf, threads: Threads) -> io::Result<Option<Alone>> {
     loop {
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
@@ -249,8 +282,7 @@ fn locked(path: PathBuf) -> io::Result<Option<Alone>> {
         // Whoever had it before has taken the name away, perhaps after it was opened here.
         let inode = file.metadata()?.ino();
         if std::fs::metadata(&path).is_ok_and(|named| named.ino() == inode) {
-            let locked = file;
-            return Ok(Some(Alone(Some(Held::File { path, locked }))));
+            return Ok(Some(Alone(Some(Held::File(path, file, threads)))));
         }
     }
 }
@@ -287,15 +319,10 @@ fn parse(content: &[u8]) -> Option<(String, Vec<u8>)> {
     (found.len() == value).then(|| (name.to_owned(), found.to_vec()))
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -358,6 +385,7 @@ mod tests {
             let (go, wait) = std::sync::mpsc::channel::<()>();
             let busy = tokio::task::spawn_blocking(move || wait.recv().is_ok());
             drop(alone);
+            tokio::task::yield_now().await;
             assert_eq!(locks(), 1);
             drop(go);
             busy.await.unwrap();
@@ -370,6 +398,43 @@ mod tests {
         assert_eq!(locks(), 1);
         drop(alone);
         assert_eq!(locks(), 0);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// A disk that hangs does not take the threads of those who have other work for them.
+    #[test]
+    fn few_threads_wait_for_a_disk_that_hangs() {
+        let dir = crate::state::tests::scratch("journal-hangs");
+        let journal = Journal::in_directory(dir.clone()).unwrap();
+        let keys: Vec<_> = (0..3 * THREADS).map(|key| key.to_string()).collect();
+        // Who opens one to read waits for somebody who writes.
+        let notes: Vec<_> = keys.iter().map(|key| path_of(&dir, key)).collect();
+        let made = std::process::Command::new("mkfifo").args(&notes).status();
+        assert!(made.unwrap().success());
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(THREADS + 1).enable_all();
+        runtime.build().unwrap().block_on(async {
+            let alone = journal.alone("a").await.unwrap();
+            let mut all = tokio::task::JoinSet::new();
+            for key in keys {
+                let journal = journal.clone();
+                all.spawn(async move { journal.get(&key).await });
+            }
+            tokio::task::yield_now().await;
+            // Nor does one who gives up.
+            drop(alone);
+            let other = tokio::task::spawn_blocking(|| ());
+            let other = tokio::time::timeout(Duration::from_secs(5), other).await;
+            // Whatever became of it: nothing hangs any longer.
+            let end = |note: PathBuf| OpenOptions::new().write(true).open(note).map(drop);
+            let ended = std::thread::spawn(move || notes.into_iter().try_for_each(end));
+            let all = all.join_all().await;
+            ended.join().unwrap().unwrap();
+            assert!(other.is_ok(), "all threads hang");
+            assert!(all.iter().all(Result::is_err));
+            let alone = journal.alone("a").await.unwrap().unwrap();
+            alone.release().await;
+        });
         std::fs::remove_dir_all(dir).unwrap();
     }
 }
