@@ -186,15 +186,8 @@ where
         }
     };
     let state = serving.maildrop.state();
-    let mut guard = serving.guard.take();
-    let leave = async {
-        let release = async {
-            if let Some(guard) = &mut guard {
-                guard.release().await;
-            }
-        };
-        tokio::join!(release, serving.leave());
-    };
+    let guard = std::mem::take(&mut serving.guard);
+    let leave = async { tokio::join!(guard.release(), serving.leave()) };
     let _ = timeout(LEAVING, leave).await;
     Served {
         ended,

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,22 +14,23 @@ use super::host::Host;
 use super::{Later, ONE, Play, Session, TWO, home};
 
 const MAILS: &[&[u8]] = &[ONE, TWO, b"c\r\n", b"d\r\n"];
-const COMMANDS: &str = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
-const DONE: &str = "+OK message deleted\n+OK message deleted\n+OK bye, deleted messages removed\n";
-const TAKE: &str = "UID STORE 3 -FLAGS.SILENT (\\Deleted)";
-const NOTE_KEY: &str = "pop3-delete/b/alice/INBOX";
-const NOTE: &str = "of\tmail1\tmail1 143\t1700000000\t3:3";
-const BACK: &str = "UID STORE 3 +FLAGS.SILENT (\\Deleted)";
+pub(super) const COMMANDS: &str = "DELE 1\r\nDELE 2\r\nQUIT\r\n";
+pub(super) const DONE: &str =
+    "+OK message deleted\n+OK message deleted\n+OK bye, deleted messages removed\n";
+pub(super) const TAKE: &str = "UID STORE 3 -FLAGS.SILENT (\\Deleted)";
+pub(super) const NOTE_KEY: &str = "pop3-delete/b/alice/INBOX";
+pub(super) const NOTE: &str = "of\tmail1\tmail1 143\t1700000000\t3:3";
+pub(super) const BACK: &str = "UID STORE 3 +FLAGS.SILENT (\\Deleted)";
 
 /// A journal in a folder of its own, and who is about which maildrop.
-struct Notes {
-    folder: PathBuf,
-    journal: Journal,
-    among: Arc<MaildropCache>,
+pub(super) struct Notes {
+    pub(super) folder: PathBuf,
+    pub(super) journal: Journal,
+    pub(super) among: Arc<MaildropCache>,
 }
 
 impl Notes {
-    fn new() -> Notes {
+    pub(super) fn new() -> Notes {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "gatepost-guarded-{}-{}",
@@ -45,7 +45,7 @@ impl Notes {
         }
     }
 
-    fn key() -> Key {
+    pub(super) fn key() -> Key {
         Key {
             backend: "b".into(),
             user: "alice".into(),
@@ -53,7 +53,7 @@ impl Notes {
         }
     }
 
-    async fn run(&self, host: Host, later: Vec<Host>, commands: &str) -> Session {
+    pub(super) async fn run(&self, host: Host, later: Vec<Host>, commands: &str) -> Session {
         self.run_as("alice", host, later, commands).await
     }
 
@@ -84,7 +84,7 @@ impl Notes {
         play.run(host, commands).await.expect("opened")
     }
 
-    async fn noted(&self) -> Option<String> {
+    pub(super) async fn noted(&self) -> Option<String> {
         let value = self.journal.get(NOTE_KEY).await.unwrap();
         value.map(|value| String::from_utf8(value).unwrap())
     }
@@ -97,7 +97,7 @@ impl Drop for Notes {
 }
 
 /// Message 3 was marked by somebody else.
-fn marked() -> Host {
+pub(super) fn marked() -> Host {
     let mut host = Host::with(MAILS);
     host.uid_plus = false;
     host.mail.get_mut(&3).unwrap().deleted = true;
@@ -113,7 +113,7 @@ fn again(session: &Session) -> Host {
 }
 
 /// The messages that are there, and whether each is marked.
-fn marks(host: &Host) -> BTreeMap<u32, bool> {
+pub(super) fn marks(host: &Host) -> BTreeMap<u32, bool> {
     host.mail
         .iter()
         .map(|(uid, mail)| (*uid, mail.deleted))
@@ -283,39 +283,6 @@ async fn nobody_expunges_while_another_may_put_marks_back() {
     std::fs::remove_dir_all(&notes.folder).unwrap();
     let session = notes.run(bare(), vec![], COMMANDS).await;
     assert_eq!(session.text(), DONE);
-}
-
-/// A file system that hangs: nothing is removed, and the session goes on.
-#[tokio::test(start_paused = true)]
-async fn a_note_that_hangs_is_none() {
-    let notes = Arc::new(Notes::new());
-    let alone = notes.journal.alone(NOTE_KEY).await.unwrap().unwrap();
-    let lock = std::fs::read_dir(&notes.folder).unwrap().next().unwrap();
-    let lock = lock.unwrap().path();
-    alone.release().await;
-    // Who opens it to write waits for somebody who reads.
-    let made = Command::new("mkfifo").arg(&lock).status();
-    assert!(made.unwrap().success());
-    let session = tokio::spawn({
-        let notes = notes.clone();
-        async move { notes.run(marked(), vec![], COMMANDS).await }
-    });
-    let start = tokio::time::Instant::now();
-    let patience = std::time::Duration::from_secs(60);
-    while !session.is_finished() && start.elapsed() < patience {
-        // Time stands still while a thread is at work.
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        tokio::time::advance(std::time::Duration::from_millis(50)).await;
-    }
-    let took = start.elapsed();
-    // Whatever became of it: it hangs no longer.
-    let read = tokio::task::spawn_blocking(move || std::fs::read(lock));
-    let session = session.await.unwrap();
-    read.await.unwrap().unwrap();
-    assert!(took < patience, "{took:?}");
-    let refused = "-ERR [SYS/TEMP] deleted messages not removed";
-    assert!(session.text().contains(refused), "{}", session.text());
-    assert_eq!(marks(&session.host), marks(&marked()));
 }
 
 /// While one session is about a maildrop's marks, another one leaves them alone.

@@ -9,6 +9,7 @@ mod cuts;
 mod ends;
 mod exchanges;
 mod guarded;
+mod hanging;
 mod host;
 mod losses;
 mod mailbox;

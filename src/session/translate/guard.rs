@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::spawn;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::talk::Talk;
@@ -28,6 +29,10 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How long a note may take. What hangs is a disk, or the store of all gateways; a session that waited for it
 /// would hear neither its client nor who tells it to go.
 const NOTING: Duration = Duration::from_secs(10);
+
+/// The same at a login: what is not put back by then is left to a later session. Its mailbox is open, and no
+/// host is to blame for a disk.
+const LOOKING: Duration = Duration::from_secs(1);
 
 /// Whose a maildrop's marks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,83 @@ pub struct Guard {
     /// Held from before the first look at others' marks to the session's end: among the sessions of this
     /// process, and among processes, of which there are two during an upgrade.
     alone: Option<(Guarding, Alone)>,
+}
+
+/// What a session has of its guard.
+#[derive(Debug, Default)]
+pub(super) enum Holding {
+    /// Nothing is noted.
+    #[default]
+    None,
+    Guard(Box<Guard>),
+    /// A note is being forgotten, which takes long: behind it the guard comes back.
+    Forgetting(JoinHandle<Guard>),
+}
+
+impl From<Option<Guard>> for Holding {
+    fn from(guard: Option<Guard>) -> Self {
+        guard.map_or(Holding::None, |guard| Holding::Guard(Box::new(guard)))
+    }
+}
+
+impl Holding {
+    /// Whether there is anybody to ask.
+    pub(super) fn is_some(&self) -> bool {
+        !matches!(self, Holding::None)
+    }
+
+    /// That of a guard that comes back; where it is late it does so by itself, and keeps the right to write: what
+    /// it writes in the end is no later session's note that is written over.
+    async fn in_time(wait: Duration, mut coming: JoinHandle<Guard>) -> Holding {
+        match timeout(wait, &mut coming).await {
+            Ok(guard) => Holding::from(guard.ok()),
+            Err(_) => Holding::Forgetting(coming),
+        }
+    }
+
+    async fn back(self) -> Option<Guard> {
+        match self {
+            Holding::None => None,
+            Holding::Guard(guard) => Some(*guard),
+            Holding::Forgetting(coming) => coming.await.ok(),
+        }
+    }
+
+    /// As `Guard::keep`, in time; late is none, too. What hangs goes on by itself and keeps the right to write: what
+    /// it writes in the end is no later session's note that is written over, and marks that stayed where they
+    /// were are set once more by it, which changes nothing.
+    pub(super) async fn keep(self, uid_validity: u64, marks: UidSet) -> (Holding, Option<UidSet>) {
+        let keeping = spawn(async move {
+            let mut guard = self.back().await?;
+            let noted = guard.keep(uid_validity, marks).await;
+            Some((guard, noted))
+        });
+        match timeout(NOTING, keeping).await {
+            Ok(Ok(Some((guard, noted)))) => (Holding::from(Some(guard)), noted),
+            Ok(_) | Err(_) => (Holding::None, None),
+        }
+    }
+
+    /// All marks are back.
+    pub(super) async fn forget(self) -> Holding {
+        match self {
+            Holding::Guard(guard) => {
+                let forgetting = spawn(async move {
+                    guard.forget().await;
+                    *guard
+                });
+                Holding::in_time(NOTING, forgetting).await
+            }
+            Holding::None | Holding::Forgetting(_) => self,
+        }
+    }
+
+    /// The session is over. What hangs gives back what it has when it is done.
+    pub(super) async fn release(self) {
+        if let Holding::Guard(mut guard) = self {
+            guard.release().await;
+        }
+    }
 }
 
 impl Guard {
@@ -125,35 +207,8 @@ impl Guard {
         Some(all)
     }
 
-    /// As `keep`, in time; late is none, too. What hangs goes on by itself and keeps the right to write: what it
-    /// writes in the end is no later session's note that is written over, and marks that stayed where they
-    /// were are set once more by it, which changes nothing.
-    pub(super) async fn keep_in_time(
-        mut self,
-        uid_validity: u64,
-        marks: UidSet,
-    ) -> (Option<Guard>, Option<UidSet>) {
-        let keeping = spawn(async move {
-            let noted = self.keep(uid_validity, marks).await;
-            (self, noted)
-        });
-        match timeout(NOTING, keeping).await {
-            Ok(Ok((guard, noted))) => (Some(guard), noted),
-            Ok(Err(_)) | Err(_) => (None, None),
-        }
-    }
-
-    /// As `forget`, in time; where it is late, nothing is noted any more in this session.
-    pub(super) async fn forget_in_time(self) -> Option<Guard> {
-        let forgetting = spawn(async move {
-            self.forget().await;
-            self
-        });
-        timeout(NOTING, forgetting).await.ok()?.ok()
-    }
-
     /// Others may be about the maildrop's marks now.
-    pub(super) async fn release(&mut self) {
+    async fn release(&mut self) {
         // Among processes first: who asks next here asks there behind it.
         if let Some((_here, everywhere)) = self.alone.take() {
             everywhere.release().await;
@@ -193,32 +248,46 @@ impl Guard {
             .unwrap_or_default()
     }
 
-    /// Puts marks back that a session before could not. Whatever goes wrong, the note stays.
-    pub(super) async fn restore<H>(&mut self, talk: &mut Talk<H>, uid_validity: u64)
-    where
-        H: AsyncRead + AsyncWrite + Unpin,
-    {
+    /// Marks that a session before could not put back, and this one may.
+    async fn left(&mut self, uid_validity: u64) -> UidSet {
         let notes = self.notes().await.unwrap_or_default();
         let marks = self.of_mailbox(&notes, uid_validity);
         // A session that is in the middle of it does that itself.
-        if marks.is_empty() || self.claim().await != Claim::Ours {
-            return;
+        match marks.is_empty() || self.claim().await != Claim::Ours {
+            true => UidSet::new(),
+            false => marks,
+        }
+    }
+
+    /// Puts marks back that a session before could not. Whatever goes wrong, the note stays; and nobody waits
+    /// for a disk for long.
+    pub(super) async fn restore<H>(mut self, talk: &mut Talk<H>, uid_validity: u64) -> Holding
+    where
+        H: AsyncRead + AsyncWrite + Unpin,
+    {
+        let left = timeout(LOOKING, self.left(uid_validity)).await;
+        let marks = left.unwrap_or_default();
+        if marks.is_empty() {
+            return Holding::from(Some(self));
         }
         // Only in a mailbox that is selected and is still the same.
         talk.mailbox.ask(Ask::Access);
-        loop {
+        let last = loop {
             match talk.until(next).await {
                 Ok(Next::Restore) => talk.mailbox.ask(Ask::Restore(marks.clone())),
-                Ok(Next::Forget) => {
-                    self.forget().await;
-                    break;
-                }
-                Ok(Next::GiveUp) => break,
+                Ok(last) => break last,
                 // What that means for what was asked is still to be heard.
                 Err(_) => talk.mailbox.closed(),
             }
-        }
-        self.release().await;
+        };
+        let done = spawn(async move {
+            if let Next::Forget = last {
+                self.forget().await;
+            }
+            self.release().await;
+            self
+        });
+        Holding::in_time(LOOKING, done).await
     }
 }
 

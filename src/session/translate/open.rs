@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::guard::Guard;
+use super::guard::{Guard, Holding};
 use super::measure::measure;
 use super::talk::Talk;
 use crate::protocol::imap::ask::{self, Event};
@@ -101,7 +101,7 @@ impl Opening {
 pub struct Opened<H> {
     pub(super) talk: Talk<H>,
     pub(super) opened: ask::Opened,
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Holding,
 }
 
 impl<H> Opened<H> {
@@ -149,7 +149,7 @@ where
         sizes,
         cached,
         home: _,
-        mut guard,
+        guard,
         pipelining,
     } = opening;
     let from_host = welcomed(&mut mailbox, welcome, commands, pipelining);
@@ -160,10 +160,13 @@ where
     };
     let opening = async {
         let mut opened = open_with(&mut talk).await?;
-        if let Some(guard) = guard.as_mut().filter(|_| talk.mailbox.expunges_plainly()) {
-            let uid_validity = opened.snapshot.uid_validity;
-            guard.restore(&mut talk, uid_validity).await;
-        }
+        let guard = match guard {
+            Some(guard) if talk.mailbox.expunges_plainly() => {
+                let uid_validity = opened.snapshot.uid_validity;
+                guard.restore(&mut talk, uid_validity).await
+            }
+            guard => Holding::from(guard),
+        };
         if let Some(cached) = cached.as_ref().filter(|_| sizes != Sizes::Trust)
             && !Arc::ptr_eq(cached, &opened.snapshot)
         {
@@ -173,10 +176,10 @@ where
             Sizes::Exact => measure(&mut talk, &mut opened, cached.as_deref()).await?,
             Sizes::Trust | Sizes::Learn => {}
         }
-        Ok::<_, NotOpen>(opened)
+        Ok::<_, NotOpen>((opened, guard))
     };
     match timeout(wait, opening).await {
-        Ok(Ok(opened)) => Ok(Opened {
+        Ok(Ok((opened, guard))) => Ok(Opened {
             talk,
             opened,
             guard,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Again;
 use super::ends::{ReadEnd, WriteEnd};
-use super::guard::Guard;
+use super::guard::Holding;
 use crate::protocol::imap::ask::{Access, Ask, Event, NoBody, Outcome, When};
 use crate::protocol::imap::mailbox::Mailbox;
 use crate::protocol::pop3::Settings;
@@ -65,7 +65,7 @@ pub(super) struct Serving<'a, C, H, A> {
     pub(super) host: H,
     pub(super) again: A,
     pub(super) settings: &'a Settings,
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Holding,
     /// What is to be noted, or forgotten.
     pub(super) to_guard: Option<Event<'static>>,
     /// Waits for another connection to the host.
@@ -237,28 +237,19 @@ where
 
     /// Notes marks that are about to be taken away, or forgets them.
     pub(super) async fn take_guard(&mut self) {
-        let guard = self.guard.take();
-        match (self.to_guard.take(), guard) {
-            (
-                Some(Event::Guard {
-                    uid_validity,
-                    marks,
-                }),
-                guard,
-            ) => {
-                let noted = match guard {
-                    Some(guard) => {
-                        let (guard, noted) = guard.keep_in_time(uid_validity, marks).await;
-                        self.guard = guard;
-                        noted
-                    }
-                    None => None,
-                };
+        let guard = std::mem::take(&mut self.guard);
+        self.guard = match self.to_guard.take() {
+            Some(Event::Guard {
+                uid_validity,
+                marks,
+            }) => {
+                let (guard, noted) = guard.keep(uid_validity, marks).await;
                 self.mailbox.ask(Ask::Guarded(noted));
+                guard
             }
-            (Some(Event::Released), Some(guard)) => self.guard = guard.forget_in_time().await,
-            (_, guard) => self.guard = guard,
-        }
+            Some(Event::Released) => guard.forget().await,
+            _ => guard,
+        };
     }
 
     /// Writes to the host and reads from it. Its end is the mailbox's business.
