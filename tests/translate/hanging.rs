@@ -13,10 +13,13 @@ use rustix::fs::OFlags;
 use tokio::task::JoinHandle;
 
 use super::Session;
-use super::guarded::{COMMANDS, DONE, NOTE, NOTE_KEY, Notes, marked, marks};
+use super::guarded::{BACK, COMMANDS, DONE, NOTE, NOTE_KEY, Notes, TAKE, marked, marks};
 use super::host::Host;
 
 const REFUSED: &str = "-ERR [SYS/TEMP] deleted messages not removed";
+
+/// A note of a gateway of before, which is none: what is behind it is told apart from what is damaged.
+const NONE: &str = "1700000000 4:4";
 
 /// As long as a thread may take for what does not hang.
 const SOON: Duration = Duration::from_secs(20);
@@ -40,6 +43,16 @@ async fn pass(time: Duration, mut over: impl FnMut() -> bool) -> Duration {
         tokio::time::advance(Duration::from_millis(50)).await;
     }
     start.elapsed()
+}
+
+/// Waits for a session that writes this, and for the thread that does: with one at work the clock stands.
+async fn written(path: &Path, session: &JoinHandle<Session>) {
+    const STEP: Duration = Duration::from_millis(50);
+    while !path.exists() {
+        assert!(!session.is_finished(), "{}", path.display());
+        tokio::time::sleep(STEP).await;
+    }
+    tokio::time::sleep(STEP).await;
 }
 
 /// Whatever opens this from now on hangs.
@@ -152,10 +165,7 @@ async fn a_login_does_not_wait_for_a_note_to_go() {
             ..marked()
         };
         let session = play(&notes, host, vec![], COMMANDS);
-        while !lock.exists() {
-            assert!(!session.is_finished());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        written(&lock, &session).await;
         // The marks are on their way.
         hang(&path);
         pass(Duration::from_secs(after), || session.is_finished()).await;
@@ -167,5 +177,74 @@ async fn a_login_does_not_wait_for_a_note_to_go() {
         assert!(session.text().contains(answer), "{}", session.text());
         until("free", || is_free(&notes)).await;
         assert_eq!(notes.noted().await, None);
+    }
+}
+
+/// A note that comes when the session was told that there is none: no mark was taken away for it, so
+/// nothing is to be put back. The right to write is not free before the session is over.
+#[tokio::test(start_paused = true)]
+async fn a_late_note_leaves_none() {
+    const OTHER: &str = "of\tmail2\tmail2 143\t1700000000\t4:4";
+    for (before, left) in [(NONE, None), (OTHER, Some(OTHER))] {
+        let notes = Arc::new(Notes::new());
+        let lock = lock_file(&notes).await;
+        let (path, content) = note_file(&notes, before).await;
+        let other = notes.among.guard(&Notes::key());
+        let host = marked().rule("UID STORE 1:2 -FLAGS", "");
+        let mut next = marked();
+        next.mail.get_mut(&3).unwrap().deleted = false;
+        let session = play(&notes, host, vec![next], COMMANDS);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // It is open, and waits for its turn.
+        hang(&path);
+        drop(other);
+        pass(Duration::from_millis(100), || false).await;
+        until("claimed", || lock.exists()).await;
+        let mut writer = hung(&path, Duration::ZERO).await;
+        pass(Duration::from_secs(15), || false).await;
+        writer.write_all(&content).unwrap();
+        drop(writer);
+        until("written", || fs::metadata(&path).unwrap().is_file()).await;
+        let noted = notes.noted().await.unwrap();
+        assert!(noted.ends_with(NOTE), "{noted}");
+        // The host has yet to answer.
+        pass(Duration::from_secs(1), || false).await;
+        assert!(!session.is_finished() && !is_free(&notes), "{before}");
+        let session = session.await.unwrap();
+        assert!(session.text().contains("-ERR"), "{}", session.text());
+        assert_eq!(marks(&session.host), marks(&marked()));
+        // Nor without a note, where the host was asked once more.
+        assert_eq!(session.later[0].uids(), [1, 2, 3, 4]);
+        until("free", || is_free(&notes)).await;
+        assert_eq!(notes.noted().await.as_deref(), left);
+    }
+}
+
+/// More marks were to be taken away, and their note is late: those that were taken away before come back, and
+/// then nothing is noted; where they do not, only they are.
+#[tokio::test(start_paused = true)]
+async fn a_late_second_note_leaves_what_is_so() {
+    for (back, left) in [("$MODEL", None), ("$T NO x\r\n", Some(NOTE))] {
+        let notes = Arc::new(Notes::new());
+        let (path, content) = note_file(&notes, NOTE).await;
+        let mut next = marked().rule(BACK, back);
+        next.mail.get_mut(&4).unwrap().deleted = true;
+        // The first host falls silent when the note is there.
+        let host = marked().rule(TAKE, "");
+        let session = play(&notes, host, vec![next], COMMANDS);
+        written(&path, &session).await;
+        assert_eq!(fs::read(&path).unwrap(), content);
+        hang(&path);
+        let mut writer = hung(&path, Duration::from_secs(1)).await;
+        pass(Duration::from_secs(60), || session.is_finished()).await;
+        assert!(session.is_finished() && !is_free(&notes), "{back}");
+        writer.write_all(&content).unwrap();
+        drop(writer);
+        let session = session.await.unwrap();
+        let log = &session.later[0].log;
+        assert!(log.iter().any(|command| command == BACK), "{log:?}");
+        assert_eq!(session.later[0].uids(), [1, 2, 3, 4]);
+        until("free", || is_free(&notes)).await;
+        assert_eq!(notes.noted().await.as_deref(), left, "{back}");
     }
 }

@@ -4,12 +4,14 @@
 //! same host. Only one session at a time is about a mailbox so, also one that found no other marks: those
 //! that another one puts back between its last look and its EXPUNGE would be removed.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::spawn;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -66,6 +68,19 @@ pub(super) enum Holding {
     Guard(Box<Guard>),
     /// A note is being forgotten, which takes long: behind it the guard comes back.
     Forgetting(JoinHandle<Guard>),
+    /// Marks were being noted for too long, and stayed where they were: nothing is noted any more in this
+    /// session. What hangs goes on by itself, and keeps the right to write until the session is over; what is
+    /// to stand then is told here.
+    Late(watch::Sender<Standing>),
+}
+
+/// What is to be noted behind a note that came late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// What was before: no mark was taken away for it.
+    Before,
+    /// Nothing: all marks are back.
+    Nothing,
 }
 
 impl From<Option<Guard>> for Holding {
@@ -75,7 +90,7 @@ impl From<Option<Guard>> for Holding {
 }
 
 impl Holding {
-    /// Whether there is anybody to ask.
+    /// Whether there is anybody to ask, also where the answer can only be that nothing may be taken away.
     pub(super) fn is_some(&self) -> bool {
         !matches!(self, Holding::None)
     }
@@ -91,24 +106,39 @@ impl Holding {
 
     async fn back(self) -> Option<Guard> {
         match self {
-            Holding::None => None,
+            Holding::None | Holding::Late(_) => None,
             Holding::Guard(guard) => Some(*guard),
             Holding::Forgetting(coming) => coming.await.ok(),
         }
     }
 
-    /// As `Guard::keep`, in time; late is none, too. What hangs goes on by itself and keeps the right to write: what
-    /// it writes in the end is no later session's note that is written over, and marks that stayed where they
-    /// were are set once more by it, which changes nothing.
+    /// As `Guard::keep`, in time; late is none, too, and what hangs goes on by itself. What it writes in the end does
+    /// not stand: the owner may take away marks that were left where they are, and nobody is to set them again.
     pub(super) async fn keep(self, uid_validity: u64, marks: UidSet) -> (Holding, Option<UidSet>) {
-        let keeping = spawn(async move {
-            let mut guard = self.back().await?;
-            let noted = guard.keep(uid_validity, marks).await;
-            Some((guard, noted))
+        if let Holding::None | Holding::Late(_) = self {
+            return (self, None);
+        }
+        let (answer, mut answered) = oneshot::channel();
+        let (tell, told) = watch::channel(Standing::Before);
+        spawn(async move {
+            if let Some(mut guard) = self.back().await {
+                let kept = guard.keep(uid_validity, marks).await;
+                if let Err((guard, kept)) = answer.send((guard, kept)) {
+                    guard.settle(kept, told).await;
+                }
+            }
         });
-        match timeout(NOTING, keeping).await {
-            Ok(Ok(Some((guard, noted)))) => (Holding::from(Some(guard)), noted),
-            Ok(_) | Err(_) => (Holding::None, None),
+        let kept = match timeout(NOTING, &mut answered).await {
+            Ok(kept) => kept.ok(),
+            Err(_) => {
+                // One that came at the last moment is not lost.
+                answered.close();
+                answered.try_recv().ok()
+            }
+        };
+        match kept {
+            Some((guard, Kept { noted, .. })) => (Holding::from(Some(guard)), noted),
+            None => (Holding::Late(tell), None),
         }
     }
 
@@ -121,6 +151,10 @@ impl Holding {
                     *guard
                 });
                 Holding::in_time(NOTING, forgetting).await
+            }
+            Holding::Late(late) => {
+                late.send_replace(Standing::Nothing);
+                Holding::Late(late)
             }
             Holding::None | Holding::Forgetting(_) => self,
         }
@@ -182,29 +216,54 @@ impl Guard {
     }
 
     /// Notes these, and those of an earlier note that still stand: the marks of all of them are to be
-    /// put back in the end. None: it cannot be noted, and nothing may be taken away. Of no marks at all:
-    /// whether the mailbox may be looked at and expunged.
-    async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Option<UidSet> {
+    /// put back in the end. Of no marks at all: whether the mailbox may be looked at and expunged.
+    async fn keep(&mut self, uid_validity: u64, marks: UidSet) -> Kept {
+        let unwritten = |noted| Kept {
+            noted,
+            before: None,
+        };
         match self.claim_in_turn().await {
-            Claim::Ours | Claim::Unknown if marks.is_empty() => return Some(marks),
+            Claim::Ours | Claim::Unknown if marks.is_empty() => return unwritten(Some(marks)),
             Claim::Ours => {}
-            Claim::Others | Claim::Unknown => return None,
+            Claim::Others | Claim::Unknown => return unwritten(None),
         }
-        let mut notes = self.notes().await?;
+        let Some(before) = self.notes().await else {
+            return unwritten(None);
+        };
         let mut all = marks;
-        for &(first, last) in self.of_mailbox(&notes, uid_validity).ranges() {
+        for &(first, last) in self.of_mailbox(&before, uid_validity).ranges() {
             all.push(first, last);
         }
         all.normalise();
-        notes.retain(|note| note.home != self.home);
+        let others = before.iter().filter(|note| note.home != self.home);
+        let mut notes: Vec<Note> = others.cloned().collect();
         notes.push(Note {
             home: self.home.clone(),
             uid_validity,
             marks: all.clone(),
         });
-        let value = written(&notes);
-        self.journal.put(&self.key(), value.as_bytes()).await.ok()?;
-        Some(all)
+        if self.write(&notes).await.is_err() {
+            // It may stand all the same.
+            let _ = self.write(&before).await;
+            return unwritten(None);
+        }
+        Kept {
+            noted: Some(all),
+            before: Some(before),
+        }
+    }
+
+    /// The session did not hear what became of its marks. When it is over, only what is so stands, and then others
+    /// may be about them.
+    async fn settle(mut self, kept: Kept, mut told: watch::Receiver<Standing>) {
+        while told.changed().await.is_ok() {}
+        let standing = *told.borrow();
+        match (standing, kept.before) {
+            (Standing::Nothing, _) => self.forget().await,
+            (Standing::Before, Some(before)) => drop(self.write(&before).await),
+            (Standing::Before, None) => {}
+        }
+        self.release().await;
     }
 
     /// Others may be about the maildrop's marks now.
@@ -220,13 +279,18 @@ impl Guard {
         let mut notes = self.notes().await.unwrap_or_default();
         notes.retain(|note| note.home != self.home);
         // One that stays is put back once more, which changes nothing.
-        let _ = match notes.as_slice() {
+        let _ = self.write(&notes).await;
+    }
+
+    /// Has this noted of the maildrop, and nothing else.
+    async fn write(&self, notes: &[Note]) -> io::Result<()> {
+        match notes {
             [] => self.journal.remove(&self.key()).await,
-            others => {
-                let value = written(others);
+            notes => {
+                let value = written(notes);
                 self.journal.put(&self.key(), value.as_bytes()).await
             }
-        };
+        }
     }
 
     /// What is noted of the maildrop, wherever it is or was. None: that cannot be told.
@@ -301,7 +365,16 @@ fn note(maildrop: &Key) -> String {
     format!("pop3-delete/{backend}/{user}/{mailbox}")
 }
 
+/// What became of marks that were to be noted.
+struct Kept {
+    /// They are, and may be taken away. None: they may not.
+    noted: Option<UidSet>,
+    /// What was noted before, where that is something else now.
+    before: Option<Vec<Note>>,
+}
+
 /// Marks that were taken away on one host.
+#[derive(Clone)]
 struct Note {
     home: String,
     uid_validity: u64,
