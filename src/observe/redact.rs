@@ -5,6 +5,20 @@
 //! shown, of all others the name at most. Continuations, literals and answers to challenges are never shown,
 //! nor is what follows a literal in its command: a client and a server that disagree about where a
 //! literal ends cannot bring a password into sight.
+//!
+//! What is read here are octets of strangers: the lints of `protocol` hold here, too.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 mod answers;
 
@@ -132,7 +146,7 @@ impl Lines {
         while !rest.is_empty() {
             if self.literal > 0 {
                 let here = usize::try_from(self.literal).map_or(rest.len(), |n| n.min(rest.len()));
-                self.literal -= here as u64;
+                self.literal = self.literal.saturating_sub(here as u64);
                 rest = rest.get(here..).unwrap_or_default();
                 continue;
             }
@@ -140,10 +154,11 @@ impl Lines {
             let piece = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
             let room = LINE.saturating_sub(self.line.len()).min(piece.len());
             self.line.extend(piece.get(..room).unwrap_or_default());
-            self.over += piece.len() - room;
+            let over = piece.len().saturating_sub(room);
+            self.over = self.over.saturating_add(over);
             if let Some(end) = end {
                 self.end(answers, tell);
-                rest = rest.get(end + 1..).unwrap_or_default();
+                rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
             } else {
                 return;
             }
@@ -222,7 +237,8 @@ fn announced(line: &[u8]) -> Option<u64> {
         return None;
     }
     let number = digits.iter().try_fold(0_u64, |n, digit| {
-        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        n.checked_mul(10)?
+            .checked_add(u64::from(digit.wrapping_sub(b'0')))
     });
     Some(number.unwrap_or(u64::MAX))
 }

@@ -74,7 +74,7 @@ impl Answers {
     /// The client sent a line.
     pub(super) fn asked(&mut self, line: &[u8]) {
         if self.challenges > 0 {
-            self.challenges -= 1;
+            self.challenges = self.challenges.saturating_sub(1);
             return;
         }
         let mut words = line

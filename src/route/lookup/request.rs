@@ -2,6 +2,18 @@
 //!
 //! Names, order and escaping are nginx's (`ngx_mail_auth_http_module`), so that a service written for
 //! nginx need not know whom it answers. Pure: a login in, headers out.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -112,7 +124,7 @@ pub(super) fn shown(credentials: &Credentials) -> (&'static str, &[u8]) {
 /// as `%XX`; whatever has its eighth bit set stays.
 pub(super) fn escaped(octets: &[u8]) -> Vec<u8> {
     let mut out = String::new();
-    let mut escaped = Vec::with_capacity(octets.len() + 8);
+    let mut escaped = Vec::with_capacity(octets.len().saturating_add(8));
     for octet in octets {
         match octet {
             0..=b' ' | b'%' | 0x7F => {
