@@ -3,14 +3,20 @@ by their words or their time.
 
 python3 tests/bench/crowd.py GATEPOST [connections] [tries]
 
-The crowd stays: deadlines before login are an hour, and what dribbles over TLS is a ClientHello that never ends.
+The crowd stays: deadlines before login are an hour, and what dribbles over TLS is a ClientHello that never ends. The logins
+go on to a host over loopback, which is a process of its own. That host knows all users but one: it refuses a wrong
+password in other words than an unknown user, and later, both sooner than failure_delay.
 
 The exit code is 1 where, at any door, the 99th percentile of a login in the crowd is 250 ms or more, where the crowd is
-not there before and behind these logins, or where in either protocol failures have more than one text, or means more than 5 ms apart.
+not there before and behind these logins, where the host does not let its user in or does not tell failures apart by
+itself, or where in either protocol failures differ in any line from the greeting to the end, or have means more than 5 ms apart.
 """
-import os, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, urllib.request
+import asyncio, multiprocessing, os, re, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, urllib.request
 
-P99, APART = 0.250, 0.005
+# Seconds. The delay of a failure is more than the host ever takes, and APART is less than how much later it refuses a
+# password: where the delay does not hide that, it is seen.
+P99, APART, FAILURE_DELAY, LATER = 0.250, 0.005, 0.020, 0.015
+KNOWN, UNKNOWN, PASSWORD = "known@example.org", "unknown@example.org", "right"
 
 binary = sys.argv[1]
 crowd_size = int(sys.argv[2]) if len(sys.argv) > 2 else 5000
@@ -23,25 +29,61 @@ def free_port():
         return s.getsockname()[1]
 
 
-def refusing_host():
+async def judge(user, password):
+    """What the host thinks of a login."""
+    if user == UNKNOWN:
+        return b" NO no such user"
+    if password == PASSWORD:
+        return b" OK welcome"
+    await asyncio.sleep(LATER)
+    return b" NO [AUTHENTICATIONFAILED] this is not the password"
+
+
+async def reply(verb, words):
+    """What the host says before its result, and that."""
+    if verb == b"LOGIN":
+        user, password = (word.decode().strip('"') for word in words)
+        result = await judge(user, password)
+        # This tells failures apart, too.
+        return b"* OK " + result[4:] + b"\r\n", result
+    said = {
+        b"SELECT": b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 1] x\r\n",
+        b"STATUS": b"* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)\r\n",
+        b"LOGOUT": b"* BYE bye\r\n",
+    }
+    return said.get(verb, b""), b" OK done"
+
+
+async def serve(reader, writer):
+    """An IMAP host with an empty mailbox for everybody."""
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    writer.write(b"* OK [CAPABILITY IMAP4rev1] here\r\n")
+    try:
+        verb = b""
+        while verb != b"LOGOUT" and (line := await reader.readline()):
+            tag, verb, *words = line.split()
+            before, result = await reply(verb, words)
+            writer.write(before + tag + result + b"\r\n")
+    except ConnectionError:
+        pass
+    writer.close()
+
+
+def listen(server):
+    async def forever():
+        await (await asyncio.start_server(serve, sock=server)).serve_forever()
+
+    asyncio.run(forever())
+
+
+def host():
+    """In a process of its own, so that it takes none of the time of what is measured here."""
     server = socket.create_server(("127.0.0.1", 0), backlog=512)
-
-    def serve(conn):
-        with conn, conn.makefile("rb") as lines:
-            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            conn.sendall(b"* OK [CAPABILITY IMAP4rev1] here\r\n")
-            for line in lines:
-                tag, verb = line.split()[:2]
-                conn.sendall(tag + (b" NO no such user\r\n" if verb.upper() == b"LOGIN" else b" OK done\r\n"))
-
-    def accept():
-        while True:
-            threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
+    multiprocessing.Process(target=listen, args=(server,), daemon=True).start()
     return server.getsockname()[1]
 
 
+store = host()
 imap, imaps, pop3, pop3s, imap_proxied, pop3_proxied, admin = (free_port() for _ in range(7))
 config = f"""
 listeners:
@@ -52,12 +94,10 @@ listeners:
   - {{ bind: "imap://127.0.0.1:{imap_proxied}", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}
   - {{ bind: "pop3://127.0.0.1:{pop3_proxied}", cleartext_login: true, proxy_protocol: [127.0.0.0/8] }}
 backends:
-  demo: demo://
-  store: {{ hosts: ["imap://127.0.0.1:{refusing_host()}"], health: none }}
+  store: {{ hosts: ["imap://127.0.0.1:{store}"], health: none }}
 users:
-  demo: demo
   "@example.org": store
-limits: {{ connections: {crowd_size + 200}, per_ip: 100000, per_user: 100000, per_user_ip: 100000, failure_delay: 20ms, failed_logins: {{ per_ip: 1000/1h, per_user: 60000/1h }} }}
+limits: {{ connections: {crowd_size + 200}, per_ip: 100000, per_user: 100000, per_user_ip: 100000, failure_delay: {FAILURE_DELAY * 1000:.0f}ms, failed_logins: {{ per_ip: 1000/1h, per_user: 60000/1h }} }}
 timeouts: {{ login: 1h, tls_handshake: 1h }}
 admin: {{ bind: "127.0.0.1:{admin}" }}
 log: {{ level: warn }}
@@ -99,20 +139,20 @@ try:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
-    def login(door):
+    def login(door, user):
         begun = time.monotonic()
         with connected(doors[door]) as tcp:
             s = context.wrap_socket(tcp) if door.endswith("s") else tcp
             f = s.makefile("rb")
             f.readline()
             if door.startswith("imap"):
-                s.sendall(b"a LOGIN demo demo\r\n")
+                s.sendall(f"a LOGIN {user} {PASSWORD}\r\n".encode())
                 assert line(f, b"a ").startswith(b"a OK")
                 goodbye = b"b LOGOUT\r\n"
             else:
-                s.sendall(b"USER demo\r\n")
+                s.sendall(f"USER {user}\r\n".encode())
                 f.readline()
-                s.sendall(b"PASS demo\r\n")
+                s.sendall(f"PASS {PASSWORD}\r\n".encode())
                 assert f.readline().startswith(b"+OK")
                 goodbye = b"QUIT\r\n"
             took = time.monotonic() - begun
@@ -124,9 +164,9 @@ try:
     def logins(name, most):
         """Of each door in turn."""
         times = {door: [] for door in doors}
-        for _ in range(1000):
+        for n in range(1000):
             for door in doors:
-                times[door].append(login(door))
+                times[door].append(login(door, f"user{n % 50}@example.org"))
         for door, took in times.items():
             took = sorted(took)
             p99 = took[len(took) * 99 // 100]
@@ -177,40 +217,72 @@ try:
     for s in crowd:
         s.close()
 
-    kinds = ["known@example.org", "unknown@example.org", "nowhere@example.net"]
+    kinds = [KNOWN, UNKNOWN, "nowhere@example.net"]
     signature = b"\r\n\r\n\0\r\nQUIT\n"
 
-    def refused(protocol, n, kind):
-        """How long a wrong password takes, and what is said to it, of an address that nobody else has."""
-        port, net = {"imap": (imap_proxied, 0), "pop3": (pop3_proxied, 3)}[protocol]
-        src = socket.inet_pton(socket.AF_INET6, f"2001:db8:{n + 1:x}:{net + kind}::1")
+    def masked(said):
+        """What was said, but for the id of the session, which stands in brackets behind the words."""
+        return re.sub(rb"\(\w+\)\r\n", b"(SESSION)\r\n", said)
+
+    def proxied(protocol, net):
+        """A connection from an address that nobody else has."""
+        s = connected({"imap": imap_proxied, "pop3": pop3_proxied}[protocol])
+        src = socket.inet_pton(socket.AF_INET6, f"2001:db8:{net}::1")
         ends = src + src + struct.pack(">HH", 4711, 143)
-        with connected(port) as s:
+        s.sendall(signature + b"\x21\x21" + struct.pack(">H", len(ends)) + ends)
+        return s
+
+    def told(protocol, net, user, password):
+        """How long the answer to a login takes, that answer, and all that is heard from the greeting to the end."""
+        with proxied(protocol, net) as s:
             f = s.makefile("rb")
-            s.sendall(signature + b"\x21\x21" + struct.pack(">H", len(ends)) + ends)
-            f.readline()
+            heard = f.readline()
             if protocol == "pop3":
-                s.sendall(f"USER {kinds[kind]}\r\n".encode())
-                f.readline()
+                s.sendall(f"USER {user}\r\n".encode())
+                heard += f.readline()
             begun = time.monotonic()
             if protocol == "pop3":
-                s.sendall(f"PASS wrong{n}\r\n".encode())
-                said = f.readline()
+                s.sendall(f"PASS {password}\r\n".encode())
+                answer = f.readline()
+                heard += answer
             else:
-                s.sendall(f"a LOGIN {kinds[kind]} wrong{n}\r\n".encode())
-                said = line(f, b"a ")
-            # Behind the words stands the session.
-            return time.monotonic() - begun, said.rsplit(b"(", 1)[0]
+                s.sendall(f"a LOGIN {user} {password}\r\n".encode())
+                answer = b""
+                while not answer.startswith(b"a "):
+                    answer = f.readline()
+                    assert answer, heard
+                    heard += answer
+            took = time.monotonic() - begun
+            s.sendall({"imap": b"b LOGOUT\r\n", "pop3": b"QUIT\r\n"}[protocol])
+            return took, answer, masked(heard + f.read())
 
-    for protocol, refusal in (("imap", b"a NO [AUTHENTICATIONFAILED] "), ("pop3", b"-ERR [AUTH] ")):
-        sums, texts = [0.0] * 3, set()
+    def directly(user):
+        """The same of the host, without a gateway."""
+        with connected(store) as s:
+            f = s.makefile("rb")
+            f.readline()
+            begun = time.monotonic()
+            s.sendall(f"a LOGIN {user} wrong\r\n".encode())
+            said = f.readline() + f.readline()
+            return time.monotonic() - begun, said
+
+    # The soonest of some: one alone may have waited for the machine.
+    (later, known), (sooner, unknown) = (min(directly(user) for _ in range(10)) for user in (KNOWN, UNKNOWN))
+    apart = known != unknown and APART < later - sooner and later < FAILURE_DELAY
+    print(f"the host by itself: {known} after {later * 1e3:.1f} ms, {unknown} after {sooner * 1e3:.1f} ms: {judged(apart)}")
+
+    for at, (protocol, yes, no) in enumerate((("imap", b"a OK", b"a NO [AUTHENTICATIONFAILED] "), ("pop3", b"+OK", b"-ERR [AUTH] "))):
+        # From elsewhere: nobody has logged in yet at the addresses of those that fail.
+        _, answer, _ = told(protocol, f"0:{at}", KNOWN, PASSWORD)
+        print(f"{protocol}, {KNOWN} with the right password: {answer}: {judged(answer.startswith(yes))}")
+        sums, texts, refused = [0.0] * 3, set(), True
         for n in range(tries):
-            for kind in range(3):
-                took, text = refused(protocol, n, kind)
+            for kind, user in enumerate(kinds):
+                took, answer, heard = told(protocol, f"{n + 1:x}:{3 * at + kind}", user, f"wrong{n}")
                 sums[kind] += took
-                texts.add(text)
-        one = len(texts) == 1 and all(text.startswith(refusal) for text in texts)
-        print(f"{protocol}, texts: {texts}: {judged(one)}")
+                texts.add(heard)
+                refused = refused and answer.startswith(no)
+        print(f"{protocol}, all that is heard: {texts}: {judged(len(texts) == 1 and refused)}")
         means = [each / tries for each in sums]
         for user, mean in zip(kinds, means):
             print(f"{protocol}, {user}: mean {mean * 1e3:.2f} ms over {tries}")
