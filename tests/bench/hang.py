@@ -9,11 +9,15 @@ users come as often in both, so that what their own programs take of the machine
 Each pair of neighbouring rounds gives a ratio of medians, of means and of 99th percentiles; the median of the ratios and the middle half
 of them are told. Hosts and those users are processes of their own, so that what is measured is the gateway.
 
+At the end some users of each kind come together to a host that hangs behind its greeting: by IMAP, by POP3 to the same
+IMAP host, and by POP3 to a POP3 host.
+
 The exit code is 1 where everyone else's logins take more than 10 % longer (the median of the ratios says so), where
 a user of the hanging host is told anything but that it is away or waits for 10 s, where hardly one had to wait,
-or where one of the host that hangs behind its greeting waits for 10 s beyond login_timeout.
+or where one of a host that hangs behind its greeting is told anything else, or not within 1.5 s of login_timeout.
 """
 
+import concurrent.futures
 import gc
 import math
 import multiprocessing
@@ -34,6 +38,9 @@ rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 15
 
 # Per cent, seconds, and the seconds that settings give by themselves.
 UP, ANSWERED, LOGIN_TIMEOUT = 10, 10, 30
+
+# Seconds sooner or later than login_timeout, and how many users of each kind.
+AROUND, HALTED = 1.5, 10
 
 
 def free_port():
@@ -67,16 +74,16 @@ def hangs_at_times(server):
             threading.Thread(target=serve, args=(conn,), daemon=True).start()
 
 
-def greets_and_hangs(server):
+def greets_and_hangs(server, greeting):
     kept = []
     while True:
         kept.append(server.accept()[0])
-        kept[-1].sendall(b"* OK [CAPABILITY IMAP4rev1] here\r\n")
+        kept[-1].sendall(greeting)
 
 
-def host(how):
+def host(how, *more):
     server = socket.create_server(("127.0.0.1", 0), backlog=512)
-    multiprocessing.Process(target=how, args=(server,), daemon=True).start()
+    multiprocessing.Process(target=how, args=(server, *more), daemon=True).start()
     return server.getsockname()[1]
 
 
@@ -90,6 +97,18 @@ def login(user):
         said = f.readline()
         while said and not said.startswith(b"a "):
             said = f.readline()
+    return time.monotonic() - begun, said
+
+
+def pop3_login(user):
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", pop3)) as s:
+        f = s.makefile("rb")
+        f.readline()
+        s.sendall(f"USER {user}\r\n".encode())
+        f.readline()
+        s.sendall(b"PASS x\r\n")
+        said = f.readline()
     return time.monotonic() - begun, said
 
 
@@ -112,20 +131,25 @@ def waiters():
 
 
 hanging, answers = multiprocessing.Event(), multiprocessing.Queue()
-imap, admin = free_port(), free_port()
+imap, pop3, admin = free_port(), free_port(), free_port()
+halts = host(greets_and_hangs, b"* OK [CAPABILITY IMAP4rev1] here\r\n")
+halts_pop3 = host(greets_and_hangs, b"+OK here\r\n")
 path = os.path.join(tempfile.mkdtemp(), "proxy.yaml")
 with open(path, "w") as file:
     file.write(f"""
 listeners:
   - {{ bind: "imap://127.0.0.1:{imap}", cleartext_login: true }}
+  - {{ bind: "pop3://127.0.0.1:{pop3}", cleartext_login: true }}
 backends:
   well: "imap://127.0.0.1:{host(greets)}"
   hangs: "imap://127.0.0.1:{host(hangs_at_times)}"
-  halts: {{ hosts: ["imap://127.0.0.1:{host(greets_and_hangs)}"], health: none }}
+  halts: {{ hosts: ["imap://127.0.0.1:{halts}"], health: none }}
+  halts_pop3: {{ hosts: ["pop3://127.0.0.1:{halts_pop3}"], health: none }}
 users:
   "@well.example": well
   "@hangs.example": hangs
   "@halts.example": halts
+  "@halts-pop3.example": halts_pop3
 limits: {{ trusted: [127.0.0.0/8], per_user: 100000, per_user_ip: 100000 }}
 admin: {{ bind: "127.0.0.1:{admin}" }}
 log: {{ level: warn }}
@@ -188,10 +212,23 @@ try:
     print(f"users of the host that hangs: {len(told)} answers {words}, the latest after {latest:.1f} s: {judged(away and latest < ANSWERED)}")
     waited = sum(took > 1 for took, _ in told)
     print(f"of these had to wait for it: {waited}: {judged(waited > rounds * waiting // 2)}")
-    took, said = login("user@halts.example")
-    said = said.split(b"]")[0]
-    fine = said == b"a NO [UNAVAILABLE" and took < LOGIN_TIMEOUT + 10
-    print(f"a user of the host that hangs behind its greeting: {said} after {took:.1f} s (login_timeout: {LOGIN_TIMEOUT} s): {judged(fine)}")
+    kinds = (
+        ("IMAP", login, "halts.example", b"a NO [UNAVAILABLE"),
+        ("POP3 at an IMAP host", pop3_login, "halts.example", b"-ERR [SYS/TEMP"),
+        ("POP3 at a POP3 host", pop3_login, "halts-pop3.example", b"-ERR [SYS/TEMP"),
+    )
+    # Who is never answered is not waited for: the others have been answered long before.
+    socket.setdefaulttimeout(2 * LOGIN_TIMEOUT)
+    with concurrent.futures.ThreadPoolExecutor(HALTED * len(kinds)) as pool:
+        come = [[pool.submit(how, f"user{n}@{domain}") for n in range(HALTED)] for _, how, domain, _ in kinds]
+    for (name, _, _, away), users in zip(kinds, come):
+        told = [user.result() for user in users]
+        words, times = sorted({said.split(b"]")[0] for _, said in told}), [took for took, _ in told]
+        fine = words == [away] and all(abs(took - LOGIN_TIMEOUT) < AROUND for took in times)
+        print(
+            f"{HALTED} users of a host that hangs behind its greeting, {name}: {words} after {min(times):.1f} to "
+            f"{max(times):.1f} s (login_timeout: {LOGIN_TIMEOUT} s): {judged(fine)}"
+        )
 finally:
     gateway.kill()
     gateway.wait()
