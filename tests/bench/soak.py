@@ -6,6 +6,11 @@ Every minute the load rests for some seconds, until no session is left; what the
 noted. Lines through these notes, the first fifth left out, must be level: a slope beyond its noise is a leak, and
 the exit code 1, as where the gateway panicked or a client had no answer for 20 s. N is in minutes: N=480 runs for eight
 hours. CLIENTS=40 sets how many clients there are at a time, REST=60 the seconds between rests.
+
+Nothing is level for nothing: between two rests sessions of both protocols must have done all of their work, at the demo backend
+and at the hosts, hosts must have aborted, sessions been cut off and settings been taken anew. Logins to the demo backend, at
+which no fault is played, must all be let in and their sessions never be cut off; no settings may be refused. What is missed is
+said, and the exit code 1.
 """
 
 import asyncio
@@ -28,6 +33,12 @@ import urllib.request
 MINUTES = float(os.environ.get("N", "30"))
 CLIENTS = int(os.environ.get("CLIENTS", "40"))
 REST = float(os.environ.get("REST", "60"))
+# The hosts' moods in turn, and how many seconds each stays.
+MOODS, MOOD = ["well", "closes", "aborts", "hangs", "refuses"], 7
+if REST < (len(MOODS) + 1) * MOOD:
+    sys.exit(f"REST is {(len(MOODS) + 1) * MOOD} at least: in less not every mood has its turn")
+# How many sessions do their work between two rests, of each kind: far fewer than do on a slow machine.
+LEAST = max(CLIENTS // 4, 1)
 counts = collections.Counter()
 BODY = b"Subject: soak\r\n\r\n" + b"a line of a message\r\n" * 200
 
@@ -77,6 +88,7 @@ class Host:
                 continue
             tag, verb = words[0], words[1].upper()
             if self.mood == "aborts" and random.random() < 0.2:
+                counts["aborts by hosts"] += 1
                 return abort(writer)
             if verb in (b"LOGIN", b"AUTHENTICATE"):
                 if self.mood == "refuses" or b"wrong" in line or b"AHdyb25n" in line:
@@ -160,22 +172,31 @@ async def answer(reader, start):
             return line
 
 
+def place(user):
+    """Where a user is at home."""
+    return "demo" if user == "demo" else "hosts"
+
+
 async def imap(door):
     reader, writer = await connect(door)
     try:
         await reader.readline()
         user = random.choice(["demo demo", f"u{random.randrange(500)}@example.org pw", "nobody@example.com x", "w@example.org wrong"])
+        where = place(user.split()[0])
+        counts[f"{where} logins"] += 1
         writer.write(f"a LOGIN {user}\r\n".encode())
         said = await answer(reader, b"a ")
         if not said.startswith(b"a OK"):
             counts["imap refused"] += 1
             return
+        counts[f"{where} let in"] += 1
         for n, command in enumerate(["SELECT INBOX", "FETCH 1 BODY.PEEK[]", "UID FETCH 2 BODY.PEEK[]", "NOOP"]):
             if random.random() < 0.05:
                 counts["imap aborted"] += 1
+                counts[f"{where} ended"] += 1
                 return abort(writer)
             writer.write(f"c{n} {command}\r\n".encode())
-            if not await answer(reader, f"c{n} ".encode()):
+            if not (await answer(reader, f"c{n} ".encode())).startswith(f"c{n} OK".encode()):
                 counts["imap cut off"] += 1
                 return
         if random.random() < 0.3:
@@ -183,10 +204,26 @@ async def imap(door):
             await asyncio.sleep(random.random() * 3)
             writer.write(b"DONE\r\n")
         writer.write(b"e LOGOUT\r\n")
-        await answer(reader, b"e ")
-        counts["imap sessions"] += 1
+        if not (await answer(reader, b"e ")).startswith(b"e OK"):
+            counts["imap cut off"] += 1
+            return
+        counts[f"imap sessions, {where}"] += 1
+        counts[f"{where} ended"] += 1
     finally:
         writer.close()
+
+
+async def pop3_work(reader, writer):
+    """Whether all was answered."""
+    done = (await reader.readline()).startswith(b"+OK")
+    for _ in ("UIDL", "RETR"):
+        # Where the host was lost and is not to be had again it is -ERR, and no list follows.
+        if (await reader.readline()).startswith(b"+OK"):
+            done = bool(await answer(reader, b".\r\n")) and done
+        else:
+            done = False
+    writer.write(b"QUIT\r\n")
+    return (await reader.read()).startswith(b"+OK") and done
 
 
 async def pop3(door):
@@ -194,24 +231,25 @@ async def pop3(door):
     try:
         await reader.readline()
         user, password = random.choice([("demo", "demo"), (f"u{random.randrange(500)}@example.org", "pw"), ("nobody@example.com", "x")])
+        where = place(user)
         writer.write(f"USER {user}\r\n".encode())
         await reader.readline()
+        counts[f"{where} logins"] += 1
         writer.write(f"PASS {password}\r\n".encode())
         if not (await reader.readline()).startswith(b"+OK"):
             counts["pop3 refused"] += 1
             return
+        counts[f"{where} let in"] += 1
         writer.write(b"STAT\r\nUIDL\r\nRETR 1\r\n")
         if random.random() < 0.1:
             counts["pop3 aborted"] += 1
+            counts[f"{where} ended"] += 1
             return abort(writer)
-        await reader.readline()
-        for _ in ("UIDL", "RETR"):
-            # Where the host was lost and is not to be had again it is -ERR, and no list follows.
-            if (await reader.readline()).startswith(b"+OK"):
-                await answer(reader, b".\r\n")
-        writer.write(b"QUIT\r\n")
-        await reader.read()
-        counts["pop3 sessions"] += 1
+        if not await pop3_work(reader, writer):
+            counts["pop3 cut off"] += 1
+            return
+        counts[f"pop3 sessions, {where}"] += 1
+        counts[f"{where} ended"] += 1
     finally:
         writer.close()
 
@@ -234,28 +272,28 @@ async def nuisance():
 async def client(resting):
     while True:
         await resting.wait()
-        kind = random.random()
+        kind = random.choices(["imap", "pop3", "nuisance"], [40, 35, 25])[0]
         try:
-            if kind < 0.4:
+            if kind == "imap":
                 await asyncio.wait_for(imap(random.choice(["imap", "imaps"])), 20)
-            elif kind < 0.75:
+            elif kind == "pop3":
                 await asyncio.wait_for(pop3(random.choice(["pop3", "pop3s"])), 20)
             else:
                 await nuisance()
         except asyncio.TimeoutError:
             counts["too slow"] += 1
         except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
-            counts["cut off"] += 1
+            counts[f"{kind} cut off"] += 1
         await asyncio.sleep(random.random() * 0.5)
 
 
 async def moods(hosts):
     """One host at a time fails, in every way in turn; now and then both."""
     for n in range(10**9):
-        mood = ["well", "closes", "aborts", "hangs", "refuses"][n % 5]
+        mood = MOODS[n % len(MOODS)]
         for at, host in enumerate(hosts):
             host.mood = mood if n % 17 == 0 or n % 2 == at else "well"
-        await asyncio.sleep(7)
+        await asyncio.sleep(MOOD)
 
 
 async def reloads(gateway):
@@ -263,14 +301,20 @@ async def reloads(gateway):
         await asyncio.sleep(11)
         configure(generation)
         gateway.send_signal(signal.SIGHUP)
-        counts["reloads"] += 1
+        counts["reloads ordered"] += 1
 
 
 def metrics():
     with urllib.request.urlopen(f"http://127.0.0.1:{ports['admin']}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    total = lambda name: sum(float(v) for v in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
-    return {name: total(name) for name in ("gatepost_sessions", "gatepost_tasks", "process_open_fds", "gatepost_connections_total")}
+    series = {name: float(value) for name, value in re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", text, re.M)}
+    total = lambda name: sum(value for each, value in series.items() if each.split("{")[0] == name)
+    return {
+        **{name: total(name) for name in ("gatepost_sessions", "gatepost_tasks", "process_open_fds", "gatepost_connections_total")},
+        # They are there from the start.
+        "reloads taken": series['gatepost_reloads_total{result="ok"}'],
+        "reloads refused": series['gatepost_reloads_total{result="failed"}'],
+    }
 
 
 def memory(pid):
@@ -294,7 +338,39 @@ async def note(gateway):
         "descriptors": now["process_open_fds"],
         "memory": memory(gateway.pid),
         "connections": now["gatepost_connections_total"],
+        "counts": counts + collections.Counter({name: now[name] for name in ("reloads taken", "reloads refused")}),
     }
+
+
+def missed(during):
+    """What should have happened between two rests and did not, or should not and did."""
+    cut_off = during["imap cut off"] + during["pop3 cut off"]
+    floors = [(f"{protocol} sessions, {where}", LEAST) for protocol in ("imap", "pop3") for where in ("demo", "hosts")]
+    # A signal and the file's own change may be one reload.
+    floors.append(("reloads taken", max(during["reloads ordered"] // 2, 1)))
+    # Sessions are cut off without that, too: those of a user whose next login another host took.
+    floors.append(("aborts by hosts", 1))
+    lacks = [f"{name}: {during[name]:.0f}, not {least} or more" for name, least in floors if during[name] < least]
+    if cut_off < 1:
+        lacks.append("no session was cut off")
+    # Nobody is there any more: what was begun has come to its end.
+    if during["demo let in"] < during["demo logins"]:
+        lacks.append(f"demo logins: {during['demo logins']}, let in: {during['demo let in']}")
+    if during["demo ended"] < during["demo let in"]:
+        lacks.append(f"demo let in: {during['demo let in']}, at their end or left by themselves: {during['demo ended']}")
+    if during["reloads refused"] > 0:
+        lacks.append(f"reloads refused: {during['reloads refused']:.0f}")
+    return lacks
+
+
+def told(minute, now, during):
+    """The line of a note."""
+    imap, pop3 = (during[f"{protocol} sessions, demo"] + during[f"{protocol} sessions, hosts"] for protocol in ("imap", "pop3"))
+    cut_off = during["imap cut off"] + during["pop3 cut off"]
+    return (
+        f"{minute:6.1f}  {now['connections']:11.0f}  {now['sessions']:8.0f}  {now['tasks']:5.0f}  {now['descriptors']:11.0f}  "
+        f"{now['memory'] / 1024:10.0f}  {imap:4}  {pop3:4}  {cut_off:7}  {during['reloads taken']:7.0f}"
+    )
 
 
 def line(points):
@@ -324,8 +400,8 @@ async def main():
         resting.set()
         tasks = [asyncio.create_task(client(resting)) for _ in range(CLIENTS)]
         tasks += [asyncio.create_task(moods(hosts)), asyncio.create_task(reloads(gateway))]
-        begun, notes = time.monotonic(), []
-        print("minute  connections  sessions  tasks  descriptors  memory KiB", flush=True)
+        begun, notes, before, lacks = time.monotonic(), [], collections.Counter(), []
+        print("minute  connections  sessions  tasks  descriptors  memory KiB  imap  pop3  cut off  reloads", flush=True)
         while time.monotonic() - begun < MINUTES * 60:
             await asyncio.sleep(REST)
             resting.clear()
@@ -333,7 +409,9 @@ async def main():
             resting.set()
             minute = (time.monotonic() - begun) / 60
             notes.append((minute, now))
-            print(f"{minute:6.1f}  {now['connections']:11.0f}  {now['sessions']:8.0f}  {now['tasks']:5.0f}  {now['descriptors']:11.0f}  {now['memory'] / 1024:10.0f}", flush=True)
+            during, before = now["counts"] - before, now["counts"]
+            print(told(minute, now, during), flush=True)
+            lacks += [f"minute {minute:.1f}: {lack}" for lack in missed(during)]
             assert gateway.poll() is None, "the gateway ended"
         for task in tasks:
             task.cancel()
@@ -347,7 +425,8 @@ async def main():
     print("panics:", panics.decode())
     late = notes[len(notes) // 5 :]
     print("too slow:", counts["too slow"])
-    bad = panics != b"0" or counts["too slow"] > 0
+    print("missed:", "; ".join(lacks) or "nothing")
+    bad = panics != b"0" or counts["too slow"] > 0 or bool(lacks)
     if len(late) < 4:
         print("too few notes for a line")
         return 1
