@@ -4,6 +4,8 @@
 //! same host. Only one session at a time is about a mailbox so, also one that found no other marks: those
 //! that another one puts back between its last look and its EXPUNGE would be removed.
 
+mod notes;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::notes::{Note, named, note, read, written};
 use super::talk::Talk;
 use crate::protocol::imap::ask::{Access, Ask, Event, Loss, Outcome};
 use crate::protocol::imap::uid_set::UidSet;
@@ -276,9 +279,11 @@ impl Guard {
 
     /// All marks are back.
     async fn forget(&self) {
-        let mut notes = self.notes().await.unwrap_or_default();
+        // One that stays is put back once more, which changes nothing; and others' may be beside it.
+        let Some(mut notes) = self.notes().await else {
+            return;
+        };
         notes.retain(|note| note.home != self.home);
-        // One that stays is put back once more, which changes nothing.
         let _ = self.write(&notes).await;
     }
 
@@ -312,15 +317,20 @@ impl Guard {
             .unwrap_or_default()
     }
 
+    /// What is noted of this mailbox.
+    async fn noted(&self, uid_validity: u64) -> UidSet {
+        let notes = self.notes().await.unwrap_or_default();
+        self.of_mailbox(&notes, uid_validity)
+    }
+
     /// Marks that a session before could not put back, and this one may.
     async fn left(&mut self, uid_validity: u64) -> UidSet {
-        let notes = self.notes().await.unwrap_or_default();
-        let marks = self.of_mailbox(&notes, uid_validity);
         // A session that is in the middle of it does that itself.
-        match marks.is_empty() || self.claim().await != Claim::Ours {
-            true => UidSet::new(),
-            false => marks,
+        if self.noted(uid_validity).await.is_empty() || self.claim().await != Claim::Ours {
+            return UidSet::new();
         }
+        // It may have been, until just now.
+        self.noted(uid_validity).await
     }
 
     /// Puts marks back that a session before could not. Whatever goes wrong, the note stays; and nobody waits
@@ -332,6 +342,7 @@ impl Guard {
         let left = timeout(LOOKING, self.left(uid_validity)).await;
         let marks = left.unwrap_or_default();
         if marks.is_empty() {
+            self.alone = None;
             return Holding::from(Some(self));
         }
         // Only in a mailbox that is selected and is still the same.
@@ -355,78 +366,12 @@ impl Guard {
     }
 }
 
-/// What is kept of a maildrop is called so.
-fn note(maildrop: &Key) -> String {
-    let Key {
-        backend,
-        user,
-        mailbox,
-    } = maildrop;
-    format!("pop3-delete/{backend}/{user}/{mailbox}")
-}
-
 /// What became of marks that were to be noted.
 struct Kept {
     /// They are, and may be taken away. None: they may not.
     noted: Option<UidSet>,
     /// What was noted before, where that is something else now.
     before: Option<Vec<Note>>,
-}
-
-/// Marks that were taken away on one host.
-#[derive(Clone)]
-struct Note {
-    home: String,
-    uid_validity: u64,
-    marks: UidSet,
-}
-
-/// What a line begins with: a gateway of before that reads it finds no note of its own, and takes no marks
-/// away.
-const OF: &str = "of\t";
-
-/// A host in a note: without tabs and line ends, whatever its name is.
-fn named(home: &Home) -> String {
-    let Home { host, address } = home;
-    format!("{}\t{}", host.escape_debug(), address.escape_debug())
-}
-
-/// A line for each host that marks are to be put back on.
-fn written(notes: &[Note]) -> String {
-    let line = |note: &Note| {
-        let ranges = note.marks.ranges().iter();
-        let ranges = ranges.map(|(first, last)| format!("{first}:{last}"));
-        let ranges = ranges.collect::<Vec<_>>().join(" ");
-        format!("{OF}{}\t{}\t{ranges}", note.home, note.uid_validity)
-    };
-    notes.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The same back. A note of before hosts were noted is dropped, even where there is only one: nobody knows
-/// whether that was the host then. A mark that stays away is one for its owner to set again; one that comes
-/// on another's message has it removed.
-fn read(text: &str) -> Option<Vec<Note>> {
-    let mut notes = Vec::new();
-    for line in text.split('\n') {
-        let Some(line) = line.strip_prefix(OF) else {
-            let (uid_validity, _) = line.split_once(' ')?;
-            uid_validity.parse::<u64>().ok()?;
-            continue;
-        };
-        let (line, ranges) = line.rsplit_once('\t')?;
-        let (home, uid_validity) = line.rsplit_once('\t')?;
-        let mut marks = UidSet::new();
-        ranges
-            .split(' ')
-            .for_each(|range| marks.read(range.as_bytes()));
-        marks.normalise();
-        notes.push(Note {
-            home: home.to_owned(),
-            uid_validity: uid_validity.parse().ok()?,
-            marks,
-        });
-    }
-    Some(notes)
 }
 
 /// What follows from what the host said.
