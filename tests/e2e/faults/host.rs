@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::left;
 use crate::support::scripted;
 
 /// Where a host breaks, and how.
@@ -73,6 +74,7 @@ impl Trouble {
 /// An IMAP host with one message of 100 octets.
 pub(super) fn imap(trouble: Trouble) -> u16 {
     scripted::host(move |mut stream| {
+        left::called(&stream);
         match trouble.struck("connect", "*", &mut stream) {
             None => {
                 let _ = match trouble.offers {
@@ -142,6 +144,7 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
 /// A POP3 host with one message of 100 octets.
 pub(super) fn pop3(trouble: Trouble) -> u16 {
     scripted::host(move |mut stream| {
+        left::called(&stream);
         match trouble.struck("connect", "", &mut stream) {
             None => {
                 let _ = stream.write_all(b"+OK here\r\n");

@@ -150,6 +150,7 @@ pub(super) fn all() -> Vec<Fault> {
     }
     let port = crate::support::scripted::host(|mut stream| {
         use std::io::{BufRead as _, BufReader, Write as _};
+        super::left::called(&stream);
         let _ = stream.write_all(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] x\r\n");
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();

@@ -10,10 +10,10 @@ mod host;
 mod hosts;
 mod left;
 mod strangers;
+mod table;
 mod talk;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
 use crate::support::users::WRONG;
 use crate::support::{Imap, Scratch, imap};
+use table::{table, timeless};
 use talk::{Said, Talk};
 
 /// How long is waited for the gateway to let go of everything, once its client is gone or has been left: what is
@@ -114,10 +115,10 @@ impl Doors {
     /// Waits until the host of this user is asked.
     fn asks_host_of(&self, user: &str) {
         let host = self.hosts.get(user).copied();
-        let (clients, doors) = (&[], &[]);
         let of = left::Of {
-            clients,
-            doors,
+            clients: &[],
+            doors: &[],
+            inodes: &[],
             host,
         };
         let asked = of.wait_for_host(Duration::from_secs(60));
@@ -194,6 +195,7 @@ impl Stage {
             }
         }
         let gateway = settings.start(&scratch, &pki);
+        left::watch(gateway.pid());
         let doors = Doors {
             ports: gateway.ports,
             proxied,
@@ -252,16 +254,22 @@ impl Stage {
     /// Plays a fault, and waits until none of its connections is left.
     fn play(&self, n: usize, fault: &Fault) -> Row {
         let (begun, user) = (Instant::now(), format!("u{n}"));
-        let Said { saw, ports, kept } = (fault.play)(&self.doors, &user).said();
+        let Said {
+            saw,
+            ports,
+            inodes,
+            kept,
+        } = (fault.play)(&self.doors, &user).said();
         let took = begun.elapsed();
         let of = left::Of {
             clients: &ports,
             doors: &self.doors.all(),
+            inodes: &inodes,
             host: self.doors.hosts.get(&user).copied(),
         };
         let leaked = match kept {
             Some(kept) if kept > HALF_CLOSED => format!("its client, for {} s", kept.as_secs()),
-            _ => of.wait(fault.left.patience()),
+            _ => of.wait(PATIENCE, fault.left.patience()),
         };
         Row {
             class: fault.class,
@@ -350,63 +358,4 @@ fn the_table_of_faults_is_what_comes_of_them() {
         );
     }
     assert_eq!(table.lines().count(), written.lines().count());
-}
-
-/// The lines without the column of times.
-fn timeless(table: &str) -> impl Iterator<Item = String> {
-    table.lines().map(|line| {
-        let cells: Vec<&str> = line.split(" | ").collect();
-        match cells[..] {
-            [fault, saw, _, leaked] => format!("{fault} | {saw} | {leaked}"),
-            _ => line.to_owned(),
-        }
-    })
-}
-
-fn table(rows: &[(usize, Row)]) -> String {
-    let mut text = format!(
-        "# Faults, and what came of them
-
-What hostile, broken or dying clients and hosts did to a running gateway, what the client saw of it, and what was left of it:
-connections, sessions, descriptors, a panic, a password in the log. After each of them, and after all together whose fault is a timeout,
-somebody else logged in as ever. Written by `GATEPOST_FAULTS=write cargo test --test e2e faults`; `cargo test` plays all {} and compares.
-`…` stands for octets, `closed` for the end of the connection; times are those of one run, where a timeout was a fault it was set to 2 to 6 s.
-Which test holds which promise: [THREATS.md](THREATS.md).
-
-`nothing` was left within 5 s, from when the client was gone, or had been left by the gateway. Who ends its half (FIN) may want its
-answers: the gateway leaves it after 5 s in which nothing moves, and the check gives it 10 s for that, as machines are slow.
-Where a timeout is the fault, the connections of each client and of its host are looked for one by one, with all others on their way.
-
-Three connections stay longer, by design and for a time of their own. That to a host which is judging a password stays until it has
-(`login_timeout` at most, here 2 s), or leaving early would be guessing without being counted: looked for 7 s, where \"the host decides\" and
-where a login waits behind another's. One to an IMAP host may wait 20 s for the next poll of its POP3 clients, where they were let in five times in
-20 s: looked for 25 s, where sessions lose their host again and again. And both sides stay where the host takes nothing of what its client
-said before it left, for 20 s, as it may be storing a message: `src/session/relay/tests/gone.rs`.
-
-One cell takes ten minutes and is played in virtual time: a host's silence while QUIT removes messages, which is carried out though its
-client has left, for five minutes and on two connections at most (`tests/translate/losses.rs`).
-",
-        rows.len()
-    );
-    let mut class = "";
-    for (_, row) in rows {
-        if row.class != class {
-            class = row.class;
-            write!(
-                text,
-                "\n## {class}\n\n| fault | the client saw | time | leaked |\n|---|---|---:|---|\n"
-            )
-            .unwrap();
-        }
-        writeln!(
-            text,
-            "| {} | {} | {:.2} s | {} |",
-            row.name,
-            row.saw,
-            row.took.as_secs_f64(),
-            row.leaked
-        )
-        .unwrap();
-    }
-    text
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Doors;
+use super::{Doors, left};
 use crate::proxy_protocol::{Version, of};
 use crate::support::wire::{Conn, Heard};
 
@@ -16,6 +16,8 @@ pub(super) struct Talk {
     saw: Vec<String>,
     /// Where it comes from, and who is beside it.
     ports: Vec<u16>,
+    /// What the gateway has for them.
+    inodes: Vec<u64>,
     beside: Vec<Conn>,
     /// How long the gateway kept it when it had ended its half.
     kept: Option<Duration>,
@@ -27,17 +29,21 @@ pub(super) struct Said {
     pub(super) saw: String,
     /// Where its clients came from.
     pub(super) ports: Vec<u16>,
+    /// What the gateway had for them.
+    pub(super) inodes: Vec<u64>,
     pub(super) kept: Option<Duration>,
 }
 
 impl Talk {
     pub(super) fn new(port: u16) -> Talk {
-        Talk::on(Conn::plain(port))
+        Talk::on(Conn::plain(port), port)
     }
 
-    fn on(conn: Conn) -> Talk {
+    fn on(conn: Conn, door: u16) -> Talk {
+        let port = conn.local_port();
         Talk {
-            ports: vec![conn.local_port()],
+            ports: vec![port],
+            inodes: left::accepted(door, port).into_iter().collect(),
             conn: Some(conn),
             saw: Vec::new(),
             beside: Vec::new(),
@@ -57,12 +63,13 @@ impl Talk {
 
     /// Under TLS from the first byte, greeted.
     pub(super) fn tls(port: u16) -> Talk {
-        Talk::on(Conn::tls(port)).hear()
+        Talk::on(Conn::tls(port), port).hear()
     }
 
     /// Another client is there, too, until this one is done.
     pub(super) fn beside(mut self, other: Talk) -> Talk {
         self.ports.extend(other.ports);
+        self.inodes.extend(other.inodes);
         self.beside.extend(other.conn);
         self
     }
@@ -138,7 +145,7 @@ impl Talk {
     /// Everything until the gateway closes, which it should not have to be asked for twice.
     pub(super) fn fin(mut self) -> Talk {
         if let Some(conn) = &mut self.conn {
-            conn.close_write();
+            conn.try_close_write();
         }
         self.saw.push("(FIN)".to_owned());
         let begun = Instant::now();
@@ -185,12 +192,12 @@ impl Talk {
     }
 
     /// The end of it: all connections are closed.
-    pub(super) fn said(self) -> Said {
-        let (ports, kept) = (self.ports.clone(), self.kept);
+    pub(super) fn said(mut self) -> Said {
         Said {
+            ports: std::mem::take(&mut self.ports),
+            inodes: std::mem::take(&mut self.inodes),
+            kept: self.kept,
             saw: self.saw(),
-            ports,
-            kept,
         }
     }
 

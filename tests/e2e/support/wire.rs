@@ -237,6 +237,15 @@ impl Conn {
 
     /// Ends our direction; the other may go on.
     pub(crate) fn close_write(&mut self) {
+        self.end_write().unwrap();
+    }
+
+    /// The same where the other side may have closed by a reset.
+    pub(crate) fn try_close_write(&mut self) {
+        let _ = self.end_write();
+    }
+
+    fn end_write(&mut self) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(tcp) => tcp.shutdown(std::net::Shutdown::Write),
             Stream::Tls(tls) => {
@@ -245,7 +254,6 @@ impl Conn {
             }
             Stream::None => unreachable!(),
         }
-        .unwrap();
     }
 
     fn fill(&mut self) -> bool {
