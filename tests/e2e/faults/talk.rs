@@ -10,6 +10,9 @@ use crate::support::wire::{Conn, Heard};
 /// the same on one more connection; a hold two.
 const LONGEST: Duration = Duration::from_secs(200);
 
+/// What hosts say of a message that they break off.
+const HALF: &[u8] = b"half of it";
+
 /// A conversation and what was heard in it, in short.
 pub(super) struct Talk {
     conn: Option<Conn>,
@@ -173,11 +176,17 @@ impl Talk {
         if octets.first() == Some(&0x15) {
             return self.saw.push("a TLS alert".to_owned());
         }
-        for line in octets.split(|octet| *octet == b'\n') {
+        // Behind the half of a message each octet counts: the gateway's own words would be taken for the rest.
+        let half = octets.windows(HALF.len()).position(|it| it == HALF);
+        let (lines, half) = octets.split_at(half.unwrap_or(octets.len()));
+        for line in lines.split(|octet| *octet == b'\n') {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !line.is_empty() {
                 self.saw.push(short(line));
             }
+        }
+        if !half.is_empty() {
+            self.saw.push(half.escape_ascii().to_string());
         }
     }
 
