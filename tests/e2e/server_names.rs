@@ -6,14 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::clients::mpop;
 use super::sasl::{imaplib_by_each, stage};
-use crate::support::gateway::Settings;
+use crate::support::gateway::{Settings, admin_get};
 use crate::support::imap::Way;
 use crate::support::mail::message;
 use crate::support::need::{DOVECOT, Need, needs};
+use crate::support::pki::Pki;
 use crate::support::scratch::free_port;
 use crate::support::stage::both;
 use crate::support::wire::Conn;
-use crate::support::{BOB, Imap, Stage};
+use crate::support::{BOB, Imap, Scratch, Stage};
 
 /// Ports of listeners that know a Dovecot by the names `localhost` and `*.mail.example`. Everybody
 /// else goes to the built-in store, and its user `demo` does so by an entry of the map.
@@ -141,4 +142,56 @@ fn nobody_is_sent_against_the_map() {
     ]);
     let log = stage.dovecot.log();
     assert!(!log.contains("demo"), "{log}");
+}
+
+/// What a process has in memory beside the pages of files, in octets.
+fn anonymous(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Anonymous:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    1024 * kib.unwrap().parse::<u64>().unwrap()
+}
+
+#[test]
+fn names_that_are_asked_for_once_take_no_memory() {
+    /// So many handshakes, each for another server.
+    const HANDSHAKES: usize = 3000;
+    /// A quarter of what these names take wherever they are kept.
+    const MOST: u64 = 180 * 1024;
+    let (scratch, named) = (Scratch::new(), free_port());
+    let mut gateway = Settings::to("demo://")
+        .listener(&format!(
+            "{{ bind: \"imaps://127.0.0.1:{named}\", server_names: {{ localhost: store, \"*.mail.example\": store }} }}"
+        ))
+        .log("level: info")
+        .start(&scratch, &Pki::new(&scratch));
+    let ports = gateway.ports;
+    let mut after = |name: &dyn Fn(usize) -> String| {
+        for n in 0..HANDSHAKES {
+            // Where names choose the backend, and where they do not.
+            let door = [named, ports.imaps][n % 2];
+            let mut conn = Conn::tls_from([127, 0, 0, 1], door, &name(n));
+            // One after the other: how many are there at once would count, too.
+            conn.try_close_write();
+            conn.rest();
+        }
+        gateway.wait_until("the last session to end", || {
+            let (_, sessions) = admin_get(ports.admin, "/api/v1/sessions").unwrap();
+            sessions.contains("\"sessions\":[]")
+        });
+        anonymous(gateway.pid())
+    };
+    let label = "x".repeat(57);
+    let long = |n: usize| format!("{n:05}.{label}.{label}.{label}.{label}.mail.example");
+    // A handshake that names nobody, as those do who know an address only, then one name, then each its own.
+    after(&|_| "127.0.0.1".to_owned());
+    let mut before = after(&|_| long(0));
+    // The allocator takes a piece of two MiB at some time. What keeps names grows each time.
+    let small = (0..3).any(|round| {
+        let now = after(&|n| long(1 + round * HANDSHAKES + n));
+        eprintln!("{before} octets became {now} after {HANDSHAKES} names");
+        let grown = now.saturating_sub(std::mem::replace(&mut before, now));
+        grown <= MOST
+    });
+    assert!(small, "names are kept");
 }
