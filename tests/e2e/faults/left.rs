@@ -27,16 +27,13 @@ struct Socket {
     established: bool,
 }
 
-/// What there was to see at a time.
-struct Look {
-    at: Instant,
-    listed: Vec<Socket>,
-    /// Inodes of the sockets that the gateways have descriptors of.
-    held: HashSet<u64>,
-}
+/// What was seen at the last look, and when that began: a look takes its time where many are looked for at once.
+type Last<T> = Mutex<Option<(Instant, T)>>;
 
-/// The last look: the kernel takes its time for the list where many are looked for at once.
-static LAST: Mutex<Option<Look>> = Mutex::new(None);
+static LISTED: Last<Vec<Socket>> = Mutex::new(None);
+
+/// Inodes of the sockets that the gateways have descriptors of.
+static HELD: Last<HashSet<u64>> = Mutex::new(None);
 
 /// The processes that are looked at.
 static GATEWAYS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -79,17 +76,22 @@ fn held_by(process: u32) -> Vec<u64> {
     descriptors.filter_map(inode).collect()
 }
 
-/// What a look at some time after this one says.
-fn seen<T>(after: Instant, say: impl FnOnce(&Look) -> T) -> T {
-    let mut last = lock(&LAST);
+/// What a look that begins after this says. Who waits for one meanwhile shares the next.
+fn seen<T, U>(last: &Last<T>, look: impl FnOnce() -> T, say: impl FnOnce(&T) -> U) -> U {
+    let now = Instant::now();
+    let mut last = lock(last);
     match &*last {
-        Some(look) if look.at >= after && look.at.elapsed() < LOOK => say(look),
-        _ => say(last.insert(Look {
-            at: Instant::now(),
-            listed: listed(),
-            held: lock(&GATEWAYS).iter().copied().flat_map(held_by).collect(),
-        })),
+        Some((at, seen)) if *at >= now => say(seen),
+        _ => {
+            let at = Instant::now();
+            say(&last.insert((at, look())).1)
+        }
     }
+}
+
+fn held_now() -> HashSet<u64> {
+    let gateways = lock(&GATEWAYS).clone();
+    gateways.into_iter().flat_map(held_by).collect()
 }
 
 /// The sockets of this process are looked for, too, from now on.
@@ -103,15 +105,12 @@ pub(super) fn accepted(local: u16, remote: u16) -> Option<u64> {
     let begun = Instant::now();
     loop {
         let is_it = |socket: &&Socket| socket.local == local && socket.remote == remote;
-        let found = seen(Instant::now(), |look| {
-            look.listed.iter().find(is_it).copied()
-        });
-        let socket = found?;
+        let socket = seen(&LISTED, listed, |all| all.iter().find(is_it).copied())?;
         if socket.inode.is_some() || !socket.established {
             return socket.inode;
         }
         assert!(begun.elapsed() < ACCEPTED, "nobody accepts at port {local}");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -128,8 +127,8 @@ pub(super) fn called(at_host: &TcpStream) {
     }
 }
 
-/// What the gateway had for this host.
-fn callers_of(host: Option<u16>) -> Vec<u64> {
+/// What the gateway had for this host, so far.
+pub(super) fn callers_of(host: Option<u16>) -> Vec<u64> {
     let callers = lock(&CALLERS);
     let of_host = callers.as_ref().and_then(|all| all.get(&host?));
     of_host.cloned().unwrap_or_default()
@@ -137,37 +136,29 @@ fn callers_of(host: Option<u16>) -> Vec<u64> {
 
 /// Whose sockets are looked for.
 pub(super) struct Of<'a> {
-    /// Where its clients came from, and where they may have gone: others may come from the same port to
-    /// somebody else.
-    pub(super) clients: &'a [u16],
-    pub(super) doors: &'a [u16],
-    /// What the gateway had for them.
-    pub(super) inodes: &'a [u64],
+    /// What the gateway had for its clients. Their ports would not do: two clients may come from the same one
+    /// to different ports of the gateway.
+    pub(super) clients: &'a [u64],
     pub(super) host: Option<u16>,
 }
 
 impl Of<'_> {
-    /// How many connections to clients and to the host the gateway has, at some time after this.
-    fn counted(&self, after: Instant) -> (usize, usize) {
+    /// How many connections to clients and to the host the gateway has.
+    fn counted(&self) -> (usize, usize) {
         let callers = callers_of(self.host);
-        seen(after, |look| {
-            let of = |inodes: &[u64], listed: &dyn Fn(&Socket) -> bool| {
-                let listed = look.listed.iter().filter(|socket| listed(socket));
-                let open = listed.filter_map(|socket| socket.inode);
-                let held = look.held.iter().copied();
-                let all: HashSet<u64> = held
-                    .filter(|inode| inodes.contains(inode))
-                    .chain(open)
-                    .collect();
-                all.len()
+        let (clients, mut hosts) = seen(&HELD, held_now, |all| {
+            let held = |inodes: &[u64]| -> HashSet<u64> {
+                let inodes = inodes.iter().copied();
+                inodes.filter(|it| all.contains(it)).collect()
             };
-            // The other ends have the same ports the other way round.
-            let to_client = |socket: &Socket| {
-                self.doors.contains(&socket.local) && self.clients.contains(&socket.remote)
-            };
-            let to_host = |socket: &Socket| self.host == Some(socket.remote);
-            (of(self.inodes, &to_client), of(&callers, &to_host))
-        })
+            (held(self.clients), held(&callers))
+        });
+        // Those that the host has not come to accept are listed at least.
+        seen(&LISTED, listed, |all| {
+            let to_host = all.iter().filter(|it| self.host == Some(it.remote));
+            hosts.extend(to_host.filter_map(|it| it.inode));
+        });
+        (clients.len(), hosts.len())
     }
 
     /// Waits until there are none; what is left, if they stay longer than clients and hosts may.
@@ -176,7 +167,7 @@ impl Of<'_> {
         loop {
             // Looked at before: whoever is looked at late was not there for longer.
             let now = begun.elapsed();
-            match self.counted(begun) {
+            match self.counted() {
                 (0, 0) => return "nothing".to_owned(),
                 (clients, hosts)
                     if (clients > 0 && now > for_clients) || (hosts > 0 && now > for_hosts) =>
@@ -186,18 +177,6 @@ impl Of<'_> {
                 _ => std::thread::sleep(LOOK),
             }
         }
-    }
-
-    /// Waits until there is one to the host; whether one came.
-    pub(super) fn wait_for_host(&self, patience: Duration) -> bool {
-        let begun = Instant::now();
-        while self.counted(begun).1 == 0 {
-            if begun.elapsed() > patience {
-                return false;
-            }
-            std::thread::sleep(LOOK);
-        }
-        true
     }
 }
 
@@ -212,24 +191,22 @@ fn what_was_reset_is_seen_for_as_long_as_it_is_held() {
     let port = client.local_addr().unwrap().port();
     let (mut held, _) = listener.accept().unwrap();
     let inode = accepted(door, port).unwrap();
-    let left = |inodes: &[u64], patience| {
+    let left = |patience| {
         let of = Of {
-            clients: &[port],
-            doors: &[door],
-            inodes,
+            clients: &[inode],
             host: None,
         };
         of.wait(patience, patience)
     };
     let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
     let one = "connections: 1 to clients, 0 to hosts";
-    assert_eq!(left(&[inode], short), one);
+    assert_eq!(left(short), one);
     let _ = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
     drop(client);
     assert!(held.read(&mut [0]).is_err());
     // The kernel lists it no more.
-    assert_eq!(left(&[], short), "nothing");
-    assert_eq!(left(&[inode], short), one);
+    assert_eq!(accepted(door, port), None);
+    assert_eq!(left(short), one);
     drop(held);
-    assert_eq!(left(&[inode], long), "nothing");
+    assert_eq!(left(long), "nothing");
 }

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::director;
 use crate::support::gateway::{Gateway, Ports, Settings, admin_get};
 use crate::support::pki::Pki;
+use crate::support::process::wait_for;
 use crate::support::scratch::free_port;
 use crate::support::users::WRONG;
 use crate::support::{Imap, Scratch, imap};
@@ -100,11 +101,6 @@ struct Doors {
 }
 
 impl Doors {
-    fn all(&self) -> Vec<u16> {
-        let mail = self.ports.mail();
-        mail.into_iter().chain([self.proxied]).collect()
-    }
-
     /// An operator's order: logins of this user wait.
     fn hold(&self, user: &str) {
         let order = json!({ "user": user });
@@ -115,14 +111,7 @@ impl Doors {
     /// Waits until the host of this user is asked.
     fn asks_host_of(&self, user: &str) {
         let host = self.hosts.get(user).copied();
-        let of = left::Of {
-            clients: &[],
-            doors: &[],
-            inodes: &[],
-            host,
-        };
-        let asked = of.wait_for_host(Duration::from_secs(60));
-        assert!(asked, "the host of {user} is not asked");
+        wait_for("a host to be asked", || !left::callers_of(host).is_empty());
     }
 }
 
@@ -254,17 +243,10 @@ impl Stage {
     /// Plays a fault, and waits until none of its connections is left.
     fn play(&self, n: usize, fault: &Fault) -> Row {
         let (begun, user) = (Instant::now(), format!("u{n}"));
-        let Said {
-            saw,
-            ports,
-            inodes,
-            kept,
-        } = (fault.play)(&self.doors, &user).said();
+        let Said { saw, inodes, kept } = (fault.play)(&self.doors, &user).said();
         let took = begun.elapsed();
         let of = left::Of {
-            clients: &ports,
-            doors: &self.doors.all(),
-            inodes: &inodes,
+            clients: &inodes,
             host: self.doors.hosts.get(&user).copied(),
         };
         let leaked = match kept {

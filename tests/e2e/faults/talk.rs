@@ -17,9 +17,7 @@ const HALF: &[u8] = b"half of it";
 pub(super) struct Talk {
     conn: Option<Conn>,
     saw: Vec<String>,
-    /// Where it comes from, and who is beside it.
-    ports: Vec<u16>,
-    /// What the gateway has for them.
+    /// What the gateway has for it, and for who is beside it.
     inodes: Vec<u64>,
     beside: Vec<Conn>,
     /// How long the gateway kept it when it had ended its half.
@@ -30,9 +28,7 @@ pub(super) struct Talk {
 pub(super) struct Said {
     /// In a cell of a table.
     pub(super) saw: String,
-    /// Where its clients came from.
-    pub(super) ports: Vec<u16>,
-    /// What the gateway had for them.
+    /// What the gateway had for its clients.
     pub(super) inodes: Vec<u64>,
     pub(super) kept: Option<Duration>,
 }
@@ -43,10 +39,10 @@ impl Talk {
     }
 
     fn on(conn: Conn, door: u16) -> Talk {
-        let port = conn.local_port();
         Talk {
-            ports: vec![port],
-            inodes: left::accepted(door, port).into_iter().collect(),
+            inodes: left::accepted(door, conn.local_port())
+                .into_iter()
+                .collect(),
             conn: Some(conn),
             saw: Vec::new(),
             beside: Vec::new(),
@@ -71,7 +67,6 @@ impl Talk {
 
     /// Another client is there, too, until this one is done.
     pub(super) fn beside(mut self, other: Talk) -> Talk {
-        self.ports.extend(other.ports);
         self.inodes.extend(other.inodes);
         self.beside.extend(other.conn);
         self
@@ -203,7 +198,6 @@ impl Talk {
     /// The end of it: all connections are closed.
     pub(super) fn said(mut self) -> Said {
         Said {
-            ports: std::mem::take(&mut self.ports),
             inodes: std::mem::take(&mut self.inodes),
             kept: self.kept,
             saw: self.saw(),

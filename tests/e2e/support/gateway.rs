@@ -66,19 +66,6 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Those that speak mail.
-    pub(crate) fn mail(&self) -> [u16; 6] {
-        let Ports { imap, pop3, .. } = *self;
-        [
-            imap,
-            pop3,
-            self.imap_strict,
-            self.pop3_strict,
-            self.imaps,
-            self.pop3s,
-        ]
-    }
-
     pub(crate) fn free() -> Ports {
         Ports {
             imap: free_port(),

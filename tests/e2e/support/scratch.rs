@@ -92,12 +92,13 @@ pub(crate) fn own(path: &Path) {
 }
 
 /// A port on 127.0.0.1 that is free, and stays so: it lies below the range the kernel takes ports
-/// of outgoing connections from, no two calls give the same, and each process starts elsewhere.
+/// of outgoing connections from, no two calls give the same, and each process starts elsewhere: the
+/// next one so far away that a test with hundreds of hosts does not come there.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id().wrapping_mul(397) % u32::from(COUNT)).unwrap();
+    let start = u16::try_from(std::process::id().wrapping_mul(997) % u32::from(COUNT)).unwrap();
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (start + step % COUNT) % COUNT;

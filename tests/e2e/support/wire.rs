@@ -279,7 +279,10 @@ impl Conn {
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                    io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::ConnectionReset
+                        // Where TLS had something left to say.
+                        | io::ErrorKind::BrokenPipe
                 ) =>
             {
                 Ok(false)
