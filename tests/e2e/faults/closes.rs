@@ -4,8 +4,11 @@
 mod clients;
 mod hosts;
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
 
 use super::host::{self, Then, Trouble};
 use super::talk::Talk;
@@ -23,11 +26,16 @@ struct Host {
     words: &'static str,
     /// More settings of its backend.
     more: &'static str,
+    /// Whether it is there in TLS.
+    in_tls: bool,
 }
 
 /// One that never breaks.
 const IMAP: Host = imap("never", "");
 const POP3: Host = pop3("never", "");
+
+/// None: its user is not in the map.
+const NONE: Host = IMAP.by("");
 
 /// The first half of a message, which nothing follows.
 const HALF: &str = "* 1 FETCH (UID 1 BODY[] {100}\r\nhalf of it";
@@ -46,6 +54,7 @@ const fn imap(at: &'static str, words: &'static str) -> Host {
         at,
         words,
         more: "",
+        in_tls: false,
     }
 }
 
@@ -65,22 +74,34 @@ impl Host {
         Host { offers, ..self }
     }
 
+    /// It speaks TLS from the first octet, as it should.
+    const fn in_tls(self, scheme: &'static str) -> Host {
+        Host {
+            in_tls: true,
+            ..self.by(scheme)
+        }
+    }
+
     const fn with(self, more: &'static str) -> Host {
         Host { more, ..self }
     }
 
-    /// Starts it; how its backend is written.
-    fn start(self, then: Then) -> String {
-        let trouble = Trouble::at(self.at, self.words, then).offering(self.offers);
+    /// Starts it; how its backend is written, if there is one.
+    fn start(self, then: Then, tls: &Arc<ServerConfig>) -> Option<String> {
+        let trouble = Trouble::at(self.at, self.words, then)
+            .offering(self.offers)
+            .within(self.in_tls.then(|| tls.clone()));
         let (scheme, more) = (self.scheme, self.more);
-        match scheme.starts_with("imap") {
-            true => {
+        match scheme {
+            "" => None,
+            imap if imap.starts_with("imap") => {
                 let port = host::imap(trouble);
-                format!("hosts: [\"{scheme}://127.0.0.1:{port}\"]{more}")
+                Some(format!("hosts: [\"{imap}://127.0.0.1:{port}\"]{more}"))
             }
-            false => {
+            pop3 => {
                 let port = host::pop3(trouble);
-                format!("hosts: [{{ name: h, pop3: \"{scheme}://127.0.0.1:{port}\" }}]{more}")
+                let host = format!("name: h, pop3: \"{pop3}://127.0.0.1:{port}\"");
+                Some(format!("hosts: [{{ {host} }}]{more}"))
             }
         }
     }
@@ -94,7 +115,7 @@ enum How {
     Silence,
 }
 
-pub(super) fn all() -> Vec<Fault> {
+pub(super) fn all(tls: &Arc<ServerConfig>) -> Vec<Fault> {
     let mut all = Vec::new();
     for state in clients::STATES {
         for (how, word) in [
@@ -102,17 +123,23 @@ pub(super) fn all() -> Vec<Fault> {
             (How::Reset, "RST"),
             (How::Silence, "silence"),
         ] {
-            all.push(state.fault(how, word));
+            all.push(state.fault(how, word, tls));
         }
     }
     for point in hosts::POINTS {
         for (then, word) in [
             (Then::Closes, "FIN"),
+            (Then::Cuts, "FIN without close_notify"),
             (Then::Resets, "RST"),
             (Then::Hangs, "silence"),
         ] {
-            if then != Then::Hangs || !point.is_long {
-                all.push(point.fault(then, word));
+            let plays = match then {
+                Then::Cuts => point.host.in_tls,
+                Then::Hangs => !point.is_long,
+                _ => true,
+            };
+            if plays {
+                all.push(point.fault(then, word, tls));
             }
         }
     }
@@ -144,11 +171,14 @@ fn pop3_in(doors: &Doors, user: &str) -> Talk {
     pop3_shown(doors, user).hear()
 }
 
-fn pop3s_in(doors: &Doors, user: &str) -> Talk {
+fn pop3s_shown(doors: &Doors, user: &str) -> Talk {
     Talk::tls(doors.ports.pop3s)
         .send(format!("USER {user}\r\nPASS {WRONG}\r\n"))
         .hear()
-        .hear()
+}
+
+fn pop3s_in(doors: &Doors, user: &str) -> Talk {
+    pop3s_shown(doors, user).hear()
 }
 
 fn token(user: &str) -> String {

@@ -1,10 +1,15 @@
 //! An IMAP host and a POP3 host that know just enough to be logged in to, and break at one point.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
+
 use super::left;
+use crate::support::process::wait_for;
 use crate::support::scripted;
 
 /// Where a host breaks, and how.
@@ -17,6 +22,7 @@ pub(super) struct Trouble {
     then: Then,
     /// Capabilities in the greeting of an IMAP host.
     offers: &'static str,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// What a host offers that is not told otherwise.
@@ -27,7 +33,10 @@ pub(super) const OFFERS: &str = "IMAP4rev1 LITERAL+";
 pub(super) enum Then {
     /// It goes on as if nothing was.
     GoesOn,
+    /// As is proper: under TLS with a close_notify.
     Closes,
+    /// Without one.
+    Cuts,
     Resets,
     /// It never says a word again.
     Hangs,
@@ -44,6 +53,7 @@ impl Trouble {
             words,
             then,
             offers: OFFERS,
+            tls: None,
         }
     }
 
@@ -52,40 +62,129 @@ impl Trouble {
         Trouble { offers, ..self }
     }
 
+    /// The same of a host that speaks TLS from the first octet.
+    pub(super) fn within(self, tls: Option<Arc<ServerConfig>>) -> Trouble {
+        Trouble { tls, ..self }
+    }
+
+    /// A host that breaks as is told here.
+    fn host(self, talk: impl Fn(&Trouble, Reader) + Send + Sync + Clone + 'static) -> u16 {
+        scripted::host(move |tcp| {
+            left::called(&tcp);
+            let line = match &self.tls {
+                None => Line::Clear(tcp),
+                Some(tls) => {
+                    let tls = ServerConnection::new(tls.clone()).unwrap();
+                    Line::Tls(Box::new(StreamOwned::new(tls, tcp)))
+                }
+            };
+            talk(&self, BufReader::new(line));
+        })
+    }
+
     /// Whether the host breaks now; it has done so when this returns.
-    fn struck(&self, at: &str, tag: &str, stream: &mut TcpStream) -> Option<Then> {
+    fn struck(&self, at: &str, tag: &str, reader: &mut Reader) -> Option<Then> {
         if self.at != at {
             return None;
         }
-        let _ = stream.write_all(self.words.replace("$T", tag).as_bytes());
+        reader.say(&self.words.replace("$T", tag));
         match self.then {
-            Then::GoesOn | Then::Closes => {}
+            Then::GoesOn | Then::Cuts => {}
+            Then::Closes => reader.get_mut().close(),
             Then::Resets => {
                 // What was said before is heard before.
                 std::thread::sleep(Duration::from_millis(100));
-                let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+                let _ = SockRef::from(reader.get_ref().tcp()).set_linger(Some(Duration::ZERO));
             }
-            Then::Hangs => while stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {},
+            Then::Hangs => while reader.read(&mut [0; 512]).is_ok_and(|n| n > 0) {},
         }
         Some(self.then)
     }
 }
 
+/// What hosts were sent as messages, by their ports; nothing yet while more may come.
+static MESSAGES: Mutex<Vec<(u16, Option<Vec<u8>>)>> = Mutex::new(Vec::new());
+
+fn note(port: u16, message: Option<Vec<u8>>) {
+    let mut messages = MESSAGES.lock().unwrap();
+    messages.retain(|(of, _)| *of != port);
+    messages.push((port, message));
+}
+
+/// What the host at this port was sent as a message, if it was sent one; its connections are closed.
+pub(super) fn message(port: u16) -> Option<Vec<u8>> {
+    let mut found = None;
+    wait_for("the end of a message", || {
+        let messages = MESSAGES.lock().unwrap();
+        let of_port = messages.iter().find(|(of, _)| *of == port);
+        found = of_port.and_then(|(_, message)| message.clone());
+        of_port.is_none() || found.is_some()
+    });
+    found
+}
+
+/// A host's connection to the gateway.
+enum Line {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+type Reader = BufReader<Line>;
+
+impl Line {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Line::Clear(tcp) => tcp,
+            Line::Tls(tls) => &tls.sock,
+        }
+    }
+
+    /// Says that nothing follows, where TLS has words for that.
+    fn close(&mut self) {
+        if let Line::Tls(tls) = self {
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Line::Clear(tcp) => tcp.read(into),
+            Line::Tls(tls) => tls.read(into),
+        }
+    }
+}
+
+trait Says {
+    /// Whether it could be said: the gateway may be gone.
+    fn say(&mut self, words: &str) -> bool;
+}
+
+impl Says for Reader {
+    fn say(&mut self, words: &str) -> bool {
+        let said = match self.get_mut() {
+            Line::Clear(tcp) => tcp.write_all(words.as_bytes()),
+            Line::Tls(tls) => tls.write_all(words.as_bytes()).and_then(|()| tls.flush()),
+        };
+        said.is_ok()
+    }
+}
+
 /// An IMAP host with one message of 100 octets.
 pub(super) fn imap(trouble: Trouble) -> u16 {
-    scripted::host(move |mut stream| {
-        left::called(&stream);
-        match trouble.struck("connect", "*", &mut stream) {
+    trouble.host(|trouble, mut reader| {
+        match trouble.struck("connect", "*", &mut reader) {
             None => {
-                let _ = match trouble.offers {
-                    "" => stream.write_all(b"* OK here\r\n"),
-                    offers => write!(stream, "* OK [CAPABILITY {offers}] here\r\n"),
-                };
+                reader.say(&match trouble.offers {
+                    "" => "* OK here\r\n".to_owned(),
+                    offers => format!("* OK [CAPABILITY {offers}] here\r\n"),
+                });
             }
             Some(Then::GoesOn) => {}
             Some(_) => return,
         }
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
         let (mut line, mut idling) = (Vec::new(), String::new());
         while {
             line.clear();
@@ -102,21 +201,24 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
                 ("", _) if text == "DONE" => "DONE",
                 (verb, _) => verb,
             };
-            match trouble.struck(verb, tag, &mut stream) {
+            match trouble.struck(verb, tag, &mut reader) {
                 None => {}
                 Some(Then::GoesOn) => continue,
                 Some(_) => return,
             }
             if verb == "IDLE" {
                 idling = tag.to_owned();
-                let _ = stream.write_all(b"+ idling\r\n");
+                reader.say("+ idling\r\n");
                 continue;
             }
             let tag = if verb == "DONE" { &idling } else { tag };
             if verb == "APPEND" {
                 // The message, which never comes whole.
-                let _ = std::io::copy(&mut reader, &mut std::io::sink());
-                return;
+                let port = reader.get_ref().tcp().local_addr().unwrap().port();
+                note(port, None);
+                let mut message = Vec::new();
+                let _ = reader.read_to_end(&mut message);
+                return note(port, Some(message));
             }
             let verdict = if verb == "STARTTLS" { "NO" } else { "OK" };
             let untagged = match verb {
@@ -134,8 +236,9 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
                 "LOGOUT" => "* BYE\r\n".to_owned(),
                 _ => String::new(),
             };
-            if write!(stream, "{untagged}{tag} {verdict} done\r\n").is_err() || verb == "LOGOUT" {
-                return;
+            let said = reader.say(&format!("{untagged}{tag} {verdict} done\r\n"));
+            if !said || verb == "LOGOUT" {
+                return reader.get_mut().close();
             }
         }
     })
@@ -143,16 +246,14 @@ pub(super) fn imap(trouble: Trouble) -> u16 {
 
 /// A POP3 host with one message of 100 octets.
 pub(super) fn pop3(trouble: Trouble) -> u16 {
-    scripted::host(move |mut stream| {
-        left::called(&stream);
-        match trouble.struck("connect", "", &mut stream) {
+    trouble.host(|trouble, mut reader| {
+        match trouble.struck("connect", "", &mut reader) {
             None => {
-                let _ = stream.write_all(b"+OK here\r\n");
+                reader.say("+OK here\r\n");
             }
             Some(Then::GoesOn) => {}
             Some(_) => return,
         }
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
         while {
             line.clear();
@@ -160,7 +261,7 @@ pub(super) fn pop3(trouble: Trouble) -> u16 {
         } {
             let verb = line.split_whitespace().next().unwrap_or_default();
             let verb = verb.to_ascii_uppercase();
-            match trouble.struck(&verb, "", &mut stream) {
+            match trouble.struck(&verb, "", &mut reader) {
                 None => {}
                 Some(Then::GoesOn) => continue,
                 Some(_) => return,
@@ -171,8 +272,8 @@ pub(super) fn pop3(trouble: Trouble) -> u16 {
                 "RETR" => format!("+OK\r\n{}\r\n.\r\n", "x".repeat(98)),
                 _ => "-ERR unknown\r\n".to_owned(),
             };
-            if stream.write_all(answer.as_bytes()).is_err() || verb == "QUIT" {
-                return;
+            if !reader.say(&answer) || verb == "QUIT" {
+                return reader.get_mut().close();
             }
         }
     })

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 use crate::director;
 use crate::support::gateway::{Gateway, Ports, Settings, admin_get};
-use crate::support::pki::Pki;
+use crate::support::lookup::{Question, Service};
+use crate::support::pki::{self, Pki};
 use crate::support::process::wait_for;
 use crate::support::scratch::free_port;
 use crate::support::users::WRONG;
@@ -98,6 +99,8 @@ struct Doors {
     proxied: u16,
     /// Where the hosts of the users are.
     hosts: HashMap<String, u16>,
+    /// Is asked about users that the map does not have, where [`Pace::Hasty`] is played, and never answers.
+    lookup: Service,
 }
 
 impl Doors {
@@ -106,6 +109,29 @@ impl Doors {
         let order = json!({ "user": user });
         let (status, _) = director::ask(self.ports.admin, "POST", "/api/v1/hold", &order);
         assert_eq!(status, 200);
+    }
+
+    /// An operator's order: who is on the host of this user is to leave at once.
+    fn drain_host_of(&self, user: &str) {
+        let (_, body) = admin_get(self.ports.admin, "/api/v1/backends").unwrap();
+        let all: Value = serde_json::from_str(&body).unwrap();
+        let name = user.replace('u', "b");
+        let mut backends = all["backends"].as_array().unwrap().iter();
+        let backend = backends.find(|it| it["name"] == *name).unwrap();
+        let host = backend["hosts"][0]["name"].as_str().unwrap();
+        let path = format!("/api/v1/backends/{name}/hosts/{host}");
+        let order = json!({ "state": "drain", "after": "0s" });
+        let (status, answer) = director::ask(self.ports.admin, "PUT", &path, &order);
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Waits until the lookup service is asked about this user.
+    fn asks_about(&self, user: &str) {
+        wait_for("a question to the lookup service", || {
+            let questions = self.lookup.questions();
+            let about = |it: &Question| it.get("Auth-User").as_deref() == Some(user);
+            questions.iter().any(about)
+        });
     }
 
     /// Waits until the host of this user is asked.
@@ -124,10 +150,10 @@ struct Row {
     leaked: String,
 }
 
-fn all() -> Vec<Fault> {
+fn all(pki: &Pki) -> Vec<Fault> {
     let mut all = clients::all();
     all.extend(hosts::all());
-    all.extend(closes::all());
+    all.extend(closes::all(&pki::server(&pki.cert, &pki.key)));
     all
 }
 
@@ -141,9 +167,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(pace: Pace, faults: &[(usize, &Fault)]) -> Stage {
+    fn new(pace: Pace, faults: &[(usize, &Fault)], pki: &Pki) -> Stage {
         let scratch = Scratch::new();
-        let pki = Pki::new(&scratch);
         let proxied = free_port();
         let (timeouts, host) = match pace {
             Pace::Patient => ("{}", String::new()),
@@ -156,6 +181,7 @@ impl Stage {
             ),
         };
         let good = host::imap(host::Trouble::none());
+        let lookup = Service::start(|_| Vec::new());
         let mut settings = Settings::new()
             .behind_balancer("imap", proxied)
             .limits("logins_per_session: 3")
@@ -167,6 +193,9 @@ impl Stage {
             .user("moved", "{ reject: \"account moved, call 555-0100\" }")
             .top(&format!("timeouts: {timeouts}"))
             .top("state: memory");
+        if pace == Pace::Hasty {
+            settings = settings.top(&lookup.source());
+        }
         let mut ports = HashMap::new();
         for (n, fault) in faults {
             if let Some(hosts) = &fault.backend {
@@ -183,12 +212,13 @@ impl Stage {
                 ports.insert(format!("u{n}"), digits(at).unwrap());
             }
         }
-        let gateway = settings.start(&scratch, &pki);
+        let gateway = settings.start(&scratch, pki);
         left::watch(gateway.pid());
         let doors = Doors {
             ports: gateway.ports,
             proxied,
             hosts: ports,
+            lookup,
         };
         let mut stage = Stage {
             gateway,
@@ -249,9 +279,14 @@ impl Stage {
             clients: &inodes,
             host: self.doors.hosts.get(&user).copied(),
         };
+        let left = of.wait(PATIENCE, fault.left.patience());
+        let message = of.host.and_then(host::message).unwrap_or_default();
         let leaked = match kept {
             Some(kept) if kept > HALF_CLOSED => format!("its client, for {} s", kept.as_secs()),
-            _ => of.wait(PATIENCE, fault.left.patience()),
+            _ if !talk::HALF.starts_with(&message) => {
+                format!("`{}` to its host as a message", message.escape_ascii())
+            }
+            _ => left,
         };
         Row {
             class: fault.class,
@@ -264,8 +299,8 @@ impl Stage {
 }
 
 /// Plays those of one pace; the patient ones one after the other, the hasty ones together.
-fn played(pace: Pace, faults: &[(usize, &Fault)]) -> Vec<(usize, Row)> {
-    let stage = Stage::new(pace, faults);
+fn played(pace: Pace, faults: &[(usize, &Fault)], pki: &Pki) -> Vec<(usize, Row)> {
+    let stage = Stage::new(pace, faults, pki);
     let also = |row: &mut Row, left: Left| {
         let leaked = stage.leaked(left);
         if row.leaked == "nothing" {
@@ -301,7 +336,9 @@ fn played(pace: Pace, faults: &[(usize, &Fault)]) -> Vec<(usize, Row)> {
 
 #[test]
 fn the_table_of_faults_is_what_comes_of_them() {
-    let faults = all();
+    let scratch = Scratch::new();
+    let pki = Pki::new(&scratch);
+    let faults = all(&pki);
     let of = |pace: Pace| -> Vec<(usize, &Fault)> {
         let numbered = faults.iter().enumerate();
         numbered.filter(|(_, fault)| fault.pace == pace).collect()
@@ -310,8 +347,8 @@ fn the_table_of_faults_is_what_comes_of_them() {
     let mut rows = std::thread::scope(|scope| {
         let halves = patient.chunks(patient.len().div_ceil(3));
         let playing: Vec<_> = halves
-            .map(|half| scope.spawn(|| played(Pace::Patient, half)))
-            .chain([scope.spawn(|| played(Pace::Hasty, &hasty))])
+            .map(|half| scope.spawn(|| played(Pace::Patient, half, &pki)))
+            .chain([scope.spawn(|| played(Pace::Hasty, &hasty, &pki))])
             .collect();
         let mut rows = Vec::new();
         for played in playing {

@@ -28,6 +28,8 @@ Which test holds which promise: [THREATS.md](THREATS.md).
 `nothing` was left within 5 s, from when the client was gone, or had been left by the gateway. Who ends its half (FIN) may want its
 answers: the gateway leaves it after 5 s in which nothing moves, and the check gives it 10 s for that, as machines are slow.
 Where a timeout is the fault, the connections of each client and of its host are looked for one by one, with all others on their way.
+A connection is there for as long as the process has a descriptor of it, though the kernel lists it no more (it was reset, or both halves are
+closed). What follows half a message is told octet by octet, and a host that was sent half of one is sent nothing behind it.
 
 Three connections stay longer, by design and for a time of their own. That to a host which is judging a password stays until it has
 (`login_timeout` at most, here 2 s), or leaving early would be guessing without being counted: looked for 7 s, where \"the host decides\" and

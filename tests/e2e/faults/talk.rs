@@ -10,8 +10,8 @@ use crate::support::wire::{Conn, Heard};
 /// the same on one more connection; a hold two.
 const LONGEST: Duration = Duration::from_secs(200);
 
-/// What hosts say of a message that they break off.
-const HALF: &[u8] = b"half of it";
+/// What hosts say of a message that they break off, and clients of one that they store.
+pub(super) const HALF: &[u8] = b"half of it";
 
 /// A conversation and what was heard in it, in short.
 pub(super) struct Talk {

@@ -4,11 +4,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 
-use super::scripted;
+use super::{pki, scripted};
 
 /// A lookup service that runs until the test process ends.
 pub(crate) struct Service {
@@ -37,17 +35,7 @@ impl Service {
     pub(crate) fn start_tls(answers: Answers, cert: &Path, key: &Path) -> Service {
         let questions = Questions::default();
         let kept = questions.clone();
-        let chain = CertificateDer::pem_file_iter(cert).unwrap();
-        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = pki::server(cert, key);
         let port = scripted::host(move |tcp| {
             let connection = ServerConnection::new(config.clone()).unwrap();
             serve(StreamOwned::new(connection, tcp), &kept, answers);

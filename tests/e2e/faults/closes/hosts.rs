@@ -1,5 +1,9 @@
 //! The points that a host ends at.
 
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
 use super::{
     CHALLENGE, Fault, HALF, HALF_OF_POP3, Host, Left, Pace, Reach, TOKENS, Talk, Then, imap,
     imap_in, imap_token, pop3, pop3_in,
@@ -9,7 +13,7 @@ use crate::support::ALICE;
 /// Where a host ends, and what its client does that leads there.
 pub(super) struct Point {
     name: &'static str,
-    host: Host,
+    pub(super) host: Host,
     play: Reach,
     left: Left,
     /// Whether a silence takes longer than is waited for here.
@@ -227,10 +231,69 @@ pub(super) const POINTS: &[Point] = &[
     point("POP3 relayed, at QUIT", pop3("QUIT", ""), |doors, user| {
         pop3_in(doors, user).send("QUIT\r\n").end()
     }),
+    point(
+        "IMAP over TLS, at LOGIN",
+        imap("LOGIN", "").in_tls("imaps"),
+        IMAP_OUT,
+    ),
+    point(
+        "IMAP over TLS, at NOOP",
+        imap("NOOP", "").in_tls("imaps"),
+        |doors, user| imap_in(doors, user).send("b NOOP\r\n").end(),
+    ),
+    point(
+        "IMAP over TLS, in IDLE",
+        imap("IDLE", "+ idling\r\n").in_tls("imaps"),
+        |doors, user| imap_in(doors, user).send("b IDLE\r\n").end(),
+    ),
+    point(
+        "IMAP over TLS, in a message",
+        imap("BODY", HALF).in_tls("imaps"),
+        |doors, user| imap_in(doors, user).send("b UID FETCH 1 BODY[]\r\n").end(),
+    ),
+    point(
+        "IMAP over TLS, at LOGOUT",
+        imap("LOGOUT", "").in_tls("imaps"),
+        |doors, user| imap_in(doors, user).send("b LOGOUT\r\n").end(),
+    ),
+    losing(
+        "POP3 from IMAP over TLS, at a message's FETCH",
+        imap("BODY", "").in_tls("imaps"),
+        |doors, user| pop3_in(doors, user).send("RETR 1\r\n").hear().fin(),
+    ),
+    point(
+        "POP3 from IMAP over TLS, in a message",
+        imap("BODY", HALF).in_tls("imaps"),
+        RETRIEVES,
+    ),
+    removing(
+        "POP3 from IMAP over TLS, at QUIT's EXPUNGE",
+        imap("EXPUNGE", "").in_tls("imaps"),
+    ),
+    point(
+        "POP3 relayed over TLS, at PASS",
+        pop3("PASS", "").in_tls("pop3s"),
+        POP3_OUT,
+    ),
+    point(
+        "POP3 relayed over TLS, at RETR",
+        pop3("RETR", "").in_tls("pop3s"),
+        RETRIEVES,
+    ),
+    point(
+        "POP3 relayed over TLS, in a message",
+        pop3("RETR", HALF_OF_POP3).in_tls("pop3s"),
+        RETRIEVES,
+    ),
+    point(
+        "POP3 relayed over TLS, at QUIT",
+        pop3("QUIT", "").in_tls("pop3s"),
+        |doors, user| pop3_in(doors, user).send("QUIT\r\n").end(),
+    ),
 ];
 
 impl Point {
-    pub(super) fn fault(&self, then: Then, word: &str) -> Fault {
+    pub(super) fn fault(&self, then: Then, word: &str, tls: &Arc<ServerConfig>) -> Fault {
         let play = self.play;
         Fault {
             class: "A host that ends: state and how",
@@ -240,7 +303,7 @@ impl Point {
                 _ => Pace::Patient,
             },
             left: self.left,
-            backend: Some(self.host.start(then)),
+            backend: self.host.start(then, tls),
             play: Box::new(play),
         }
     }
