@@ -91,6 +91,13 @@ pub(crate) fn own(path: &Path) {
     }
 }
 
+/// A listener on a port as [`free_port`] gives it.
+pub(crate) fn free_listener() -> TcpListener {
+    // Another process may be asking whether the same port is free, at this very moment.
+    let mut listeners = (0..100).map(|_| TcpListener::bind(("127.0.0.1", free_port())));
+    listeners.find_map(Result::ok).unwrap()
+}
+
 /// A port on 127.0.0.1 that is free, and stays so: it lies below the range the kernel takes ports
 /// of outgoing connections from, no two calls give the same, and each process starts elsewhere: the
 /// next one so far away that a test with hundreds of hosts does not come there.

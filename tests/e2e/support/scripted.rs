@@ -1,14 +1,14 @@
 //! Hosts that misbehave: small servers in threads that say what they are told to.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use super::scratch::free_port;
+use super::scratch::free_listener;
 
 /// A port where each connection is handled by `play`, until the test process ends.
 pub(crate) fn host(play: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+    let listener = free_listener();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
