@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::request::{self, Certificate, Visit};
-use crate::protocol::{Protocol, UserName};
+use crate::protocol::{Credentials, Protocol, UserName};
 
 /// Most octets of either half, counted roughly: some hundred thousand users.
 const MAX_WEIGHT: usize = 16 * 1024 * 1024;
@@ -24,6 +24,22 @@ const BASE_WEIGHT: usize = 256;
 
 /// The digest of a login's proof, or of a whole question.
 pub(super) type Digest = [u8; 32];
+
+/// What proved a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    pub(super) digest: Digest,
+    pub(super) judge: Judge,
+}
+
+/// Who looks at a proof behind an answer that brings no password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// The host, or whoever checks passwords here.
+    Host,
+    /// Nobody but the service: of a certificate a host is told nothing.
+    Service,
+}
 
 /// Makes digests that mean nothing outside this process.
 pub(super) struct Digester(hmac::Key);
@@ -50,13 +66,19 @@ impl Digester {
     }
 
     /// Of what proves a name: a certificate, too, by which a service may decide, alone or beside a password.
-    pub(super) fn proof(&self, visit: &Visit<'_>) -> Digest {
+    pub(super) fn proof(&self, visit: &Visit<'_>) -> Proof {
         let (method, proof) = request::shown(visit.credentials);
         let certificate: &[u8] = match visit.tls.map(|tls| tls.certificate) {
             Some(Certificate::Verified(shown)) => &shown.digest,
             Some(Certificate::None | Certificate::NotAsked) | None => &[],
         };
-        self.of([method.as_bytes(), proof, certificate])
+        Proof {
+            digest: self.of([method.as_bytes(), proof, certificate]),
+            judge: match visit.credentials {
+                Credentials::Certificate => Judge::Service,
+                _ => Judge::Host,
+            },
+        }
     }
 }
 
@@ -85,9 +107,10 @@ struct Entry {
 
 impl Known {
     /// Keeps an answer.
-    pub(super) fn keep(&self, user: &UserName, protocol: Protocol, answer: &Answer, proof: Digest) {
+    pub(super) fn keep(&self, user: &UserName, protocol: Protocol, answer: &Answer, proof: Proof) {
         let entry = Entry {
-            bound: answer.password.is_some().then_some(proof),
+            bound: (answer.password.is_some() || proof.judge == Judge::Service)
+                .then_some(proof.digest),
             answer: answer.clone(),
             told: Instant::now(),
         };
@@ -99,7 +122,7 @@ impl Known {
         &self,
         user: &UserName,
         protocol: Protocol,
-        proof: &Digest,
+        proof: &Proof,
         cache: Duration,
     ) -> Option<Answer> {
         let entry = self.lock().get(&key(user, protocol))?;
@@ -113,7 +136,7 @@ impl Known {
         &self,
         user: &UserName,
         protocol: Protocol,
-        proof: &Digest,
+        proof: &Proof,
     ) -> Option<Answer> {
         let entry = self.lock().get(&key(user, protocol))?;
         entry.serves(proof).then(|| entry.answer.clone())
@@ -127,11 +150,11 @@ impl Known {
 
     /// The service has turned down this very proof: what it gave for it before is void. Others' stay:
     /// whoever guesses a password must not make the service's absence felt.
-    pub(super) fn declined(&self, user: &UserName, protocol: Protocol, proof: &Digest) {
+    pub(super) fn declined(&self, user: &UserName, protocol: Protocol, proof: &Proof) {
         let key = key(user, protocol);
         let mut halves = self.lock();
         let bound = halves.get(&key).and_then(|entry| entry.bound);
-        if bound.is_some_and(|bound| same(&bound, proof)) {
+        if bound.is_some_and(|bound| same(&bound, &proof.digest)) {
             halves.forget(&key);
         }
     }
@@ -174,8 +197,11 @@ impl Halves {
 }
 
 impl Entry {
-    fn serves(&self, proof: &Digest) -> bool {
-        self.bound.is_none_or(|bound| same(&bound, proof))
+    fn serves(&self, proof: &Proof) -> bool {
+        match self.bound {
+            Some(bound) => same(&bound, &proof.digest),
+            None => proof.judge == Judge::Host,
+        }
     }
 
     fn weight(&self, key: &Key) -> usize {
@@ -212,19 +238,35 @@ mod tests {
         UserName::new(name.as_bytes()).unwrap()
     }
 
+    fn by_host(digest: u8) -> Proof {
+        Proof {
+            digest: [digest; 32],
+            judge: Judge::Host,
+        }
+    }
+
+    fn by_service(digest: u8) -> Proof {
+        Proof {
+            judge: Judge::Service,
+            ..by_host(digest)
+        }
+    }
+
     const CACHE: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_fresh_for_a_while_and_then_the_last_one() {
         let known = Known::default();
-        let (bob, proof) = (name("Bob@X"), [1; 32]);
+        let (bob, proof) = (name("Bob@X"), by_host(1));
         known.keep(&bob, Protocol::Imap, &answer(None), proof);
         for (user, protocol, proof, want) in [
-            ("bob@x", Protocol::Imap, [1; 32], true),
+            ("bob@x", Protocol::Imap, by_host(1), true),
             // What brings no password is good for any: the host looks at it.
-            ("bob@x", Protocol::Imap, [2; 32], true),
-            ("bob@x", Protocol::Pop3, [1; 32], false),
-            ("bob", Protocol::Imap, [1; 32], false),
+            ("bob@x", Protocol::Imap, by_host(2), true),
+            ("bob@x", Protocol::Pop3, by_host(1), false),
+            ("bob", Protocol::Imap, by_host(1), false),
+            // Of a certificate it is told nothing.
+            ("bob@x", Protocol::Imap, by_service(1), false),
         ] {
             assert_eq!(
                 known.fresh(&name(user), protocol, &proof, CACHE).is_some(),
@@ -240,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_with_a_password_serves_the_one_it_was_given_for() {
         let known = Known::default();
-        let (bob, right, wrong) = (name("bob"), [1; 32], [2; 32]);
+        let (bob, right, wrong) = (name("bob"), by_host(1), by_host(2));
         known.keep(&bob, Protocol::Imap, &answer(Some("master")), right);
         assert!(known.fresh(&bob, Protocol::Imap, &wrong, CACHE).is_none());
         assert!(known.last(&bob, Protocol::Imap, &wrong).is_none());
@@ -256,17 +298,17 @@ mod tests {
     async fn memory_is_bounded_and_who_comes_often_stays() {
         let known = Known::default();
         let often = name("often");
-        known.keep(&often, Protocol::Imap, &answer(None), [0; 32]);
+        known.keep(&often, Protocol::Imap, &answer(None), by_host(0));
         for n in 0..3 * MAX_WEIGHT / BASE_WEIGHT {
             known.keep(
                 &name(&format!("u{n}")),
                 Protocol::Imap,
                 &answer(None),
-                [0; 32],
+                by_host(0),
             );
             if n % 1000 == 0 {
                 assert!(
-                    known.last(&often, Protocol::Imap, &[0; 32]).is_some(),
+                    known.last(&often, Protocol::Imap, &by_host(0)).is_some(),
                     "{n}"
                 );
             }
@@ -275,7 +317,11 @@ mod tests {
         assert!(halves.weight <= MAX_WEIGHT);
         assert!(halves.young.len() + halves.old.len() <= 2 * MAX_WEIGHT / BASE_WEIGHT);
         drop(halves);
-        assert!(known.last(&name("u0"), Protocol::Imap, &[0; 32]).is_none());
+        assert!(
+            known
+                .last(&name("u0"), Protocol::Imap, &by_host(0))
+                .is_none()
+        );
     }
 
     #[test]

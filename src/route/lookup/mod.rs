@@ -29,7 +29,7 @@ pub use request::{Certificate, Visit, VisitTls, own_header};
 
 use self::answer::{Answer, To, Verdict};
 use self::flight::Flights;
-use self::known::{Digest, Digester, Known};
+use self::known::{Digester, Known, Proof};
 use self::wire::Wire;
 use super::Route;
 use super::config::{Entry, Place};
@@ -184,7 +184,7 @@ impl Lookup {
         answer.filter(|answer| self.can(answer)).and_then(sent)
     }
 
-    fn last(&self, user: &UserName, protocol: Protocol, proof: &Digest) -> Option<Answer> {
+    fn last(&self, user: &UserName, protocol: Protocol, proof: &Proof) -> Option<Answer> {
         let answer = self.known.last(user, protocol, proof);
         answer.filter(|answer| self.can(answer))
     }
@@ -203,7 +203,7 @@ impl Lookup {
         user: &UserName,
         protocol: Protocol,
         visit: &Visit<'_>,
-        proof: Digest,
+        proof: Proof,
     ) -> Result<Verdict, String> {
         let mut question = request::headers(user, protocol, visit)?;
         question.extend(self.config.headers.iter().cloned());
