@@ -32,11 +32,13 @@ pub use token::Token;
 /// its name beside it cut short. Tokens of 12 KiB must work.
 pub const MAX_LINE: usize = 32 * 1024;
 
-/// The longest line where so many octets are held beside it, which take more memory than they are. A token of
-/// 12,000 fits in any case, with its name.
+/// What is left of it in any case: those tokens, with what stands before them.
+const LEAST_LINE: usize = 17 * 1024;
+
+/// The longest line where so many octets are held beside it, which take more memory than they are.
 pub(super) fn longest_beside(octets: usize) -> usize {
     let taken = octets.saturating_add(octets / 2);
-    MAX_LINE.saturating_sub(taken).max(MAX_LINE / 2)
+    MAX_LINE.saturating_sub(taken).max(LEAST_LINE)
 }
 
 /// A mechanism we speak.

@@ -7,8 +7,8 @@ use super::client_name::client_name;
 use super::words::{self, About};
 use crate::protocol::UserName;
 
-/// Most octets of a certificate's words: names of many times the usual length. Of
-/// more a lookup service is told nothing but that it was verified.
+/// Most octets of the names in a certificate: many times the usual length. Longer ones a lookup service is not
+/// told.
 const WORDS_MAX: usize = 1024;
 
 /// A client's certificate, verified.
@@ -16,7 +16,7 @@ const WORDS_MAX: usize = 1024;
 pub struct Shown {
     /// Who may log in by it (SASL EXTERNAL), if anybody may.
     pub name: Option<UserName>,
-    /// In OpenSSL's words, where it can be read.
+    /// In OpenSSL's words, where it can be read; names that are too long are empty.
     pub about: Option<About>,
     /// SHA-256 of the whole.
     pub digest: [u8; 32],
@@ -29,8 +29,12 @@ impl Shown {
     pub fn of(certificate: &CertificateDer<'_>, chain: usize) -> Self {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
-        let length = |about: &About| about.subject.len() + about.issuer.len() + about.serial.len();
-        let about = words::certificate(certificate).filter(|about| length(about) <= WORDS_MAX);
+        let mut about = words::certificate(certificate);
+        let names = |about: &About| about.subject.len() + about.issuer.len();
+        if let Some(about) = about.as_mut().filter(|about| names(about) > WORDS_MAX) {
+            (about.subject, about.issuer) = (String::new(), String::new());
+        }
+        let length = |about: &About| names(about) + about.serial.len() + about.fingerprint.len();
         Shown {
             name: client_name(certificate),
             octets: chain + about.as_ref().map_or(0, length),
@@ -65,7 +69,10 @@ mod tests {
             (long.name, tim.name.as_ref()),
             (tim.name.clone(), tim.name.as_ref())
         );
-        assert_eq!((long.about, long.octets), (None, length));
+        let about = long.about.unwrap();
+        assert_eq!((&*about.subject, &*about.issuer), ("", ""));
+        assert_eq!(about.fingerprint.len(), 40);
+        assert!(!about.serial.is_empty() && long.octets < length + 100);
         assert_ne!(long.digest, tim.digest);
     }
 }

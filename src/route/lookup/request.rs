@@ -96,8 +96,14 @@ pub(super) fn headers(
         Certificate::Verified(shown) => {
             add("auth-ssl-verify", b"SUCCESS")?;
             if let Some(about) = &shown.about {
-                add("auth-ssl-subject", about.subject.as_bytes())?;
-                add("auth-ssl-issuer", about.issuer.as_bytes())?;
+                for (header, name) in [
+                    ("auth-ssl-subject", &about.subject),
+                    ("auth-ssl-issuer", &about.issuer),
+                ] {
+                    if !name.is_empty() {
+                        add(header, name.as_bytes())?;
+                    }
+                }
                 add("auth-ssl-serial", about.serial.as_bytes())?;
                 add("auth-ssl-fingerprint", about.fingerprint.as_bytes())?;
             }
