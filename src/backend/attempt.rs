@@ -120,8 +120,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A turn, and the client's admission. Whoever waits for the one keeps nobody from the other: not those who
-    /// share its windows, which are for what is being judged, and not the host's other users.
+    /// A turn, and the client's admission. Whoever waits for a turn keeps nobody from what is to be judged beside
+    /// it, and whoever waits for its admission nobody from the host.
     async fn turn_to_show(
         &self,
         clock: &mut Clock,

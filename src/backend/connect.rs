@@ -142,7 +142,10 @@ impl<'a> Round<'a> {
             Ok(connected) => return Ok(connected),
             Err(failed) => failed,
         };
-        dialogue.awaits(Awaited::Turn);
+        // Its answer is still to be heard of, and counted.
+        if then != Then::GiveUp {
+            dialogue.awaits(Awaited::Turn);
+        }
         self.last = Refusal {
             failure,
             host: Some(host.name().to_string()),

@@ -285,7 +285,11 @@ impl Session<'_> {
             pass: Some(&way.pass),
             seat: None,
         };
-        let mut judged = Judged::new(self, client, facts);
+        let mut judged = Judged {
+            session: self,
+            client,
+            facts,
+        };
         let mut connected = match target.connect_with(request, &mut judged).await {
             Ok(connected) => connected,
             Err(mut refusal) => {

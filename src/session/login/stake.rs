@@ -1,6 +1,7 @@
 //! A login's part in the windows of failed logins: taken before anybody judges its password, and kept until
-//! what came of that is counted. What nobody has seen has none: who waits for a turn, for hosts to be found or
-//! for sessions to leave another host holds up nobody who shares a window.
+//! what came of that is counted. What nobody judges has none: who waits for a turn, for hosts to be found or
+//! for sessions to leave another host holds up nobody who shares a window, but for who found the window full
+//! when its turn came: that one waits for the next with its part.
 
 use std::future::ready;
 use std::pin::pin;
@@ -43,39 +44,13 @@ pub(super) struct Judged<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) client: &'a mut dyn Dialogue,
     pub(super) facts: &'a mut Facts,
-    seen: Seen,
-}
-
-/// Who has seen its credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Nobody,
-    /// A host, it may be: what it says of them is still to be counted.
-    Host,
-}
-
-impl<'a> Judged<'a> {
-    pub(super) fn new(
-        session: &'a Session<'a>,
-        client: &'a mut dyn Dialogue,
-        facts: &'a mut Facts,
-    ) -> Self {
-        Judged {
-            session,
-            client,
-            facts,
-            seen: Seen::Nobody,
-        }
-    }
 }
 
 impl Dialogue for Judged<'_> {
     fn awaits(&mut self, what: Awaited) {
-        match (what, self.seen) {
-            (Awaited::Judge, _) => self.seen = Seen::Host,
-            // It was on its way to a host, and waits again.
-            (Awaited::Turn, Seen::Nobody) => self.facts.stake = None,
-            (Awaited::Turn, Seen::Host) => {}
+        // It goes on, so what was said of it is nothing that counts.
+        if what == Awaited::Turn {
+            self.facts.stake = None;
         }
         self.client.awaits(what);
     }
