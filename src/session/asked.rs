@@ -22,7 +22,8 @@ use crate::protocol::{Failure, Farewell, Server};
 /// How often is looked whether a client that waits is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long is waited for the answer of one that has ended its half: with the look before it, 5 s at most.
+/// How long is waited for the answer of one that has ended its half: with the look before it, 5 s at most; and as
+/// long again where the answer is there and held back.
 const HALF_CLOSED: Duration = Duration::from_secs(4);
 
 /// The client, to be asked on by a host.
@@ -119,7 +120,10 @@ impl<'a> Near<'a> {
 
     /// Nobody else is to be asked: what comes of the login is not waited for.
     pub(super) fn give_up(&self) {
-        self.inner().attends = Attends::No;
+        let mut inner = self.inner();
+        if inner.attends == Attends::Yes {
+            inner.attends = Attends::No;
+        }
     }
 
     /// How the client left, if it did.
