@@ -108,7 +108,7 @@ pub trait Server: Send {
     /// [`tls_started`](Server::tls_started).
     fn certificate_shown(&mut self, name: UserName);
     /// So many octets are held beside it as long as it lives, of a certificate for one: its longest lines are
-    /// shorter by that, as far as tokens of 12 KiB still work.
+    /// shorter by that, as far as tokens of 12,000 octets still work.
     fn hold_less(&mut self, octets: usize);
     /// What is served from now on: TLS has told which server the client asked for. Told directly behind
     /// [`tls_started`](Server::tls_started).

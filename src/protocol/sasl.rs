@@ -32,8 +32,8 @@ pub use token::Token;
 /// its name beside it cut short. Tokens of 12 KiB must work.
 pub const MAX_LINE: usize = 32 * 1024;
 
-/// What is left of it in any case: those tokens, with what stands before them.
-const LEAST_LINE: usize = 17 * 1024;
+/// What is left of it in any case: tokens of 12,000 octets, with what stands before them.
+const LEAST_LINE: usize = 16 * 1024;
 
 /// The longest line where so many octets are held beside it, which take more memory than they are.
 pub(super) fn longest_beside(octets: usize) -> usize {
