@@ -1,8 +1,8 @@
-//! A host behind a network that loses packets, swallows them, or has its cable pulled: in a network
-//! namespace of its own, which takes root, and iptables. Where those are not to be had, it says so, or
+//! A host behind a network that loses packets, swallows them, or has its cable pulled: in network
+//! namespaces of its own, which take root, and iptables. Where those are not to be had, it says so, or
 //! fails where they are required.
 //!
-//! The namespace is held by a process that dies with the test, and the cable goes with it: nothing is
+//! The namespaces are held by processes that die with the test, and the cables go with them: nothing is
 //! left behind, however a test ends.
 
 use std::process::{Command, Stdio};
@@ -16,26 +16,36 @@ use crate::support::process::Running;
 use crate::support::{Gateway, Imap, Scratch};
 
 /// What a cable takes.
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need::Namespace,
     Need::Program("ip"),
     Need::Program("iptables"),
+    Need::Program("sysctl"),
 ];
 
-/// Two ends of a cable: ours here, the host's in a namespace.
+/// A cable from here to a router, and one from there to the host: a namespace each. What is lost is lost
+/// at the router. A packet that is dropped where it is sent is an error to the system that sends it, and
+/// no loss: it forgets a client whose SYN-ACK it could not repeat, and that client waits for a greeting.
 struct Cable {
-    holder: Running,
-    theirs: String,
+    router: Holder,
+    host: Holder,
+    /// The router's end of our cable.
+    plug: String,
     address: String,
 }
 
-fn run(line: &str) -> Result<(), String> {
+/// A network namespace, for as long as this lives.
+struct Holder(Running);
+
+fn run(line: &str) -> Result<String, String> {
     let mut words = line.split(' ');
     let mut command = Command::new(words.next().unwrap());
     let output = command.args(words).stdin(Stdio::null()).output();
     match output {
         Err(error) => Err(format!("{line}: {error}")),
-        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
         Ok(output) => Err(format!(
             "{line}: {}",
             String::from_utf8_lossy(&output.stderr).trim()
@@ -43,13 +53,13 @@ fn run(line: &str) -> Result<(), String> {
     }
 }
 
-impl Cable {
+impl Holder {
     /// The error says why there can be none.
-    fn new(number: u8, scratch: &Scratch) -> Result<Cable, String> {
+    fn new(what: &'static str, scratch: &Scratch) -> Result<Holder, String> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sleep", "infinity"]);
-        let log = scratch.join("namespace.log");
-        let mut holder = Running::start("the namespace", &command, &log);
+        let log = scratch.join(&(what.replace(' ', "-") + ".log"));
+        let mut holder = Running::start(what, &command, &log);
         let holders = holder.pid();
         let namespace = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
         let (ours, patience) = (namespace("self"), Instant::now() + Duration::from_secs(60));
@@ -60,48 +70,85 @@ impl Cable {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        Ok(Holder(holder))
+    }
+
+    fn inside(&self, line: &str) -> Result<String, String> {
+        run(&format!("nsenter -t {} -n {line}", self.0.pid()))
+    }
+}
+
+impl Cable {
+    /// The error says why there can be none.
+    fn new(number: u8, scratch: &Scratch) -> Result<Cable, String> {
+        let router = Holder::new("the router", scratch)?;
+        let host = Holder::new("the far network", scratch)?;
         let pid = std::process::id();
-        // Addresses of RFC 2544's benchmarks, which nobody routes; a pair of its own for each process.
+        // Addresses of RFC 2544's benchmarks, which nobody routes; eight of its own for each process.
         let net = format!("198.{}.{}", 18 + pid % 2, pid / 2 % 256);
-        let base = u32::from(number) * 4 + 64 * (pid / 512 % 4);
-        let (ours, theirs) = (format!("gp{number}a{pid}"), format!("gp{number}b{pid}"));
+        let base = u32::from(number) * 8 + 64 * (pid / 512 % 4);
+        let address = |nth: u32| format!("{net}.{}", base + nth);
+        let (ours, plug) = (format!("gp{number}a{pid}"), format!("gp{number}b{pid}"));
         let cable = Cable {
-            holder,
-            theirs: theirs.clone(),
-            address: format!("{net}.{}", base + 2),
+            router,
+            host,
+            plug: plug.clone(),
+            address: address(6),
         };
-        let peer = format!("peer name {theirs} netns {holders}");
-        run(&format!("ip link add {ours} type veth {peer}"))?;
-        run(&format!("ip addr add {net}.{}/30 dev {ours}", base + 1))?;
+        let to_router = format!("peer name {plug} netns {}", cable.router.0.pid());
+        run(&format!("ip link add {ours} type veth {to_router}"))?;
+        run(&format!("ip addr add {}/30 dev {ours}", address(1)))?;
         run(&format!("ip link set {ours} up"))?;
-        cable.inside(&format!("ip addr add {}/30 dev {theirs}", cable.address))?;
-        cable.plug("up")?;
+        let to_host = format!("peer name host netns {}", cable.host.0.pid());
+        for line in [
+            format!("ip addr add {}/30 dev {plug}", address(2)),
+            format!("ip link set {plug} up"),
+            format!("ip link add router type veth {to_host}"),
+            format!("ip addr add {}/30 dev router", address(5)),
+            "ip link set router up".to_owned(),
+            "sysctl -qw net.ipv4.ip_forward=1".to_owned(),
+        ] {
+            cable.router.inside(&line)?;
+        }
+        for line in [
+            format!("ip addr add {}/30 dev host", address(6)),
+            "ip link set host up".to_owned(),
+            format!("ip route add default via {}", address(5)),
+        ] {
+            cable.host.inside(&line)?;
+        }
+        let way = format!("{}/32 via {}", cable.address, address(2));
+        run(&format!("ip route add {way} dev {ours}"))?;
         Ok(cable)
     }
 
-    fn inside(&self, line: &str) -> Result<(), String> {
-        run(&format!("nsenter -t {} -n {line}", self.holder.pid()))
+    /// Loses every tenth packet of both ways together: one that is sent again is not lost again, so no
+    /// run takes longer than another.
+    fn lose(&self) -> Result<String, String> {
+        let some = "-m statistic --mode nth --every 10 --packet 0 -j DROP";
+        self.router.inside(&format!("iptables -A FORWARD {some}"))
     }
 
-    /// Loses a packet in ten, each way.
-    fn lose(&self) -> Result<(), String> {
-        let some = "-m statistic --mode random --probability 0.1 -j DROP";
-        self.inside(&format!("iptables -A INPUT {some}"))?;
-        self.inside(&format!("iptables -A OUTPUT {some}"))
+    /// How many packets it lost.
+    fn lost(&self) -> u64 {
+        let listed = self.router.inside("iptables -nvxL FORWARD").unwrap();
+        let rule = listed.lines().find(|line| line.contains("DROP")).unwrap();
+        rule.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Swallows everything.
-    fn swallow(&self) -> Result<(), String> {
-        self.inside("iptables -A INPUT -j DROP")
+    fn swallow(&self) -> Result<String, String> {
+        self.router.inside("iptables -A FORWARD -j DROP")
     }
 
-    fn heal(&self) -> Result<(), String> {
-        self.inside("iptables -F")
+    fn heal(&self) -> Result<String, String> {
+        self.router.inside("iptables -F")
     }
 
-    /// The host's end, plugged in (`up`) or not: ours has no carrier then, and keeps its route.
-    fn plug(&self, state: &str) -> Result<(), String> {
-        self.inside(&format!("ip link set {} {state}", self.theirs))
+    /// The router's end, plugged in (`up`) or not: ours has no carrier then, and keeps its route.
+    fn plug(&self, state: &str) -> Result<String, String> {
+        let line = format!("ip link set {} {state}", self.plug);
+        self.router.inside(&line)
     }
 }
 
@@ -140,7 +187,7 @@ limits: {{ trusted: [198.18.0.0/15] }}
             ),
         );
         let mut command = Command::new("nsenter");
-        command.args(["-t", &cable.holder.pid().to_string(), "-n"]);
+        command.args(["-t", &cable.host.0.pid().to_string(), "-n"]);
         command.arg(binary()).args(["run", "-c"]).arg(file);
         let mut far = Running::start("the far host", &command, &scratch[1].join("far.log"));
         let address = format!("{}:143", cable.address);
@@ -216,7 +263,7 @@ fn mail(imap: &mut Imap) -> Vec<u8> {
 }
 
 /// Needed to lose or swallow anything.
-fn cannot(what: Result<(), String>) -> bool {
+fn cannot(what: Result<String, String>) -> bool {
     if let Err(why) = &what {
         skip(&format!("packets that can be lost ({why})"));
     }
@@ -236,6 +283,7 @@ fn lost_packets_lose_no_mail() {
         assert!(mail(&mut imap) == whole, "other octets than without loss");
         imap.command("LOGOUT");
     }
+    assert!(stage.cable.lost() > 0, "nothing was lost");
 }
 
 #[test]
