@@ -52,7 +52,7 @@ impl<T> Flights<T> {
     fn enter(&self, key: Digest) -> Seat<'_, T> {
         let mut aloft = self.lock();
         let flight = aloft.entry(key).or_default();
-        flight.waiting += 1;
+        flight.waiting = flight.waiting.saturating_add(1);
         Seat {
             flights: self,
             key,
@@ -82,7 +82,7 @@ impl<T> Drop for Seat<'_, T> {
         if !Arc::ptr_eq(&flight.answer, &self.answer) {
             return;
         }
-        flight.waiting -= 1;
+        flight.waiting = flight.waiting.saturating_sub(1);
         // An answer is for those who waited for it, not for who asks later; a question without one
         // stays as long as anybody waits.
         if flight.answer.initialized() || flight.waiting == 0 {

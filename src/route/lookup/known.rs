@@ -176,12 +176,12 @@ impl Halves {
 
     fn put(&mut self, key: Key, entry: Arc<Entry>) {
         let weight = entry.weight(&key);
-        if self.weight + weight > MAX_WEIGHT {
+        if self.weight.saturating_add(weight) > MAX_WEIGHT {
             self.old = std::mem::take(&mut self.young);
             self.weight = 0;
         }
         self.old.remove(&key);
-        self.weight += weight;
+        self.weight = self.weight.saturating_add(weight);
         if let Some(before) = self.young.get(&key) {
             self.weight = self.weight.saturating_sub(before.weight(&key));
         }
@@ -207,7 +207,8 @@ impl Entry {
     fn weight(&self, key: &Key) -> usize {
         let user = self.answer.user.as_ref().map_or(0, |it| it.as_str().len());
         let password = self.answer.password.as_ref();
-        BASE_WEIGHT + key.1.len() + user + password.map_or(0, |it| it.reveal().len())
+        let password = password.map_or(0, |it| it.reveal().len());
+        [BASE_WEIGHT, key.1.len(), user, password].iter().sum()
     }
 }
 

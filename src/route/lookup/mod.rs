@@ -5,6 +5,20 @@
 //! asked once (`flight`); the answer is read strictly (`answer`), and remembered (`known`) for when the
 //! service is away: then a user goes where it was last said, or is told to come again, but never to
 //! the default. The question's words are in `request`, the connections in `wire`.
+//!
+//! What a service says are octets of a stranger: the lints of `protocol` hold here, too.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 pub mod answer;
 mod flight;
@@ -211,7 +225,7 @@ impl Lookup {
             .iter()
             .flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
         let key = self.digester.of(parts);
-        let end = Instant::now() + MAX_WAITING;
+        let begun = Instant::now();
         loop {
             let asked = self.flights.join(key, async {
                 let (status, headers) = self.wire.ask(&question).await?;
@@ -243,7 +257,7 @@ impl Lookup {
                 return Ok(verdict);
             };
             let wait = Duration::from_secs(seconds.into());
-            if Instant::now() + wait > end {
+            if begun.elapsed().saturating_add(wait) > MAX_WAITING {
                 return Ok(verdict);
             }
             sleep(wait).await;

@@ -120,7 +120,7 @@ impl Target {
     }
 
     fn is_in_trouble(&self, now: Instant) -> bool {
-        lock(&self.failed).is_some_and(|at| now < at + PAUSE)
+        lock(&self.failed).is_some_and(|at| now.saturating_duration_since(at) < PAUSE)
     }
 
     async fn ask(&self, headers: &HeaderMap) -> Result<(StatusCode, HeaderMap), String> {
@@ -145,7 +145,9 @@ impl Target {
     fn kept(&self) -> Option<SendRequest<Empty<Bytes>>> {
         let now = Instant::now();
         let mut idle = lock(&self.idle);
-        idle.retain(|(connection, since)| !connection.is_closed() && now < *since + IDLE);
+        idle.retain(|(connection, since)| {
+            !connection.is_closed() && now.saturating_duration_since(*since) < IDLE
+        });
         idle.pop().map(|(connection, _)| connection)
     }
 
