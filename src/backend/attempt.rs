@@ -120,26 +120,32 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A turn, and the client's admission. Whoever waits for a turn keeps nobody from what is to be judged beside
-    /// it, and whoever waits for its admission nobody from the host.
+    /// A turn, and the client's admission: both or none. Whoever waits for a turn keeps nobody from what is to be
+    /// judged beside it, and whoever waits for its admission nobody from the host.
     async fn turn_to_show(
         &self,
         clock: &mut Clock,
         dialogue: &mut dyn Dialogue,
     ) -> Result<SemaphorePermit<'a>, Failed> {
-        let turn = self.turn(clock).await?;
         let refused = |failure| (failure, Then::GiveUp);
-        let mut admission = dialogue.admission();
-        tokio::select! {
-            biased;
-            admitted = &mut admission => return admitted.map(|()| turn).map_err(refused),
-            () = ready(()) => {}
+        loop {
+            let turn = self.turn(clock).await?;
+            let waited = Instant::now();
+            let mut admission = dialogue.admission();
+            tokio::select! {
+                biased;
+                admitted = &mut admission => return admitted.map(|()| turn).map_err(refused),
+                () = ready(()) => {}
+            }
+            drop(turn);
+            admission.await.map_err(refused)?;
+            clock.patience += waited.elapsed();
+            // Whether the host may be asked it was told before: where one is down that is for one login at a time.
+            if let Some(turn) = self.host.gate.try_turn() {
+                return Ok(turn);
+            }
+            dialogue.awaits(Awaited::Turn);
         }
-        drop(turn);
-        let waited = Instant::now();
-        admission.await.map_err(refused)?;
-        clock.patience += waited.elapsed();
-        self.turn(clock).await
     }
 
     /// A turn among the logins on their way to the host; none where it is known to be down.

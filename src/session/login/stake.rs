@@ -1,7 +1,6 @@
 //! A login's part in the windows of failed logins: taken before anybody judges its password, and kept until
 //! what came of that is counted. What nobody judges has none: who waits for a turn, for hosts to be found or
-//! for sessions to leave another host holds up nobody who shares a window, but for who found the window full
-//! when its turn came: that one waits for the next with its part.
+//! for sessions to leave another host holds up nobody who shares a window.
 
 use std::future::ready;
 use std::pin::pin;

@@ -19,6 +19,22 @@ struct Seen {
     /// Passwords and proofs.
     judged: AtomicUsize,
     wrong: AtomicUsize,
+    /// How many it thinks about, and at most at once since that was last asked.
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Seen {
+    fn thinks(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        std::thread::sleep(THINKS);
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn most(&self) -> usize {
+        self.most.swap(0, Ordering::SeqCst)
+    }
 }
 
 /// An IMAP host that knows LOGIN and SCRAM, where every password but `right` and every proof but that of the
@@ -51,7 +67,7 @@ fn slow(seen: Arc<Seen>) -> u16 {
             let shown = command.starts_with("LOGIN") || command.starts_with("AUTHENTICATE");
             if shown {
                 seen.judged.fetch_add(1, Ordering::SeqCst);
-                std::thread::sleep(THINKS);
+                seen.thinks();
             }
             if !right {
                 seen.wrong.fetch_add(1, Ordering::SeqCst);
@@ -68,9 +84,15 @@ fn slow(seen: Arc<Seen>) -> u16 {
 }
 
 fn stage(limits: &str) -> (Stage, Arc<Seen>) {
+    stage_of(limits, "")
+}
+
+/// The host with further settings of its backend.
+fn stage_of(limits: &str, more: &str) -> (Stage, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let store = slow(seen.clone());
-    let mut stage = Stage::new(Settings::to(format!("imap://127.0.0.1:{store}")).limits(limits));
+    let backend = format!("{{ hosts: [\"imap://127.0.0.1:{store}\"]{more} }}");
+    let mut stage = Stage::new(Settings::to(backend).limits(limits));
     // What the host takes is known from a look at it.
     let port = stage.imap;
     let offered = || {
@@ -208,14 +230,15 @@ fn right_passwords_that_come_together_are_all_let_in() {
     let behind_one_address = at_once(60, |n| {
         stage.login("192.0.2.1", &format!("user{n}@example.org"), "right")
     });
+    assert!(seen.most() <= 5);
     let of_one_user = at_once(20, |n| {
         let nonce = format!("right{n}");
         scram(stage, &format!("192.0.2.{n}"), "alice@example.org", &nonce)
     });
+    assert!(seen.most() <= 3);
     for said in behind_one_address.into_iter().chain(of_one_user) {
         assert!(said.starts_with("OK"), "{said}");
     }
-    assert_eq!(seen.wrong.load(Ordering::SeqCst), 0);
 }
 
 /// Whose password nobody has seen yet has no part in a window: the many who wait for a host that takes one login
@@ -267,4 +290,19 @@ fn who_waits_for_a_host_takes_no_room_from_others_of_its_address() {
         said
     });
     assert!(said.starts_with("OK"), "{said}");
+}
+
+/// A host that takes two at a time, and windows that have room for few: each waits for both, and neither for ever.
+#[test]
+fn a_full_window_before_a_busy_host_loses_nobody() {
+    let limits = "failed_logins: { per_ip: 3/1h, per_user: 100/1h }";
+    let (stage, seen) = stage_of(limits, ", logins_in_flight: 2");
+    let login =
+        |n: usize, secret: &str| stage.login("192.0.2.1", &format!("user{n}@example.org"), secret);
+    for said in at_once(30, |n| login(n, "right")) {
+        assert!(said.starts_with("OK"), "{said}");
+    }
+    assert!(seen.most() <= 2);
+    told(&at_once(12, |n| login(n, &format!("wrong{n}"))), 3);
+    assert_eq!(seen.wrong.load(Ordering::SeqCst), 3);
 }
