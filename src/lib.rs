@@ -1,5 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 #![cfg_attr(not(test), deny(clippy::too_many_lines))]
+// A future that moves into the next is there twice, in every session.
+#![cfg_attr(not(test), warn(clippy::large_futures))]
 
 pub mod admin;
 pub mod app;

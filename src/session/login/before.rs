@@ -2,6 +2,7 @@
 //! and what is shown there, and whether the password is right, where that is found out here.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::sleep;
@@ -41,15 +42,18 @@ impl Session<'_> {
             facts.tried = Some(self.admit(&typed, whose, login)?);
             self.stake_in_time(visit, facts).await?;
         }
-        let route = self.gateway.router.route(ask, &seen);
-        let route = self.to_its_end(visit, route).await;
+        let route = {
+            let route = pin!(self.gateway.router.route(ask, &seen));
+            self.to_its_end(visit, route).await
+        };
         let route = match route.map_err(|why| facts.cut(why))? {
             Err(Failure::NoRoute) => {
                 if facts.tried.is_none() {
                     facts.tried = Some(self.admit(&typed, whose, login)?);
                 }
                 self.stake_in_time(visit, facts).await?;
-                let nowhere = self.to_its_end(visit, self.nowhere(login)).await;
+                let nowhere = pin!(self.nowhere(login));
+                let nowhere = self.to_its_end(visit, nowhere).await;
                 return Err(nowhere.map_err(|why| facts.cut(why))?);
             }
             route => route?,

@@ -100,10 +100,9 @@ impl Session<'_> {
     pub(super) async fn to_its_end<T>(
         &self,
         visit: &Visit<'_>,
-        part: impl Future<Output = T>,
+        part: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Cut> {
         visit.near.awaits(Awaited::Judge);
-        let part = pin!(part);
         let done = self.in_time(visit, visit.deadline, part).await;
         visit.near.awaits(Awaited::Turn);
         done
