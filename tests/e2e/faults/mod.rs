@@ -187,7 +187,11 @@ impl Stage {
             .limits("logins_per_session: 3")
             .backend(
                 "good",
-                format!("{{ hosts: [\"imap://127.0.0.1:{good}\"], health: none }}"),
+                // No fault is played there: a machine that is slow is none either.
+                format!(
+                    "{{ hosts: [\"imap://127.0.0.1:{good}\"], health: none, \
+                     greeting_timeout: 60s, login_timeout: 60s }}"
+                ),
             )
             .user("good", "good")
             .user("moved", "{ reject: \"account moved, call 555-0100\" }")
