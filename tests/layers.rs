@@ -205,8 +205,8 @@ fn names_are_found_in_groups_too() {
     assert_eq!(named(code), BTreeSet::from(want));
 }
 
-/// Of our own code nothing is unsafe. (Of the tests one is: the allocator that counts, in
-/// `tests/memory.rs`.)
+/// Of our own code nothing is unsafe. (Of the tests the allocators that count are, in `tests/memory.rs` and
+/// `tests/bench/counted.rs`.)
 #[test]
 fn nothing_of_ours_is_unsafe() {
     for (name, text) in sources() {
