@@ -43,6 +43,9 @@ const HALF_CLOSED: Duration = Duration::from_secs(10);
 /// `login_timeout` and `greeting_timeout` of hosts where [`Pace::Hasty`] is played.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Between those that are played together, one and the next.
+const PACE: Duration = Duration::from_millis(20);
+
 /// How long a connection waits for the next poll (`LIFE` of `backend::pool`).
 const POLL: Duration = Duration::from_secs(20);
 
@@ -324,7 +327,11 @@ fn played(pace: Pace, faults: &[(usize, &Fault)], pki: &Pki) -> Vec<(usize, Row)
             std::thread::scope(|scope| {
                 let (stage, all) = (&stage, faults.iter());
                 let playing: Vec<_> = all
-                    .map(|(n, fault)| (n, scope.spawn(|| stage.play(*n, fault))))
+                    .map(|(n, fault)| {
+                        // Two hundred handshakes at one moment are no fault that is meant.
+                        std::thread::sleep(PACE);
+                        (n, scope.spawn(|| stage.play(*n, fault)))
+                    })
                     .collect();
                 let ended = playing.into_iter();
                 rows.extend(ended.map(|(n, row)| (*n, row.join().unwrap())));
